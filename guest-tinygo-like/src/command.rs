@@ -1,0 +1,38 @@
+//! The course of a command: read the argument, run the workload, print the result.
+
+use wasiscope_workloads::{HostError, parse_n};
+
+use crate::host::WasiHost;
+use crate::line::Line;
+use crate::{arguments, wasi};
+
+const EXIT_USAGE: u32 = 2;
+
+/// Runs a workload as a command: `n` from the first argument, or `default_n` without one; the result on standard
+/// output.
+///
+/// Does not return if anything fails: it exits with 2 when the argument is no number and with 1 otherwise.
+pub fn run(
+    name: &str,
+    default_n: u64,
+    workload: impl FnOnce(&mut WasiHost, u64) -> Result<u64, HostError>,
+) {
+    let Some(n) = arguments::first().map_or(Some(default_n), parse_n) else {
+        wasi::complain(b"error: n must be a decimal number\n");
+        wasi::exit(EXIT_USAGE)
+    };
+    match workload(&mut WasiHost::default(), n) {
+        Ok(check) => print_result(name, n, check),
+        Err(error) => wasi::fail(error.operation, error.errno),
+    }
+}
+
+fn print_result(name: &str, n: u64, check: u64) {
+    let mut line = Line::new();
+    line.prepend_number(check, 16, 16);
+    line.prepend(" check=");
+    line.prepend_number(n, 10, 1);
+    line.prepend(" n=");
+    line.prepend(name);
+    wasi::write_all("print", wasi::STDOUT, line.as_bytes());
+}

@@ -1,0 +1,139 @@
+//! The kernel's side of a run: one trait, the eBPF implementation of it, and a recorded fake for tests.
+//!
+//! The runner arms the capture, opens a slot for each watched worker, and collects what the kernel charged to that
+//! slot once the worker is gone. Nothing here knows what a case or a scenario is.
+
+pub mod btf;
+pub mod ebpf;
+pub mod recorded;
+
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+
+use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::Phase;
+
+/// What went wrong while watching; never the reason for a case to fail, only for its kernel side to be missing.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Live capture cannot be had on this machine or with these privileges; the text says why and what to do.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The kernel refused an operation that worked before.
+    #[error("capture: {0}")]
+    Kernel(String),
+}
+
+/// What a worker must inherit to be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedWorker {
+    /// The slot that the worker writes into its phase cell.
+    pub slot: u32,
+    /// Descriptor of the mappable array of phase cells.
+    pub cells_fd: RawFd,
+    /// Index of the worker's own cell in that array.
+    pub cell_index: u32,
+    /// Descriptor of the map of watched processes; the child enters itself between fork and exec.
+    pub watched_fd: RawFd,
+}
+
+/// Events of one kind in one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many.
+    pub count: u64,
+    /// Nanoseconds spent in those that ended.
+    pub total_ns: u64,
+}
+
+/// What the kernel charged to one phase of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseEvents {
+    /// System calls by name.
+    pub syscalls: BTreeMap<String, Tally>,
+    /// Page faults taken in user mode.
+    pub faults_user: u64,
+    /// Page faults taken by the kernel on the worker's behalf (inside a system call).
+    pub faults_kernel: u64,
+}
+
+/// What the kernel charged to one worker, by phase.
+pub type KernelEvents = BTreeMap<Phase, PhaseEvents>;
+
+/// What the capture knows that it lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Ring-buffer records that found no room.
+    pub ring_dropped: u64,
+    /// Events that found a map full.
+    pub map_full: u64,
+    /// Program runs that the kernel skipped because the same program was running on that CPU.
+    pub recursion_missed: u64,
+}
+
+impl Ledger {
+    /// Whether nothing was lost, so that every count is exact.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One attached kernel program and what it cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// The program's name.
+    pub name: String,
+    /// How often it ran while costs were being counted; `None` when they were not.
+    pub run_count: Option<u64>,
+    /// Mean nanoseconds of a run; `None` when costs were not counted.
+    pub mean_ns: Option<f64>,
+    /// Why this program is not attached although the others are.
+    pub unavailable: Option<String>,
+}
+
+/// The kernel's side of a run.
+pub trait Capture {
+    /// Attaches every program. Idempotent.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn arm(&mut self) -> Result<(), CaptureError>;
+
+    /// Detaches every program, so that unwatched workers run on an untouched kernel. Idempotent.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn disarm(&mut self) -> Result<(), CaptureError>;
+
+    /// Reserves `slot` for the next worker and puts its cell into the phase `spawn`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn open(&mut self, slot: u32) -> Result<WatchedWorker, CaptureError>;
+
+    /// Takes out what was charged to the worker in `slot`, whose process `pid` has been reaped.
+    ///
+    /// # Errors
+    /// When the maps cannot be read.
+    fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError>;
+
+    /// Losses so far, over all workers.
+    ///
+    /// # Errors
+    /// When the counters cannot be read.
+    fn ledger(&self) -> Result<Ledger, CaptureError>;
+
+    /// Starts counting what the programs themselves cost, until the returned guard is dropped. Counting has a cost of
+    /// its own, so this belongs to a pass whose other results are thrown away.
+    ///
+    /// # Errors
+    /// When the kernel keeps no such statistics.
+    fn count_costs(&mut self) -> Result<Box<dyn std::any::Any>, CaptureError>;
+
+    /// The programs, with their costs as far as they were counted.
+    ///
+    /// # Errors
+    /// When the counters cannot be read.
+    fn programs(&self) -> Result<Vec<ProgramCost>, CaptureError>;
+}

@@ -1,0 +1,159 @@
+//! `wasiscope doctor`.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Exit, ListFormat, print};
+use crate::capture::Capture;
+use crate::capture::ebpf::EbpfCapture;
+use crate::machine;
+use crate::places::Places;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    detail: String,
+    /// What to do about it; `None` when all is well.
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, ok: true, detail: detail.into(), mend: None }
+    }
+
+    fn bad(what: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, ok: false, detail: detail.into(), mend: Some(mend.into()) }
+    }
+}
+
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let findings = findings(places);
+    let text = match arguments.format {
+        ListFormat::Json => serde_json::to_string_pretty(&findings)? + "\n",
+        ListFormat::Table => findings.iter().fold(String::new(), |mut text, finding| {
+            let mark = if finding.ok { "ok  " } else { "MISS" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{mark}  {:<22} {}", finding.what, finding.detail);
+            if let Some(mend) = &finding.mend {
+                let _ = writeln!(text, "      {:<22} → {mend}", "");
+            }
+            text
+        }),
+    };
+    print(&text);
+    Ok(Exit::Done)
+}
+
+fn findings(places: &Places) -> Vec<Finding> {
+    let mut findings = vec![
+        tool(places, "rustc", "--version", "install Rust with rustup, then run ci/setup"),
+        tool(places, "cargo", "--version", "install Rust with rustup, then run ci/setup"),
+        target(places, "wasm32-unknown-unknown"),
+        target(places, "wasm32-wasip1"),
+        tool(places, "cargo-nextest", "--version", "cargo install cargo-nextest --locked (ci/setup does it)"),
+        checkout(places),
+        state(places),
+        kernel_types(),
+    ];
+    findings.extend(capture());
+    findings.push(noise());
+    findings
+}
+
+fn tool(places: &Places, program: &'static str, argument: &str, mend: &str) -> Finding {
+    // cargo-nextest answers only as a subcommand.
+    let arguments: &[&str] = if program == "cargo-nextest" { &["nextest", argument] } else { &[argument] };
+    match machine::first_line(program, arguments, &places.root) {
+        Some(version) => Finding::good(program, version),
+        None => Finding::bad(program, "cannot be run", mend),
+    }
+}
+
+fn target(places: &Places, target: &'static str) -> Finding {
+    let libraries = machine::first_line("rustc", &["--print", "target-libdir", "--target", target], &places.root);
+    let installed =
+        libraries.and_then(|folder| fs::read_dir(folder).ok()).is_some_and(|mut files| files.next().is_some());
+    if installed {
+        Finding::good(target, "standard library installed")
+    } else {
+        Finding::bad(target, "no standard library", format!("rustup target add {target} (`wasiscope run` does it)"))
+    }
+}
+
+fn checkout(places: &Places) -> Finding {
+    let (root, scenarios) = (places.root.display(), places.scenarios());
+    if scenarios.is_dir() {
+        Finding::good("checkout", root.to_string())
+    } else {
+        Finding::bad("checkout", format!("no scenarios/ in {root}"), "run inside a checkout or name it with --root")
+    }
+}
+
+fn state(places: &Places) -> Finding {
+    let detail = places.state.display().to_string();
+    if places.state == places.shared_state {
+        Finding::good("results go to", detail)
+    } else {
+        let why = format!("{} cannot be written: using {detail}", places.shared_state.display());
+        Finding {
+            mend: Some("chown the checkout, or name a file with --out".to_owned()),
+            ..Finding::good("results go to", why)
+        }
+    }
+}
+
+fn kernel_types() -> Finding {
+    let path = Path::new("/sys/kernel/btf/vmlinux");
+    if path.exists() {
+        Finding::good("kernel type data (BTF)", path.display().to_string())
+    } else {
+        Finding::bad("kernel type data (BTF)", "not there", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+    }
+}
+
+fn capture() -> Vec<Finding> {
+    let capture = match EbpfCapture::load() {
+        Ok(capture) => capture,
+        Err(error) => {
+            let mend = "sudo wasiscope …, or: sudo setcap cap_bpf,cap_perfmon+ep \"$(command -v wasiscope)\"";
+            return vec![Finding::bad("live capture", error.to_string(), mend)];
+        }
+    };
+    let mut findings = vec![Finding::good("live capture", "kernel programs load")];
+    for program in capture.programs().unwrap_or_default() {
+        if let Some(reason) = program.unavailable {
+            findings.push(Finding::bad(
+                "  kernel program",
+                format!("{}: {reason}", program.name),
+                "use a newer kernel",
+            ));
+        }
+    }
+    findings
+}
+
+fn noise() -> Finding {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let detail = format!("load {busy} on {cpus} processors");
+    if busy < cpus as f64 / 2.0 {
+        Finding::good("noise", detail)
+    } else {
+        Finding::bad("noise", detail, "wait until the machine is idle, or expect wide intervals")
+    }
+}

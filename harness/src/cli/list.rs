@@ -1,0 +1,90 @@
+//! `wasiscope list`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+use serde_json::json;
+use wasiscope_workloads::WORKLOADS;
+
+use super::{Exit, ListFormat, print};
+use crate::places::Places;
+use crate::scenario::{self, ENGINE_PRESETS, Flavour};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let scenarios = scenario::read_folder(&places.scenarios())?;
+    let text = match arguments.format {
+        ListFormat::Json => {
+            let document = json!({
+                "scenarios": scenarios.iter().map(|scenario| json!({
+                    "name": scenario.name,
+                    "description": scenario.description,
+                    "default": scenario.default,
+                })).collect::<Vec<_>>(),
+                "workloads": WORKLOADS.iter().map(|workload| json!({
+                    "name": workload.name,
+                    "summary": workload.summary,
+                    "default_n": workload.default_n,
+                })).collect::<Vec<_>>(),
+                "flavours": Flavour::ALL.map(|flavour| json!({
+                    "name": flavour.name(),
+                    "summary": flavour.summary(),
+                })),
+                "engines": ENGINE_PRESETS.map(|(name, settings, summary)| json!({
+                    "name": name,
+                    "summary": summary,
+                    "settings": settings,
+                })),
+            });
+            format!("{document:#}\n")
+        }
+        ListFormat::Table => {
+            let mut text = String::new();
+            section(
+                &mut text,
+                "scenarios",
+                scenarios.iter().map(|scenario| {
+                    let mark = if scenario.default { " (default)" } else { "" };
+                    (scenario.name.clone(), format!("{}{mark}", scenario.description))
+                }),
+            );
+            section(
+                &mut text,
+                "workloads",
+                WORKLOADS.iter().map(|workload| {
+                    (workload.name.to_owned(), format!("{} [n = {}]", workload.summary, workload.default_n))
+                }),
+            );
+            section(
+                &mut text,
+                "flavours",
+                Flavour::ALL.into_iter().map(|flavour| (flavour.name().to_owned(), flavour.summary().to_owned())),
+            );
+            section(
+                &mut text,
+                "engines",
+                ENGINE_PRESETS.into_iter().map(|(name, _, summary)| (name.to_owned(), summary.to_owned())),
+            );
+            text
+        }
+    };
+    print(&text);
+    Ok(Exit::Done)
+}
+
+fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    for (name, summary) in rows {
+        table.add_row([name, summary]);
+    }
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{title}\n{table}\n");
+}

@@ -1,0 +1,111 @@
+//! The command line: one file per verb, and nothing in them that a user of the library would miss.
+
+mod build;
+mod doctor;
+mod list;
+mod progress;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::capture::CaptureError;
+use crate::places::Places;
+
+const EXAMPLES: &str = "\
+Examples:
+  wasiscope run                              every default scenario, with the kernel watched where possible
+  wasiscope run startup --capture on         one scenario; without live capture this is an error
+  wasiscope run my.wasm --iterations 50      a guest of your own
+  wasiscope run --only '*/std/*' --format markdown
+  wasiscope doctor                           what this machine lacks, and the mend
+
+Exit status: 0 done · 1 a case failed or a fact differs · 2 bad usage or input · 4 a required capability is missing
+· 130 interrupted";
+
+/// What a WebAssembly guest really costs, with the kernel watched at the same time.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The checkout with scenarios/ and the guest folders [default: the one around the current folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build, run, capture, print, write the report
+    Run(run::Arguments),
+    /// Compile the guests only; print path, hash, size
+    Build(build::Arguments),
+    /// Scenarios, workloads, flavours, engines
+    List(list::Arguments),
+    /// Toolchains, kernel features, privileges; each line says how to mend it
+    Doctor(doctor::Arguments),
+}
+
+impl Cli {
+    /// Calls the verb.
+    ///
+    /// # Errors
+    /// When the verb could not do what it is for; [`Exit::of`] gives the exit status.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let places = Places::find(self.root.as_deref());
+        match self.verb {
+            Verb::Run(arguments) => run::run(&places, arguments),
+            Verb::Build(arguments) => build::run(&places, &arguments),
+            Verb::List(arguments) => list::run(&places, &arguments),
+            Verb::Doctor(arguments) => doctor::run(&places, &arguments),
+        }
+    }
+}
+
+/// How the command ends, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well.
+    Done = 0,
+    /// A case failed.
+    CaseFailed = 1,
+    /// Bad usage or bad input.
+    BadInput = 2,
+    /// A capability that was required is missing.
+    CapabilityMissing = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The status that belongs to an error.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<CaptureError>() { Self::CapabilityMissing } else { Self::BadInput }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How a listing is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// For people
+    #[default]
+    Table,
+    /// For scripts
+    Json,
+}
+
+/// Prints to stdout. A reader that went away (`| head`) ends the output, not the command with a panic.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

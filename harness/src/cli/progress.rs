@@ -1,0 +1,42 @@
+//! The progress bar: a consumer of the runner's events, on stderr, and only on a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::runner::Event;
+
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        // indicatif draws nothing when stderr is not a terminal, and honours NO_COLOR.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // The template is a constant: it parses, or no run ever shows a bar.
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} workers  {elapsed} (left {eta})  {msg}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(super) fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::Planned { workers } => {
+                self.0.set_length(*workers as u64);
+                self.0.enable_steady_tick(Duration::from_millis(200));
+            }
+            Event::Started { id } => self.0.set_message((*id).to_owned()),
+            Event::Recorded(_) => self.0.inc(1),
+            Event::CaptureFailed(error) => self.say(&error.to_string()),
+        }
+    }
+
+    /// A line that stays, above the bar.
+    pub(super) fn say(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

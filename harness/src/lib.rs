@@ -1,0 +1,23 @@
+//! wasiscope: what a WebAssembly guest really costs, with the kernel watched at the same time.
+//!
+//! Data flows one way: [`scenario`] → [`plan`] → [`guest`] → [`worker`] (driven by [`runner`], watched by [`capture`])
+//! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each module may know.
+
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod guest;
+pub mod interrupt;
+pub mod journal;
+pub mod machine;
+pub mod module;
+pub mod places;
+pub mod plan;
+pub mod record;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod stats;
+pub mod summary;
+pub mod units;
+pub mod worker;

@@ -1,0 +1,63 @@
+//! Where things are: the checkout with its scenarios and guests, and the folder for what a run leaves behind.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A checkout, or the folder that stands in for one.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Holds `scenarios/` and the guest folders.
+    pub root: PathBuf,
+    /// Holds reports, journals and built guests; writable by this user.
+    pub state: PathBuf,
+    /// Where other users of this checkout keep theirs, for reading only: built guests can be taken from there.
+    pub shared_state: PathBuf,
+}
+
+impl Places {
+    /// Finds the checkout at or above the current folder, or takes `root` when given.
+    #[must_use]
+    pub fn find(root: Option<&Path>) -> Self {
+        let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let root = root.map(Path::to_owned).or_else(|| checkout_above(&here)).unwrap_or(here);
+        let shared_state = root.join("target").join("wasiscope");
+        let state = if is_writable(&shared_state) { shared_state.clone() } else { fallback() };
+        Self { root, state, shared_state }
+    }
+
+    /// The folder of scenario files.
+    #[must_use]
+    pub fn scenarios(&self) -> PathBuf {
+        self.root.join("scenarios")
+    }
+
+    /// Where the report goes when nothing else is said.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.state.join("report.json")
+    }
+}
+
+/// A checkout is a folder with scenarios and at least one guest folder beside them.
+fn checkout_above(start: &Path) -> Option<PathBuf> {
+    start
+        .ancestors()
+        .find(|folder| folder.join("scenarios").is_dir() && folder.join("guest-std").is_dir())
+        .map(Path::to_owned)
+}
+
+/// Whether this user can create files in `folder`, or create it. Permission bits do not tell (ACLs, read-only mounts,
+/// user namespaces), so this tries, where the folder is or would be made.
+fn is_writable(folder: &Path) -> bool {
+    let existing = folder.ancestors().map(|ancestor| if ancestor == Path::new("") { Path::new(".") } else { ancestor });
+    existing
+        .into_iter()
+        .find(|ancestor| ancestor.exists())
+        .is_some_and(|ancestor| tempfile::tempfile_in(ancestor).is_ok())
+}
+
+/// For a user who may read the checkout but not write into it.
+fn fallback() -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    env::temp_dir().join(format!("wasiscope-{user}"))
+}

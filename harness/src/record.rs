@@ -1,0 +1,143 @@
+//! Stored types: what a run leaves behind, as written and read back. No I/O here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::Phase;
+
+use crate::capture::KernelEvents;
+
+/// Facts by name. Values are exact, so they are compared for equality and never averaged.
+pub type Facts = BTreeMap<String, serde_json::Value>;
+
+/// How a case, or one worker of it, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Ran to its end with the right check.
+    Ok,
+    /// The guest hit a wasm trap.
+    Trapped,
+    /// Wrong check, non-zero exit, failed build, missing import, dead worker.
+    Failed,
+    /// Passed the wall-clock limit and was killed.
+    Timeout,
+    /// Not run, for the reason in the detail.
+    Skipped,
+}
+
+impl Status {
+    /// The word used in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Trapped => "trapped",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// How a case, or one worker of it, ended, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The kind of ending.
+    pub status: Status,
+    /// What happened, for a reader; `None` when all went well.
+    pub detail: Option<String>,
+    /// Whether this is the ending that the scenario expects. A row that is not as expected makes the run exit with 1.
+    #[serde(default = "yes")]
+    pub expected: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Outcome {
+    /// Ran to its end.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self { status: Status::Ok, detail: None, expected: true }
+    }
+
+    /// Ended otherwise, which nobody expected so far.
+    #[must_use]
+    pub fn because(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, detail: Some(detail.into()), expected: false }
+    }
+}
+
+/// One line of the journal: what one worker gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "lowercase")]
+pub enum Record {
+    /// The single pass that collects facts and verifies the check before anything is timed.
+    Facts {
+        /// Index of the case in the plan.
+        case: usize,
+        /// The case, `workload/flavour/engine`.
+        id: String,
+        /// How the pass ended.
+        outcome: Outcome,
+        /// What it found.
+        facts: Facts,
+    },
+    /// One worker process of timed iterations.
+    Process(ProcessRecord),
+}
+
+/// The name of a phase's measurement.
+#[must_use]
+pub fn metric_of(phase: Phase) -> String {
+    format!("phase.{}", phase.name())
+}
+
+/// Every measurement that a report of workloads can hold.
+pub fn metric_names() -> impl Iterator<Item = String> {
+    Phase::REPORTED.into_iter().map(metric_of)
+}
+
+/// Samples of one worker process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Index of the case in the plan.
+    pub case: usize,
+    /// The case, `workload/flavour/engine`.
+    pub id: String,
+    /// Which of the case's processes, from 0, counted apart for watched and unwatched ones.
+    pub process: u32,
+    /// Whether the kernel programs were attached and following this worker.
+    pub watched: bool,
+    /// How the worker ended.
+    pub outcome: Outcome,
+    /// Nanoseconds of each pass through each phase, in order.
+    pub samples: BTreeMap<Phase, Vec<u64>>,
+    /// How often each phase was entered, including passes that did not end.
+    pub entered: BTreeMap<Phase, u64>,
+    /// What the kernel charged to the worker; `None` when it was not watched.
+    pub kernel: Option<KernelEvents>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_being_stored() {
+        let record = Record::Process(ProcessRecord {
+            case: 3,
+            id: "hello/std/cranelift".into(),
+            process: 1,
+            watched: true,
+            outcome: Outcome::because(Status::Timeout, "no sign of life for 10 s"),
+            samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
+            entered: BTreeMap::from([(Phase::Run, 2)]),
+            kernel: Some(BTreeMap::new()),
+        });
+        let line = serde_json::to_string(&record).expect("plain data");
+        assert_eq!(serde_json::from_str::<Record>(&line).expect("our own line"), record);
+    }
+}

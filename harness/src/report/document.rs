@@ -1,0 +1,221 @@
+//! The report as a document: what CONTRACT calls version 1. Readers ignore what they do not know, so fields may be
+//! added; what is here keeps its name, its unit and its meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{Ledger, ProgramCost, Tally};
+use crate::record::{Facts, Outcome};
+use crate::stats::Summary;
+
+/// Version of the stored format.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The document of one `wasiscope run`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the tool.
+    pub wasiscope: String,
+    /// When the run began, RFC 3339.
+    pub started_at: String,
+    /// How long it took, in seconds.
+    pub duration_s: f64,
+    /// What decided the order of workers.
+    pub seed: u64,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// The checkout; `None` outside a repository.
+    pub git: Option<Git>,
+    /// The machine.
+    pub machine: Machine,
+    /// Tool → version; `None` for a tool that is not there.
+    pub tools: BTreeMap<String, Option<String>>,
+    /// The kernel's side.
+    pub capture: CaptureReport,
+    /// What was run.
+    pub scenarios: Vec<ScenarioReport>,
+}
+
+impl Report {
+    /// Whether any case ended otherwise than its scenario expects.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.cases().any(|case| !case.outcome.expected)
+    }
+
+    /// Every case of every scenario.
+    pub fn cases(&self) -> impl Iterator<Item = &CaseReport> {
+        self.scenarios.iter().flat_map(|scenario| &scenario.cases)
+    }
+}
+
+/// The state of the checkout that was run in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Git {
+    /// The commit checked out.
+    pub commit: String,
+    /// Whether tracked files differ from it.
+    pub dirty: bool,
+}
+
+/// The machine that was run on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system.
+    pub os: String,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// Processor architecture.
+    pub arch: String,
+    /// Processor model.
+    pub cpu: Option<String>,
+    /// Processors that this process may use.
+    pub cpus: usize,
+    /// Memory of the machine.
+    pub memory_bytes: Option<u64>,
+    /// Whether a hypervisor is below.
+    pub virtualized: Option<bool>,
+    /// Share of the run's processor time that the hypervisor gave to others.
+    pub steal_ratio: Option<f64>,
+}
+
+/// Whether the kernel was watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureStatus {
+    /// It was.
+    Live,
+    /// It was not asked for.
+    Off,
+    /// It was wanted and could not be had.
+    Unavailable,
+}
+
+impl CaptureStatus {
+    /// The word used in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Off => "off",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The kernel's side of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptureReport {
+    /// Whether the kernel was watched.
+    pub status: CaptureStatus,
+    /// Why not.
+    pub reason: Option<String>,
+    /// The kernel programs and what they cost.
+    pub programs: Vec<ProgramCost>,
+    /// What was lost.
+    pub ledger: Ledger,
+}
+
+/// One scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioReport {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its cases, in the order of its matrix.
+    pub cases: Vec<CaseReport>,
+}
+
+/// One case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// `workload/flavour/engine`.
+    pub id: String,
+    /// First part of the id.
+    pub workload: String,
+    /// Second part of the id.
+    pub flavour: String,
+    /// Third part of the id.
+    pub engine: String,
+    /// The size it was run at; `None` for guests that have none.
+    pub n: Option<u64>,
+    /// The guest; `None` when it could not be built.
+    pub artifact: Option<ArtifactReport>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is exact.
+    pub facts: Facts,
+    /// What is noisy.
+    pub measurements: Vec<Measurement>,
+    /// Median time of an iteration in watched workers, divided by that in unwatched ones; `None` without capture.
+    pub observer_ratio: Option<f64>,
+    /// What the kernel saw; `None` without capture.
+    pub kernel: Option<KernelReport>,
+}
+
+/// A guest as a file, without its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactReport {
+    /// Hash of its bytes.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The compiler.
+    pub toolchain: Option<String>,
+    /// What the compiler was told.
+    pub flags: Option<String>,
+}
+
+/// One metric of one case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Its name.
+    pub metric: String,
+    /// The unit of samples and summary.
+    pub unit: String,
+    /// Which way is better.
+    pub direction: String,
+    /// Every sample, grouped by process. From unwatched workers only.
+    pub samples: Vec<Vec<u64>>,
+    /// What they say.
+    pub summary: Summary,
+}
+
+/// What the kernel charged to one case, over all its watched workers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelReport {
+    /// By phase.
+    pub phases: BTreeMap<String, KernelPhase>,
+}
+
+/// What the kernel charged to one phase. Totals over `iterations` passes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelPhase {
+    /// How often the phase was entered.
+    pub iterations: u64,
+    /// System calls by name.
+    pub syscalls: BTreeMap<String, Tally>,
+    /// Page faults.
+    pub faults: Faults,
+}
+
+impl KernelPhase {
+    /// All system calls together.
+    #[must_use]
+    pub fn syscall_count(&self) -> u64 {
+        self.syscalls.values().map(|tally| tally.count).sum()
+    }
+}
+
+/// Page faults by the mode in which they were taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faults {
+    /// In user mode.
+    pub user: u64,
+    /// In the kernel, on the worker's behalf.
+    pub kernel: u64,
+}

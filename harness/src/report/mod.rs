@@ -1,0 +1,7 @@
+//! The report and its renderings. Renders, never recomputes; knows nothing of wasmtime or aya.
+
+pub mod document;
+pub mod json;
+pub mod table;
+
+pub use document::Report;

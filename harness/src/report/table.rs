@@ -1,0 +1,232 @@
+//! The report for a terminal, and as Markdown.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+use wasiscope_ebpf_abi::Phase;
+
+use super::document::{CaseReport, KernelPhase, Measurement, Report};
+use crate::record::{self, Status};
+use crate::units;
+
+/// How tables are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// For a terminal.
+    Plain,
+    /// For a Markdown document.
+    Markdown,
+}
+
+/// How many kinds of system call a phase's row names.
+const NAMED_SYSCALLS: usize = 3;
+
+/// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
+#[must_use]
+pub fn render(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    for scenario in &report.scenarios {
+        heading(&mut text, style, &format!("scenario {}", scenario.name));
+        for case in &scenario.cases {
+            render_case(&mut text, case, style, report.capture.ledger.is_clean());
+        }
+    }
+    heading(&mut text, style, "summary");
+    text.push_str(&summary(report, style));
+    text.push_str("\n\n");
+    render_capture(&mut text, report);
+    text
+}
+
+fn heading(text: &mut String, style: Style, title: &str) {
+    // Writing to a String cannot fail, here and below.
+    let _ = match style {
+        Style::Plain => writeln!(text, "{title}\n"),
+        Style::Markdown => writeln!(text, "## {title}\n"),
+    };
+}
+
+fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) {
+    let _ = match style {
+        Style::Plain => writeln!(text, "{}  {}", case.id, outcome(case)),
+        Style::Markdown => writeln!(text, "### {}\n\n{}", case.id, outcome(case)),
+    };
+    let line = facts_line(case);
+    if !line.is_empty() {
+        let _ = writeln!(text, "  {line}");
+    }
+    if !case.measurements.is_empty() {
+        let _ = writeln!(text, "\n{}", phases(case, style, exact));
+    }
+    text.push('\n');
+}
+
+fn outcome(case: &CaseReport) -> String {
+    let unexpected = if case.outcome.expected { "" } else { " (unexpected)" };
+    match &case.outcome.detail {
+        Some(detail) => format!("{}{unexpected}: {detail}", case.outcome.status.name()),
+        None => case.outcome.status.name().to_owned(),
+    }
+}
+
+fn facts_line(case: &CaseReport) -> String {
+    let size = |name: &str| case.facts.get(name).and_then(Value::as_u64).map(units::bytes);
+    let mut parts = Vec::new();
+    for (label, fact) in [("wasm", "size.wasm"), ("gzip", "size.gzip"), ("native code", "size.native_code")] {
+        parts.extend(size(fact).map(|size| format!("{label} {size}")));
+    }
+    if let Some(pages) = case.facts.get("memory.initial_pages").and_then(Value::as_u64) {
+        parts.push(format!("memory {}", units::bytes(pages << 16)));
+    }
+    if let Some(n) = case.n {
+        parts.push(format!("n {n}"));
+    }
+    if let Some(check) = case.facts.get("check").and_then(Value::as_str) {
+        parts.push(format!("check {check}"));
+    }
+    if let Some(fuel) = case.facts.get("fuel").and_then(Value::as_u64) {
+        parts.push(format!("fuel {fuel}"));
+    }
+    if let Some(ratio) = case.observer_ratio {
+        parts.push(format!("observer ×{ratio:.3}"));
+    }
+    parts.join(" · ")
+}
+
+fn new_table(style: Style, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(match style {
+        Style::Plain => presets::NOTHING,
+        Style::Markdown => presets::ASCII_MARKDOWN,
+    });
+    table.set_header(header.to_vec());
+    table
+}
+
+/// Figures are read from the right, names from the left.
+fn align(table: &mut Table, left: &[usize]) {
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let side = if left.contains(&index) { CellAlignment::Left } else { CellAlignment::Right };
+        column.set_cell_alignment(side);
+    }
+}
+
+fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
+    let mut header = vec!["phase", "median", "99 % interval", "min", "p95", "samples"];
+    if case.kernel.is_some() {
+        header.extend(["syscalls", "faults", "most frequent"]);
+    }
+    let mut table = new_table(style, &header);
+    for phase in Phase::REPORTED {
+        let metric = record::metric_of(phase);
+        let measured = case.measurements.iter().find(|measurement| measurement.metric == metric);
+        let seen = case.kernel.as_ref().and_then(|kernel| kernel.phases.get(phase.name()));
+        if measured.is_none() && seen.is_none() {
+            continue;
+        }
+        let mut row = vec![phase.name().to_owned()];
+        row.extend(measured.map_or_else(no_figures, figures));
+        if case.kernel.is_some() {
+            row.extend(seen.map_or_else(|| [(); 3].map(|()| "–".to_owned()), |seen| kernel_cells(seen, exact)));
+        }
+        table.add_row(row);
+    }
+    align(&mut table, &[0, 8]);
+    table.to_string()
+}
+
+fn no_figures() -> [String; 5] {
+    [(); 5].map(|()| "–".to_owned())
+}
+
+fn figures(measurement: &Measurement) -> [String; 5] {
+    let summary = &measurement.summary;
+    [
+        units::duration(summary.median),
+        interval(summary.ci_low, summary.ci_high),
+        units::duration(summary.min),
+        units::duration(summary.p95),
+        summary.n.to_string(),
+    ]
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{} … {}", units::duration(low), units::duration(high)),
+        _ => "–".to_owned(),
+    }
+}
+
+fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
+    let at_least = if exact { "" } else { "≥ " };
+    let per_iteration = |count| {
+        units::per_iteration(count, phase.iterations).map_or("–".to_owned(), |figure| format!("{at_least}{figure}"))
+    };
+    let mut by_count: Vec<_> = phase.syscalls.iter().collect();
+    by_count.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.count));
+    let mut named: Vec<String> = by_count
+        .iter()
+        .take(NAMED_SYSCALLS)
+        .map(|(name, tally)| format!("{name} {}", per_iteration(tally.count)))
+        .collect();
+    if by_count.len() > NAMED_SYSCALLS {
+        named.push("…".to_owned());
+    }
+    [per_iteration(phase.syscall_count()), per_iteration(phase.faults.user + phase.faults.kernel), named.join(", ")]
+}
+
+fn summary(report: &Report, style: Style) -> String {
+    let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
+    let mut header = vec!["case", "outcome", "wasm"];
+    header.extend(columns.map(Phase::name));
+    header.extend(["run syscalls", "run faults"]);
+    let mut table = new_table(style, &header);
+    for case in report.cases() {
+        let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
+        let mut row = vec![case.id.clone(), case.outcome.status.name().to_owned(), size];
+        row.extend(columns.map(|phase| {
+            let metric = record::metric_of(phase);
+            let found = case.measurements.iter().find(|measurement| measurement.metric == metric);
+            found.map_or("–".to_owned(), |measurement| units::duration(measurement.summary.median))
+        }));
+        let run = case.kernel.as_ref().and_then(|kernel| kernel.phases.get(Phase::Run.name()));
+        let [syscalls, faults, _] = run.map_or_else(
+            || [(); 3].map(|()| "–".to_owned()),
+            |run| kernel_cells(run, report.capture.ledger.is_clean()),
+        );
+        row.extend([syscalls, faults]);
+        table.add_row(row);
+    }
+    align(&mut table, &[0, 1]);
+    table.to_string()
+}
+
+fn render_capture(text: &mut String, report: &Report) {
+    let capture = &report.capture;
+    let reason = capture.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let _ = writeln!(text, "capture: {}{reason}", capture.status.name());
+    for program in &capture.programs {
+        let line = match (&program.unavailable, program.run_count, program.mean_ns) {
+            (Some(reason), ..) => format!("unavailable: {reason}"),
+            (None, Some(runs), Some(mean)) => format!("{} a run, over {runs} runs", units::duration(mean)),
+            _ => "cost not counted".to_owned(),
+        };
+        let _ = writeln!(text, "  {:<18} {line}", program.name);
+    }
+    let ledger = &capture.ledger;
+    if !ledger.is_clean() {
+        let _ = writeln!(
+            text,
+            "  lost: {} in the ring buffer, {} to full maps, {} to recursion: counts are lower bounds",
+            ledger.ring_dropped, ledger.map_full, ledger.recursion_missed
+        );
+    }
+    let failed = report.cases().filter(|case| !case.outcome.expected).count();
+    let skipped = report.cases().filter(|case| case.outcome.status == Status::Skipped).count();
+    let _ = write!(text, "{} cases, {failed} not as expected, {skipped} skipped", report.cases().count());
+    let _ = writeln!(text, ", {:.1} s, seed {}", report.duration_s, report.seed);
+    if report.interrupted {
+        text.push_str("interrupted: what was measured until then is in the report\n");
+    }
+}

@@ -1,0 +1,162 @@
+//! Real workers: child processes of this same executable.
+
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::capture::WatchedWorker;
+use crate::capture::ebpf::enter_watched;
+use crate::clock;
+use crate::interrupt::Interrupt;
+use crate::worker::{self, Message, Request};
+
+use super::{Death, WorkerRun, Workers};
+
+/// How often a waiting parent looks for Ctrl-C.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
+
+/// Starts one child after the other.
+#[derive(Debug)]
+pub struct ChildWorkers {
+    executable: PathBuf,
+    interrupt: Interrupt,
+}
+
+impl ChildWorkers {
+    /// `executable` is a wasiscope binary: in the binary itself, `/proc/self/exe`.
+    #[must_use]
+    pub fn new(executable: PathBuf, interrupt: Interrupt) -> Self {
+        Self { executable, interrupt }
+    }
+
+    fn start(&self, watched: Option<&WatchedWorker>, stderr: &std::fs::File) -> io::Result<Child> {
+        let mut command = Command::new(&self.executable);
+        command.arg(worker::VERB);
+        if let Some(WatchedWorker { cells_fd, cell_index, slot, .. }) = watched {
+            command.args([cells_fd.to_string(), cell_index.to_string(), slot.to_string()]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
+        // A group of its own, so that Ctrl-C reaches only the parent, which then decides.
+        command.process_group(0);
+        let watched = watched.copied();
+        let parent = rustix::process::getpid();
+        let prepare = move || {
+            // Whatever ends the parent ends the worker with it.
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            match &watched {
+                // SAFETY: this is the child between fork and exec, and the descriptors are open in it.
+                Some(watched) => unsafe { enter_watched(watched) },
+                None => Ok(()),
+            }
+        };
+        // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
+        unsafe { command.pre_exec(prepare) };
+        command.spawn()
+    }
+}
+
+impl Workers for ChildWorkers {
+    fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun {
+        let mut run = WorkerRun::default();
+        // A file and not a pipe: nobody has to read it while the worker lives.
+        let mut stderr = match tempfile::tempfile() {
+            Ok(file) => file,
+            Err(error) => return WorkerRun::not_started(format!("cannot make a temporary file: {error}")),
+        };
+        let before_ns = clock::monotonic_ns();
+        let mut child = match self.start(watched, &stderr) {
+            Ok(child) => child,
+            Err(error) => return WorkerRun::not_started(format!("cannot start a worker: {error}")),
+        };
+        run.pid = child.id();
+        let messages = read_messages(&mut child);
+        hand_over(&mut child, request);
+        let death = self.listen(&messages, request.limits.wall, &mut run);
+        if death.is_some() {
+            // A worker that has just ended on its own is no error here.
+            let _ = child.kill();
+        }
+        let status = child.wait();
+        // What the worker managed to say before it died counts.
+        run.messages.extend(messages.iter());
+        if let Some(Message::Ready { at_ns }) = run.messages.first() {
+            run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
+        }
+        run.death = death.or_else(|| death_of(status, &mut stderr));
+        run
+    }
+}
+
+impl ChildWorkers {
+    /// Takes messages until the worker closes its end; `Some` when it must be killed.
+    fn listen(&self, messages: &Receiver<Message>, wall: Duration, run: &mut WorkerRun) -> Option<Death> {
+        let mut deadline = Instant::now() + wall;
+        loop {
+            let wait = deadline.saturating_duration_since(Instant::now()).min(INTERRUPT_POLL);
+            match messages.recv_timeout(wait) {
+                Ok(message) => {
+                    run.messages.push(message);
+                    deadline = Instant::now() + wall;
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.interrupt.raised() => return Some(Death::Interrupted),
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return Some(Death::TimedOut),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+fn read_messages(child: &mut Child) -> Receiver<Message> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                // A line that a killed worker left unfinished is no message.
+                let Ok(message) = serde_json::from_slice(&line) else { break };
+                if sender.send(message).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+fn hand_over(child: &mut Child, request: &Request) {
+    let Some(mut stdin) = child.stdin.take() else { return };
+    if let Ok(mut line) = serde_json::to_vec(request) {
+        line.push(b'\n');
+        // A worker that is dead already says so by its exit status.
+        let _ = stdin.write_all(&line);
+    }
+}
+
+fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File) -> Option<Death> {
+    const KEPT_BYTES: usize = 2_000;
+    let status = match status {
+        Ok(status) if status.success() => return None,
+        Ok(status) => status,
+        Err(error) => return Some(Death::Lost(format!("cannot wait for the worker: {error}"))),
+    };
+    let mut said = Vec::new();
+    let _ = stderr.rewind().and_then(|()| stderr.read_to_end(&mut said));
+    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned();
+    let how = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("worker killed by {}", signal_name(signal)),
+        (None, Some(code)) => format!("worker exited with status {code}"),
+        (None, None) => "worker ended in an unknown way".to_owned(),
+    };
+    Some(Death::Lost(if said.is_empty() { how } else { format!("{how}: {said}") }))
+}
+
+fn signal_name(signal: i32) -> String {
+    signal_hook::low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}

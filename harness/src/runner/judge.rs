@@ -1,0 +1,74 @@
+//! Whether a guest ended as its scenario expects, with the right answer.
+
+use wasiscope_workloads as catalogue;
+
+use super::{Death, WorkerRun};
+use crate::plan::Case;
+use crate::record::{Outcome, Status};
+use crate::worker::{Ending, Message, ProtocolLine};
+
+/// Largest `n` for which the answer of a guest that nobody here built is recomputed.
+const VERIFIED_N_MAX: u64 = 1 << 24;
+
+/// The check that the guest must print: the scenario's, or the catalogue's own computation; `None` when nobody knows.
+pub(super) fn expected_check(case: &Case, line: Option<&ProtocolLine>) -> Option<String> {
+    if case.expect.check.is_some() {
+        return case.expect.check.clone();
+    }
+    let (name, n) = match case.n {
+        Some(n) => (case.workload.as_str(), n),
+        // A guest built elsewhere that says it is one of the catalogue is taken at its word.
+        None => line.map(|line| (line.workload.as_str(), line.n)).filter(|(_, n)| *n <= VERIFIED_N_MAX)?,
+    };
+    let workload = catalogue::WORKLOADS.iter().find(|workload| workload.name == name)?;
+    workload.expected_check(n).ok().map(|check| format!("{check:016x}"))
+}
+
+/// Whether the guest ended as the scenario expects, with the right answer.
+pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, check: Option<&str>) -> Outcome {
+    let failed = |detail| Outcome::because(Status::Failed, detail);
+    match ending {
+        Ending::Returned if case.expect.trap => failed("the guest was expected to trap and returned".to_owned()),
+        Ending::Returned => judge_answer(case, line, check).map_or_else(failed, |()| Outcome::ok()),
+        Ending::Exited { code, stderr } => failed(with_stderr(&format!("the guest exited with code {code}"), stderr)),
+        Ending::Trapped { trap, stderr } => {
+            Outcome { status: Status::Trapped, detail: Some(with_stderr(trap, stderr)), expected: case.expect.trap }
+        }
+        Ending::Broken { reason } => failed(reason.clone()),
+    }
+}
+
+fn judge_answer(case: &Case, line: Option<&ProtocolLine>, check: Option<&str>) -> Result<(), String> {
+    let Some(check) = check else { return Ok(()) };
+    let line = line.ok_or_else(|| format!("the guest printed no line `{} n=… check={check}`", case.workload))?;
+    if line.check != check {
+        return Err(format!("wrong check: the guest says {}, {check} is right (n={})", line.check, line.n));
+    }
+    if case.n.is_some_and(|n| n != line.n) || case.n.is_some() && case.workload != line.workload {
+        let n = case.n.unwrap_or_default();
+        return Err(format!("the guest did {} n={}, asked for {} n={n}", line.workload, line.n, case.workload));
+    }
+    Ok(())
+}
+
+fn with_stderr(what: &str, stderr: &str) -> String {
+    if stderr.is_empty() { what.to_owned() } else { format!("{what}; stderr: {stderr}") }
+}
+
+/// How a worker ended that did not get as far as a guest's ending.
+pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
+    for message in &run.messages {
+        if let Message::Refused { reason } = message {
+            return Outcome::because(Status::Failed, reason.clone());
+        }
+    }
+    match &run.death {
+        Some(Death::TimedOut) => {
+            let wall = humantime::format_duration(case.limits.wall);
+            Outcome::because(Status::Timeout, format!("no sign of life for {wall} (limits: wall), killed"))
+        }
+        Some(Death::Interrupted) => Outcome::because(Status::Skipped, "interrupted before its first iteration ended"),
+        Some(Death::Lost(how)) => Outcome::because(Status::Failed, how.clone()),
+        None => Outcome::because(Status::Failed, "the worker ended without a word"),
+    }
+}

@@ -1,0 +1,364 @@
+//! Walks the plan: starts workers, hands them work, judges how they ended, and emits events. Never prints.
+
+mod child;
+mod judge;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wasiscope_ebpf_abi::Phase;
+
+use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
+use crate::guest::Artifact;
+use crate::interrupt::Interrupt;
+use crate::module;
+use crate::plan::{self, Case, Half, Step};
+use crate::record::{Facts, Outcome, ProcessRecord, Record, Status};
+use crate::worker::{Message, Request, Task};
+
+pub use child::ChildWorkers;
+use judge::{expected_check, judge, judge_death};
+
+/// Starts workers; the real one is [`ChildWorkers`].
+pub trait Workers {
+    /// Runs one worker to its end, whatever that is.
+    fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun;
+}
+
+/// What is left of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerRun {
+    /// Its process id; 0 when it was not started.
+    pub pid: u32,
+    /// From the parent's fork to the child being ready.
+    pub spawn_ns: Option<u64>,
+    /// All it said.
+    pub messages: Vec<Message>,
+    /// How it died, when it did not end by itself and in order.
+    pub death: Option<Death>,
+}
+
+impl WorkerRun {
+    fn not_started(reason: String) -> Self {
+        Self { death: Some(Death::Lost(reason)), ..Self::default() }
+    }
+}
+
+/// How a worker died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// No message for longer than the wall-clock limit.
+    TimedOut,
+    /// Killed because the run was interrupted.
+    Interrupted,
+    /// Killed by something else, or gone with an error.
+    Lost(String),
+}
+
+/// A case with its guest, or with the reason why there is none.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The case.
+    pub case: Case,
+    /// The guest.
+    pub guest: Result<Artifact, String>,
+}
+
+/// What happens while a plan is walked.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// So many workers will run if nothing goes wrong.
+    Planned {
+        /// The number of workers, those for facts included.
+        workers: usize,
+    },
+    /// A worker is about to start.
+    Started {
+        /// The case.
+        id: &'a str,
+    },
+    /// A worker has ended and this is what it gave.
+    Recorded(&'a Record),
+    /// Something about the capture went wrong; the rest goes on without it.
+    CaptureFailed(&'a CaptureError),
+}
+
+/// How far a walk got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// To the end.
+    Complete,
+    /// Until the budget was spent.
+    BudgetSpent,
+    /// Until somebody interrupted it.
+    Interrupted,
+}
+
+/// How to walk.
+pub struct Settings<'a> {
+    /// Decides the order.
+    pub seed: u64,
+    /// Time since the run began, and the time after which no round is started.
+    pub budget: Option<(&'a dyn Fn() -> Duration, Duration)>,
+    /// Asks the walk to stop.
+    pub interrupt: Interrupt,
+    /// A folder for the workers' own folders.
+    pub scratch: PathBuf,
+}
+
+/// Walks a plan over prepared cases.
+pub struct Runner<'a> {
+    workers: &'a mut dyn Workers,
+    capture: Option<&'a mut dyn Capture>,
+    settings: Settings<'a>,
+    on_event: &'a mut dyn FnMut(Event<'_>),
+    next_slot: u32,
+}
+
+/// What the facts pass found out about a case that the timed passes need.
+#[derive(Clone, Debug)]
+struct Known {
+    marked: bool,
+    /// The check that every pass must print.
+    check: Option<String>,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner over real or fake workers, with or without capture.
+    pub fn new(
+        workers: &'a mut dyn Workers,
+        capture: Option<&'a mut dyn Capture>,
+        settings: Settings<'a>,
+        on_event: &'a mut dyn FnMut(Event<'_>),
+    ) -> Self {
+        Self { workers, capture, settings, on_event, next_slot: 1 }
+    }
+
+    /// Collects the facts of every case, then its samples, in rounds. Cases without facts are not timed.
+    pub fn walk(&mut self, cases: &[Prepared]) -> Walk {
+        let wanted: Vec<u32> = cases.iter().map(|prepared| prepared.case.processes).collect();
+        let planned = plan::order(&wanted, self.capture.is_some(), self.settings.seed);
+        let workers = cases.len() + planned.iter().map(|half| half.steps.len()).sum::<usize>();
+        (self.on_event)(Event::Planned { workers });
+
+        let mut known = Vec::with_capacity(cases.len());
+        for (index, prepared) in cases.iter().enumerate() {
+            if self.settings.interrupt.raised() {
+                return Walk::Interrupted;
+            }
+            known.push(self.facts(index, prepared));
+        }
+        let walk = self.rounds(cases, &known, &planned);
+        self.disarm();
+        walk
+    }
+
+    fn rounds(&mut self, cases: &[Prepared], known: &[Option<Known>], planned: &[Half]) -> Walk {
+        let mut dead = vec![false; cases.len()];
+        for half in planned {
+            if self.settings.interrupt.raised() {
+                return Walk::Interrupted;
+            }
+            let first_round = half.steps.iter().all(|step| step.process == 0);
+            if !first_round && self.budget_is_spent() {
+                return Walk::BudgetSpent;
+            }
+            self.set_armed(half.watched);
+            for step in &half.steps {
+                let (Some(known), false) = (&known[step.case], dead[step.case]) else { continue };
+                let record = self.process(*step, &cases[step.case], known);
+                // A guest that fails or hangs would do so again: one row says it all.
+                dead[step.case] = !record.outcome.expected;
+                (self.on_event)(Event::Recorded(&Record::Process(record)));
+                if self.settings.interrupt.raised() {
+                    return Walk::Interrupted;
+                }
+            }
+        }
+        Walk::Complete
+    }
+
+    fn budget_is_spent(&self) -> bool {
+        self.settings.budget.is_some_and(|(elapsed, budget)| elapsed() >= budget)
+    }
+
+    fn set_armed(&mut self, armed: bool) {
+        let Some(capture) = &mut self.capture else { return };
+        let result = if armed { capture.arm() } else { capture.disarm() };
+        if let Err(error) = result {
+            (self.on_event)(Event::CaptureFailed(&error));
+        }
+    }
+
+    fn disarm(&mut self) {
+        self.set_armed(false);
+    }
+
+    /// The untimed pass. `None` when the case cannot be timed; the record says why.
+    fn facts(&mut self, index: usize, prepared: &Prepared) -> Option<Known> {
+        let id = prepared.case.id();
+        (self.on_event)(Event::Started { id: &id });
+        let mut facts = Facts::new();
+        let (outcome, known) = match &prepared.guest {
+            Ok(artifact) => self.measure_facts(&prepared.case, artifact, &mut facts),
+            Err(reason) => (Outcome::because(Status::Failed, reason.clone()), None),
+        };
+        let record = Record::Facts { case: index, id, outcome, facts };
+        (self.on_event)(Event::Recorded(&record));
+        known
+    }
+
+    fn measure_facts(&mut self, case: &Case, artifact: &Artifact, facts: &mut Facts) -> (Outcome, Option<Known>) {
+        match std::fs::read(&artifact.path)
+            .map_err(|error| error.to_string())
+            .and_then(|wasm| module::facts(&wasm).map_err(|error| error.to_string()))
+        {
+            Ok(found) => facts.extend(found),
+            Err(reason) => return (Outcome::because(Status::Failed, reason), None),
+        }
+        let request = match self.request(case, artifact, Task::Facts) {
+            Ok(request) => request,
+            Err(outcome) => return (outcome, None),
+        };
+        let run = self.workers.run(&request, None);
+        for message in &run.messages {
+            if let Message::Facts { marked, facts: found, line, ending } = message {
+                facts.extend(found.clone());
+                let expected = expected_check(case, line.as_ref());
+                let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
+                let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
+                let known = outcome.expected.then_some(Known { marked: *marked, check });
+                return (outcome, known);
+            }
+        }
+        (judge_death(&run, case), None)
+    }
+
+    fn request(&self, case: &Case, artifact: &Artifact, task: Task) -> Result<Request, Outcome> {
+        let directory = self.settings.scratch.join("guest");
+        if let Err(error) = std::fs::create_dir_all(&directory) {
+            let reason = format!("cannot make the guest's folder {}: {error}", directory.display());
+            return Err(Outcome::because(Status::Failed, reason));
+        }
+        let own_name = artifact.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let mut args = vec![own_name.unwrap_or_default()];
+        args.extend(case.args.iter().cloned());
+        Ok(Request {
+            wasm: artifact.path.clone(),
+            args,
+            directory,
+            engine: case.engine.settings,
+            limits: case.limits,
+            task,
+        })
+    }
+
+    fn process(&mut self, step: Step, prepared: &Prepared, known: &Known) -> ProcessRecord {
+        let case = &prepared.case;
+        let id = case.id();
+        (self.on_event)(Event::Started { id: &id });
+        let mut record = ProcessRecord {
+            case: step.case,
+            id,
+            process: step.process,
+            watched: step.watched,
+            outcome: Outcome::ok(),
+            samples: BTreeMap::new(),
+            entered: BTreeMap::new(),
+            kernel: None,
+        };
+        let task = Task::Iterate { iterations: case.iterations, marked: known.marked };
+        let request = match &prepared.guest {
+            Ok(artifact) => self.request(case, artifact, task),
+            Err(reason) => Err(Outcome::because(Status::Failed, reason.clone())),
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(outcome) => {
+                record.outcome = outcome;
+                return record;
+            }
+        };
+        let (run, kernel) = if step.watched { self.watch(&request) } else { (self.workers.run(&request, None), None) };
+        record.kernel = kernel;
+        if let Some(spawn_ns) = run.spawn_ns {
+            record.samples.insert(Phase::Spawn, vec![spawn_ns]);
+            record.entered.insert(Phase::Spawn, 1);
+        }
+        record.outcome = take_iterations(&run, case, known, &mut record);
+        record
+    }
+
+    fn watch(&mut self, request: &Request) -> (WorkerRun, Option<KernelEvents>) {
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let Some(capture) = &mut self.capture else { return (self.workers.run(request, None), None) };
+        let watched = match capture.open(slot) {
+            Ok(watched) => watched,
+            Err(error) => {
+                (self.on_event)(Event::CaptureFailed(&error));
+                return (self.workers.run(request, None), None);
+            }
+        };
+        let run = self.workers.run(request, Some(&watched));
+        match capture.collect(slot, run.pid) {
+            Ok(kernel) => (run, Some(kernel)),
+            Err(error) => {
+                (self.on_event)(Event::CaptureFailed(&error));
+                (run, None)
+            }
+        }
+    }
+
+    /// One more watched worker of the first case that runs, only to learn what the kernel programs cost. Its samples
+    /// are thrown away, because counting costs has a cost.
+    ///
+    /// # Errors
+    /// When the kernel keeps no such statistics.
+    pub fn count_program_costs(&mut self, cases: &[Prepared]) -> Result<(), CaptureError> {
+        let Some(capture) = &mut self.capture else { return Ok(()) };
+        let counting = capture.count_costs()?;
+        capture.arm()?;
+        for prepared in cases {
+            let Ok(artifact) = &prepared.guest else { continue };
+            let task = Task::Iterate { iterations: prepared.case.iterations, marked: true };
+            if let Ok(request) = self.request(&prepared.case, artifact, task) {
+                self.watch(&request);
+                break;
+            }
+        }
+        drop(counting);
+        Ok(())
+    }
+}
+
+/// Moves the good iterations into the record and says how the worker as a whole ended.
+fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut ProcessRecord) -> Outcome {
+    let mut outcome = None;
+    for message in &run.messages {
+        let Message::Iteration { durations, entered, line, ending } = message else { continue };
+        for phase in entered {
+            *record.entered.entry(*phase).or_default() += 1;
+        }
+        let judged = judge(case, ending, line.as_ref(), known.check.as_deref());
+        if !judged.expected {
+            // A wrong answer is never timed as right.
+            outcome = Some(judged);
+            break;
+        }
+        for (phase, ns) in durations {
+            record.samples.entry(*phase).or_default().push(*ns);
+        }
+        outcome = Some(judged);
+    }
+    match outcome {
+        Some(outcome) if !outcome.expected || run.death.is_none() => outcome,
+        // Interrupted: what was measured stands.
+        Some(outcome) if run.death == Some(Death::Interrupted) => outcome,
+        _ => judge_death(run, case),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use super::*;
+use crate::capture::recorded::RecordedCapture;
+use crate::plan::GuestSource;
+use crate::scenario::{Engine, Expectation, Flavour, Limits};
+use crate::worker::{Ending, ProtocolLine};
+
+const RIGHT: &str = "e60e7ee648829675";
+
+/// Workers that say what they were told to say, in order; the last of it again and again.
+struct Scripted {
+    runs: VecDeque<WorkerRun>,
+    seen: Vec<(Task, bool)>,
+}
+
+impl Scripted {
+    fn new(runs: impl IntoIterator<Item = WorkerRun>) -> Self {
+        Self { runs: runs.into_iter().collect(), seen: Vec::new() }
+    }
+}
+
+impl Workers for Scripted {
+    fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun {
+        self.seen.push((request.task, watched.is_some()));
+        if self.runs.len() > 1 { self.runs.pop_front().expect("more than one") } else { self.runs[0].clone() }
+    }
+}
+
+fn line(check: &str) -> Option<ProtocolLine> {
+    Some(ProtocolLine { workload: "hello".into(), n: 1, check: check.into() })
+}
+
+fn facts_run(ending: Ending, check: &str) -> WorkerRun {
+    let facts = Message::Facts { marked: true, facts: Facts::new(), line: line(check), ending };
+    WorkerRun { pid: 1, spawn_ns: None, messages: vec![facts], death: None }
+}
+
+fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
+    let iteration = |check: &&str| Message::Iteration {
+        durations: vec![(Phase::Run, 100)],
+        entered: vec![Phase::Run],
+        line: line(check),
+        ending: Ending::Returned,
+    };
+    WorkerRun { pid: 1, spawn_ns: Some(5), messages: checks.iter().map(iteration).collect(), death }
+}
+
+/// A case whose guest is a real file, because facts are read from it.
+fn prepared(folder: &std::path::Path, trap: bool) -> Prepared {
+    let path = folder.join("hello.wasm");
+    std::fs::write(&path, wat::parse_str("(module (func (export \"_start\")))").expect("valid")).expect("a file");
+    Prepared {
+        case: Case {
+            scenario: "test".into(),
+            workload: "hello".into(),
+            flavour: "std".into(),
+            engine: Engine::preset("cranelift").expect("a preset"),
+            guest: GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
+            n: Some(1),
+            args: vec!["1".into()],
+            expect: Expectation { trap, check: None },
+            limits: Limits::default(),
+            processes: 2,
+            iterations: 2,
+        },
+        guest: Ok(Artifact::of_file(&path).expect("readable")),
+    }
+}
+
+struct Walked {
+    walk: Walk,
+    records: Vec<Record>,
+    tasks: Vec<(Task, bool)>,
+}
+
+fn walk_with(
+    runs: Vec<WorkerRun>,
+    trap: bool,
+    mut capture: Option<RecordedCapture>,
+    budget: Option<Duration>,
+    interrupt: Interrupt,
+) -> Walked {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases = [prepared(folder.path(), trap)];
+    let mut workers = Scripted::new(runs);
+    let capture = capture.as_mut().map(|capture| capture as &mut dyn Capture);
+    let records = RefCell::new(Vec::new());
+    let mut on_event = |event: Event<'_>| {
+        if let Event::Recorded(record) = event {
+            records.borrow_mut().push(record.clone());
+        }
+    };
+    let elapsed = || Duration::from_secs(60);
+    let settings = Settings {
+        seed: 1,
+        budget: budget.map(|budget| (&elapsed as &dyn Fn() -> Duration, budget)),
+        interrupt,
+        scratch: folder.path().to_owned(),
+    };
+    let walk = Runner::new(&mut workers, capture, settings, &mut on_event).walk(&cases);
+    Walked { walk, records: records.into_inner(), tasks: workers.seen }
+}
+
+fn walk(runs: Vec<WorkerRun>) -> Walked {
+    walk_with(runs, false, None, None, Interrupt::default())
+}
+
+fn outcome_of(record: &Record) -> &Outcome {
+    match record {
+        Record::Facts { outcome, .. } | Record::Process(ProcessRecord { outcome, .. }) => outcome,
+    }
+}
+
+#[test]
+fn facts_come_first_and_then_every_process() {
+    let walked = walk(vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, RIGHT], None)]);
+    assert_eq!(walked.walk, Walk::Complete);
+    assert_eq!(walked.records.len(), 3);
+    let Record::Process(process) = &walked.records[2] else { panic!("{:?}", walked.records[2]) };
+    assert_eq!(process.samples[&Phase::Run], [100, 100]);
+    assert_eq!(process.samples[&Phase::Spawn], [5]);
+    assert!(process.outcome.expected);
+}
+
+#[test]
+fn a_wrong_check_is_a_failed_row_and_never_timed() {
+    let walked = walk(vec![facts_run(Ending::Returned, "0000000000000bad")]);
+    assert_eq!(walked.records.len(), 1, "no worker is started after wrong facts");
+    let outcome = outcome_of(&walked.records[0]);
+    assert_eq!(outcome.status, Status::Failed);
+    assert!(outcome.detail.as_deref().is_some_and(|detail| detail.contains(RIGHT)), "{outcome:?}");
+}
+
+#[test]
+fn a_check_that_turns_wrong_keeps_only_the_right_iterations() {
+    let walked = walk(vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, "bad"], None)]);
+    assert_eq!(walked.records.len(), 2, "the second process is not started");
+    let Record::Process(process) = &walked.records[1] else { panic!("{:?}", walked.records[1]) };
+    assert_eq!(process.samples[&Phase::Run], [100]);
+    assert_eq!(process.outcome.status, Status::Failed);
+}
+
+#[test]
+fn a_worker_that_dies_leaves_what_it_said_and_how_it_died() {
+    let died = samples_run(&[RIGHT], Some(Death::Lost("worker killed by SIGSEGV".into())));
+    let walked = walk(vec![facts_run(Ending::Returned, RIGHT), died]);
+    let Record::Process(process) = &walked.records[1] else { panic!("{:?}", walked.records[1]) };
+    assert_eq!(process.samples[&Phase::Run], [100]);
+    assert_eq!(process.outcome, Outcome::because(Status::Failed, "worker killed by SIGSEGV"));
+
+    let walked = walk(vec![WorkerRun { death: Some(Death::TimedOut), ..WorkerRun::default() }]);
+    assert_eq!(outcome_of(&walked.records[0]).status, Status::Timeout);
+}
+
+#[test]
+fn a_trap_is_as_expected_only_where_the_scenario_says_so() {
+    let trapped = || Ending::Trapped { trap: "out of bounds".into(), stderr: String::new() };
+    let walked = walk(vec![facts_run(trapped(), RIGHT)]);
+    assert!(!outcome_of(&walked.records[0]).expected);
+
+    let expected = walk_with(vec![facts_run(trapped(), RIGHT)], true, None, None, Interrupt::default());
+    assert_eq!(outcome_of(&expected.records[0]).status, Status::Trapped);
+    assert!(outcome_of(&expected.records[0]).expected);
+
+    let returned = walk_with(vec![facts_run(Ending::Returned, RIGHT)], true, None, None, Interrupt::default());
+    assert!(!outcome_of(&returned.records[0]).expected, "it was to trap and did not");
+}
+
+#[test]
+fn watched_workers_run_only_while_the_capture_is_armed() {
+    let capture = RecordedCapture::new(vec![KernelEvents::new(); 2]).expect("memory for the cells");
+    let runs = vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, RIGHT], None)];
+    let walked = walk_with(runs, false, Some(capture), None, Interrupt::default());
+    let watched: Vec<bool> = walked.tasks.iter().map(|(_, watched)| *watched).collect();
+    assert_eq!(watched, [false, false, true, true, false], "facts, then off on, on off");
+    for record in &walked.records {
+        if let Record::Process(process) = record {
+            assert_eq!(process.kernel.is_some(), process.watched);
+        }
+    }
+}
+
+#[test]
+fn a_spent_budget_leaves_one_process_of_each_case() {
+    let runs = vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, RIGHT], None)];
+    let walked = walk_with(runs, false, None, Some(Duration::from_secs(30)), Interrupt::default());
+    assert_eq!(walked.walk, Walk::BudgetSpent);
+    assert_eq!(walked.records.len(), 2);
+}
+
+#[test]
+fn an_interrupt_ends_the_walk_before_the_next_worker() {
+    let interrupt = Interrupt::default();
+    interrupt.raise();
+    let walked = walk_with(vec![facts_run(Ending::Returned, RIGHT)], false, None, None, interrupt);
+    assert_eq!(walked.walk, Walk::Interrupted);
+    assert!(walked.tasks.is_empty());
+}

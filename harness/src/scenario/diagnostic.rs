@@ -1,0 +1,130 @@
+//! Errors that point into a scenario file and name what was probably meant.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// Why a scenario cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file says something that cannot be; the text holds file, line, column, the line itself and the mend.
+    #[error("{0}")]
+    Invalid(String),
+    /// The file exists but cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// A path was given and nothing is there.
+    #[error("no scenario file {}", .0.display())]
+    NoFile(PathBuf),
+    /// The folder of scenarios is not there.
+    #[error(
+        "no scenario folder {} ({reason}): run inside a checkout of wasiscope, name it with --root, or give the path of \
+         a scenario or a .wasm file",
+        path.display()
+    )]
+    NoFolder {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// A name was given that no file has.
+    #[error("no scenario `{name}`{}; there are: {}", did_you_mean(nearest.as_deref()), present.join(", "))]
+    NoScenario {
+        /// The name given.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+        /// Every name that exists.
+        present: Vec<String>,
+    },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// The candidate that a person who typed `name` most likely meant; `None` when nothing is close.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.4)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// A problem at a place in a text, not yet tied to a file.
+#[derive(Debug)]
+pub(super) struct Problem {
+    message: String,
+    /// Line and column, both from 1.
+    place: Option<(usize, usize)>,
+}
+
+impl Problem {
+    /// From an error of the YAML reader. Its own mention of the place is cut off: the rendering shows it better.
+    pub(super) fn new(message: &str, place: Option<(usize, usize)>) -> Self {
+        let suffix = place.map(|(line, column)| format!(" at line {line} column {column}")).unwrap_or_default();
+        Self { message: message.strip_suffix(&suffix).unwrap_or(message).to_owned(), place }
+    }
+
+    /// At the top-level `key`, for what is wrong with a combination of values.
+    pub(super) fn at_key(text: &str, key: &str, message: String) -> Self {
+        let line = text.lines().position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+        Self { message, place: line.map(|line| (line + 1, 1)) }
+    }
+
+    pub(super) fn in_file(self, path: &Path, text: &str) -> ScenarioError {
+        let suggestion = suggestion(&self.message);
+        let path = path.display().to_string();
+        let Some((line, column)) = self.place else {
+            return ScenarioError::Invalid(format!("{path}: {}", self.message));
+        };
+        let label = suggestion.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
+        let word = quoted(&self.message).next();
+        let span = span_of(text, line, column, word);
+        let snippet = Snippet::source(text).path(&path).annotation(AnnotationKind::Primary.span(span).label(label));
+        let report = [Level::ERROR.primary_title(&self.message).element(snippet)];
+        let rendered = Renderer::plain().render(&report).to_string();
+        // The caller prefixes `error:` itself, to this error as to any other.
+        ScenarioError::Invalid(rendered.strip_prefix("error: ").unwrap_or(&rendered).to_owned())
+    }
+}
+
+/// Names in backticks, in order.
+fn quoted(message: &str) -> impl Iterator<Item = &str> {
+    message.split('`').skip(1).step_by(2)
+}
+
+/// serde and this crate both say "unknown … `x`, expected one of `a`, `b`": the nearest of what was expected.
+fn suggestion(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("unknown ")?;
+    let mut names = quoted(rest);
+    let wrong = names.next()?;
+    nearest(wrong, names)
+}
+
+/// The bytes to underline: the offending word when it stands on that line at or behind the place, else one character.
+/// (The reader's place is the word itself for values, but the start of the mapping for unknown keys.)
+fn span_of(text: &str, line: usize, column: usize, word: Option<&str>) -> Range<usize> {
+    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+    let start_of_line = starts.take(line).last().unwrap_or(0);
+    let rest_of_line = text[start_of_line..].lines().next().unwrap_or("");
+    let offset: usize = rest_of_line.chars().take(column - 1).map(char::len_utf8).sum();
+    let at = start_of_line + offset;
+    if let Some(word) = word
+        && let Some(found) = rest_of_line[offset..].find(word)
+    {
+        return at + found..at + found + word.len();
+    }
+    let first = text[at..].chars().next().map_or(0, char::len_utf8);
+    at..at + first
+}

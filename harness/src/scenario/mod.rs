@@ -1,0 +1,263 @@
+//! Scenario files: YAML in, a validated [`Scenario`] out, or an error that points into the file.
+//!
+//! Whatever names something that exists (a workload, a flavour, an engine) is checked while it is read, so that the
+//! error knows its line and column.
+
+mod diagnostic;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use diagnostic::ScenarioError;
+pub(crate) use diagnostic::nearest;
+
+/// How a workload becomes wasm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flavour {
+    /// `no_std`, its own allocator, WASI imports called directly.
+    TinygoLike,
+    /// Plain Rust on the standard library.
+    Std,
+}
+
+impl Flavour {
+    /// Every flavour, in the order in which they are listed.
+    pub const ALL: [Self; 2] = [Self::TinygoLike, Self::Std];
+
+    /// The name in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TinygoLike => "tinygo-like",
+            Self::Std => "std",
+        }
+    }
+
+    /// One line for `wasiscope list`.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::TinygoLike => "no_std Rust for wasm32-unknown-unknown, own allocator, built for size",
+            Self::Std => "plain Rust on std for wasm32-wasip1",
+        }
+    }
+}
+
+/// What turns wasm into machine code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compiler {
+    /// wasmtime's optimising compiler.
+    #[default]
+    Cranelift,
+}
+
+/// How an access past the end of linear memory is caught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoundsChecks {
+    /// By unmapped pages behind the memory and the signal that touching them raises.
+    #[default]
+    Guard,
+    /// By a comparison before every access; no signals.
+    Explicit,
+}
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptLevel {
+    /// No optimisation.
+    None,
+    /// For speed: wasmtime's default.
+    #[default]
+    Speed,
+    /// For speed, then for size.
+    SpeedAndSize,
+}
+
+/// A wasmtime configuration without its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// The compiler.
+    pub compiler: Compiler,
+    /// How bounds are checked.
+    pub bounds_checks: BoundsChecks,
+    /// Optimisation level of the compiler.
+    pub opt_level: OptLevel,
+}
+
+/// A named wasmtime configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// The name, last part of a case's id.
+    pub name: String,
+    /// What it stands for.
+    pub settings: EngineSettings,
+}
+
+/// Engines that a scenario can name without spelling them out: name, settings, and one line for `wasiscope list`.
+pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 2] = [
+    (
+        "cranelift",
+        EngineSettings {
+            compiler: Compiler::Cranelift,
+            bounds_checks: BoundsChecks::Guard,
+            opt_level: OptLevel::Speed,
+        },
+        "wasmtime's defaults: Cranelift for speed, guard pages",
+    ),
+    (
+        "cranelift-checked",
+        EngineSettings {
+            compiler: Compiler::Cranelift,
+            bounds_checks: BoundsChecks::Explicit,
+            opt_level: OptLevel::Speed,
+        },
+        "Cranelift with a comparison before every memory access, no signals",
+    ),
+];
+
+impl Engine {
+    /// The preset of that name.
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Self> {
+        ENGINE_PRESETS
+            .into_iter()
+            .find(|(preset, ..)| *preset == name)
+            .map(|(name, settings, _)| Self { name: name.to_owned(), settings })
+    }
+}
+
+/// A workload of the catalogue at one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizedWorkload {
+    /// Its name in the catalogue.
+    pub name: String,
+    /// Its size.
+    pub n: u64,
+}
+
+/// Bounds on one guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Longest wall-clock time of one iteration, and of a worker's start.
+    pub wall: Duration,
+    /// Most bytes of linear memory.
+    pub memory_bytes: u64,
+    /// Most bytes of the guest's call stack in the engine.
+    pub stack_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { wall: Duration::from_secs(10), memory_bytes: 1 << 30, stack_bytes: 512 << 10 }
+    }
+}
+
+/// How a case is expected to end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// Whether a wasm trap is the expected ending.
+    pub trap: bool,
+    /// The check that the guest must print, where the catalogue does not know it.
+    pub check: Option<String>,
+}
+
+/// One validated scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whether `wasiscope run` without arguments includes it.
+    pub default: bool,
+    /// The workloads.
+    pub workloads: Vec<SizedWorkload>,
+    /// The flavours.
+    pub flavours: Vec<Flavour>,
+    /// The engines.
+    pub engines: Vec<Engine>,
+    /// Workers per case, for watched and for unwatched ones alike.
+    pub processes: u32,
+    /// Iterations per worker.
+    pub iterations: u32,
+    /// Bounds on every guest.
+    pub limits: Limits,
+    /// How every case is expected to end.
+    pub expect: Expectation,
+    /// Metric → relative tolerance of a comparison (0.03 is 3 %).
+    pub tolerance: BTreeMap<String, f64>,
+}
+
+/// Workers per case where nothing else is said.
+pub const DEFAULT_PROCESSES: u32 = 10;
+/// Iterations per worker where nothing else is said.
+pub const DEFAULT_ITERATIONS: u32 = 20;
+
+/// Reads and validates one scenario file.
+///
+/// # Errors
+/// When the file cannot be read, is not YAML, or says something that does not exist or cannot be.
+pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|reason| ScenarioError::Unreadable { path: path.to_owned(), reason })?;
+    parse(path, &text)
+}
+
+/// Validates the text of a scenario file; `path` is only for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
+    wire::parse(text).map_err(|problem| problem.in_file(path, text))
+}
+
+/// Every scenario of a folder, by file name. A file that is not valid is an error: a suite with a hole is no suite.
+///
+/// # Errors
+/// When the folder cannot be read or any file in it is not valid.
+pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+    files(folder)?.iter().map(|path| read(path)).collect()
+}
+
+/// Finds what the user named: a path to a YAML file, or the stem of one in `folder`.
+///
+/// # Errors
+/// When there is no such file; the message lists what there is.
+pub fn find(folder: &Path, name: &str) -> Result<PathBuf, ScenarioError> {
+    let is_path = name.contains('/') || Path::new(name).extension().is_some_and(|e| e == "yaml" || e == "yml");
+    if is_path {
+        let path = PathBuf::from(name);
+        return if path.is_file() { Ok(path) } else { Err(ScenarioError::NoFile(path)) };
+    }
+    let present = files(folder)?;
+    let stem = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    if let Some(path) = present.iter().find(|path| stem(path).as_deref() == Some(name)) {
+        return Ok(path.clone());
+    }
+    let names: Vec<String> = present.iter().filter_map(stem).collect();
+    Err(ScenarioError::NoScenario {
+        name: name.to_owned(),
+        nearest: nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
+        present: names,
+    })
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+    let unreadable = |reason| ScenarioError::NoFolder { path: folder.to_owned(), reason };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,374 @@
+//! The YAML as written, and its way to a [`Scenario`]. The only user of the YAML crate.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use wasiscope_workloads as catalogue;
+
+use super::diagnostic::Problem;
+use super::{
+    BoundsChecks, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine, EngineSettings, Expectation,
+    Flavour, Limits, OptLevel, Scenario, SizedWorkload,
+};
+
+/// Most workers per case: beyond it a run takes days, so it is a typing error.
+const PROCESSES_MAX: u32 = 10_000;
+/// Most iterations per worker: every one of them is kept in memory and in the report.
+const ITERATIONS_MAX: u32 = 1_000_000;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireScenario {
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    kind: Kind,
+    #[serde(default)]
+    default: bool,
+    workloads: NonEmpty<WireWorkload>,
+    flavours: NonEmpty<Flavour>,
+    #[serde(default = "default_engines")]
+    engines: NonEmpty<WireEngine>,
+    #[serde(default = "default_processes")]
+    processes: Count<PROCESSES_MAX>,
+    #[serde(default = "default_iterations")]
+    iterations: Count<ITERATIONS_MAX>,
+    #[serde(default)]
+    limits: WireLimits,
+    #[serde(default)]
+    expect: WireExpectation,
+    #[serde(default)]
+    tolerance: BTreeMap<MetricName, Percent>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
+    let wire: WireScenario = serde_yaml::from_str(text).map_err(|error| {
+        let place = error.location().map(|location| (location.line(), location.column()));
+        Problem::new(&error.to_string(), place)
+    })?;
+    let Kind::Workload = wire.kind;
+    let scenario = Scenario {
+        name: wire.name,
+        description: wire.description,
+        default: wire.default,
+        workloads: wire.workloads.0.into_iter().map(|workload| workload.0).collect(),
+        flavours: wire.flavours.0,
+        engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
+        processes: wire.processes.0,
+        iterations: wire.iterations.0,
+        limits: Limits {
+            wall: wire.limits.wall.0,
+            memory_bytes: wire.limits.memory.0,
+            stack_bytes: wire.limits.stack.0,
+        },
+        expect: Expectation { trap: wire.expect.outcome == WireOutcome::Trapped, check: wire.expect.check },
+        tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
+    };
+    check_whole(&scenario).map_err(|(key, message)| Problem::at_key(text, key, message))?;
+    Ok(scenario)
+}
+
+/// What no single value can know: combinations.
+fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
+    if scenario.name.is_empty() {
+        return Err(("name", "a scenario needs a name".to_owned()));
+    }
+    if let Some(name) = repeated(scenario.workloads.iter().map(|workload| workload.name.as_str())) {
+        return Err(("workloads", format!("workload `{name}` is listed twice: case ids would not be unique")));
+    }
+    if let Some(name) = repeated(scenario.flavours.iter().map(|flavour| flavour.name())) {
+        return Err(("flavours", format!("flavour `{name}` is listed twice")));
+    }
+    if let Some(name) = repeated(scenario.engines.iter().map(|engine| engine.name.as_str())) {
+        return Err(("engines", format!("engine `{name}` is listed twice: give each configuration its own name")));
+    }
+    if scenario.expect.trap && scenario.expect.check.is_some() {
+        return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
+    }
+    if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
+        return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));
+    }
+    Ok(())
+}
+
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Workload,
+}
+
+fn default_engines() -> NonEmpty<WireEngine> {
+    NonEmpty(Engine::preset("cranelift").into_iter().map(WireEngine).collect())
+}
+
+fn default_processes() -> Count<PROCESSES_MAX> {
+    Count(DEFAULT_PROCESSES)
+}
+
+fn default_iterations() -> Count<ITERATIONS_MAX> {
+    Count(DEFAULT_ITERATIONS)
+}
+
+/// A list with at least one entry.
+struct NonEmpty<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for NonEmpty<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = Vec::deserialize(deserializer)?;
+        if list.is_empty() { Err(de::Error::custom("the list is empty: nothing would run")) } else { Ok(Self(list)) }
+    }
+}
+
+/// A whole number from 1 to `MAX`.
+struct Count<const MAX: u32>(u32);
+
+impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = u32::deserialize(deserializer)?;
+        if (1..=MAX).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(de::Error::custom(format!("{count} is not between 1 and {MAX}")))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Flavour {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; Flavour::ALL.len()] = [Flavour::ALL[0].name(), Flavour::ALL[1].name()];
+        let name = String::deserialize(deserializer)?;
+        Self::ALL
+            .into_iter()
+            .find(|flavour| flavour.name() == name)
+            .ok_or_else(|| de::Error::custom(unknown("flavour", &name, NAMES)))
+    }
+}
+
+/// Worded as serde words its own, so that one place finds the nearest name for both.
+fn unknown<'a>(what: &str, name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    let valid: Vec<String> = valid.into_iter().map(|name| format!("`{name}`")).collect();
+    format!("unknown {what} `{name}`, expected one of {}", valid.join(", "))
+}
+
+/// Either a bare name or a mapping: `hello` or `{name: sha256, n: 65536}`. Not an untagged enum, which would try both
+/// and then say only that neither fits.
+struct NameOrMap<T>(PhantomData<T>);
+
+trait FromNameOrMap: Sized {
+    type Map: for<'de> Deserialize<'de>;
+    const EXPECTING: &'static str;
+    fn from_name(name: &str) -> Result<Self, String>;
+    fn from_map(map: Self::Map) -> Result<Self, String>;
+}
+
+impl<'de, T: FromNameOrMap> Visitor<'de> for NameOrMap<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(T::EXPECTING)
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
+        T::from_name(name).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::from_map(T::Map::deserialize(MapAccessDeserializer::new(map))?).map_err(de::Error::custom)
+    }
+}
+
+struct WireWorkload(SizedWorkload);
+
+/// A name of the catalogue.
+struct WorkloadName(&'static catalogue::Workload);
+
+impl WorkloadName {
+    fn find(name: &str) -> Result<Self, String> {
+        catalogue::WORKLOADS
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(Self)
+            .ok_or_else(|| unknown("workload", name, catalogue::WORKLOADS.iter().map(|entry| entry.name)))
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkloadName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::find(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkloadMap {
+    name: WorkloadName,
+    n: Option<u64>,
+}
+
+impl FromNameOrMap for WireWorkload {
+    type Map = WorkloadMap;
+    const EXPECTING: &'static str = "a workload: its name, or {name: …, n: …}";
+
+    fn from_name(name: &str) -> Result<Self, String> {
+        Self::from_map(WorkloadMap { name: WorkloadName::find(name)?, n: None })
+    }
+
+    fn from_map(map: WorkloadMap) -> Result<Self, String> {
+        let entry = map.name.0;
+        Ok(Self(SizedWorkload { name: entry.name.to_owned(), n: map.n.unwrap_or(entry.default_n) }))
+    }
+}
+
+impl<'de> Deserialize<'de> for WireWorkload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrMap(PhantomData))
+    }
+}
+
+struct WireEngine(Engine);
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EngineMap {
+    name: String,
+    compiler: Option<Compiler>,
+    bounds_checks: Option<BoundsChecks>,
+    opt_level: Option<OptLevel>,
+}
+
+impl FromNameOrMap for WireEngine {
+    type Map = EngineMap;
+    const EXPECTING: &'static str = "an engine: the name of a preset, or {name: …, compiler: …, …}";
+
+    fn from_name(name: &str) -> Result<Self, String> {
+        Engine::preset(name)
+            .map(Self)
+            .ok_or_else(|| unknown("engine", name, ENGINE_PRESETS.iter().map(|(name, ..)| *name)))
+    }
+
+    fn from_map(map: EngineMap) -> Result<Self, String> {
+        let spelled_out = map.compiler.is_some() || map.bounds_checks.is_some() || map.opt_level.is_some();
+        if !spelled_out {
+            return Self::from_name(&map.name);
+        }
+        let settings = EngineSettings {
+            compiler: map.compiler.unwrap_or_default(),
+            bounds_checks: map.bounds_checks.unwrap_or_default(),
+            opt_level: map.opt_level.unwrap_or_default(),
+        };
+        if map.name.is_empty() || map.name.contains('/') {
+            return Err(format!("`{}` cannot name an engine: it is a part of the case's id", map.name));
+        }
+        match Engine::preset(&map.name) {
+            Some(preset) if preset.settings != settings => {
+                Err(format!("`{}` is a preset with other settings: choose another name", map.name))
+            }
+            _ => Ok(Self(Engine { name: map.name, settings })),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WireEngine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrMap(PhantomData))
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WireLimits {
+    wall: Wall,
+    memory: Bytes,
+    stack: Bytes,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { wall: Wall(limits.wall), memory: Bytes(limits.memory_bytes), stack: Bytes(limits.stack_bytes) }
+    }
+}
+
+struct Wall(Duration);
+
+impl<'de> Deserialize<'de> for Wall {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match humantime::parse_duration(&text) {
+            Ok(Duration::ZERO) => Err(de::Error::custom("a limit of no time at all: nothing could run")),
+            Ok(wall) => Ok(Self(wall)),
+            Err(error) => {
+                Err(de::Error::custom(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")))
+            }
+        }
+    }
+}
+
+struct Bytes(u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) if size.0 > 0 => Ok(Self(size.0)),
+            _ => Err(de::Error::custom(format!("`{text}` is not a size: write `64MiB` or `512KiB`"))),
+        }
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WireExpectation {
+    outcome: WireOutcome,
+    check: Option<String>,
+}
+
+#[derive(Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireOutcome {
+    #[default]
+    Ok,
+    Trapped,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct MetricName(String);
+
+impl<'de> Deserialize<'de> for MetricName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = || crate::record::metric_names();
+        if known().any(|metric| metric == name) {
+            return Ok(Self(name));
+        }
+        let names: Vec<String> = known().collect();
+        Err(de::Error::custom(unknown("metric", &name, names.iter().map(String::as_str))))
+    }
+}
+
+/// `3%` as 0.03.
+struct Percent(f64);
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        match number {
+            Some(percent) if (0.0..=1000.0).contains(&percent) => Ok(Self(percent / 100.0)),
+            _ => Err(de::Error::custom(format!("`{text}` is not a percentage: write `3%`"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use std::path::Path;
+
+use super::super::{BoundsChecks, Flavour, ScenarioError, parse};
+
+const GOOD: &str = "\
+name: startup
+description: What a guest costs before it does any work.
+kind: workload
+workloads: [hello, {name: sha256, n: 4096}]
+flavours: [tinygo-like, std]
+engines: [cranelift, {name: mine, compiler: cranelift, bounds_checks: explicit}]
+processes: 4
+iterations: 5
+limits: {wall: 2s, memory: 64MiB}
+expect: {outcome: ok}
+tolerance: {phase.instantiate: 3%}
+";
+
+fn error_of(text: &str) -> String {
+    match parse(Path::new("scenarios/startup.yaml"), text) {
+        Err(ScenarioError::Invalid(message)) => message,
+        other => panic!("expected an invalid scenario, got {other:?}"),
+    }
+}
+
+/// The error must point at `line:column` of the file and say all of `parts`.
+fn assert_points(text: &str, place: &str, parts: &[&str]) {
+    let error = error_of(text);
+    assert!(error.contains(&format!("scenarios/startup.yaml:{place}")), "no place {place} in:\n{error}");
+    for part in parts {
+        assert!(error.contains(part), "no {part:?} in:\n{error}");
+    }
+}
+
+#[test]
+fn a_good_file_is_read_whole() {
+    let scenario = parse(Path::new("startup.yaml"), GOOD).expect("valid");
+    assert_eq!(scenario.workloads[1].n, 4096);
+    assert_eq!(scenario.flavours, [Flavour::TinygoLike, Flavour::Std]);
+    assert_eq!(scenario.engines[1].name, "mine");
+    assert_eq!(scenario.engines[1].settings.bounds_checks, BoundsChecks::Explicit);
+    assert_eq!((scenario.processes, scenario.iterations), (4, 5));
+    assert_eq!(scenario.limits.memory_bytes, 64 << 20);
+    assert_eq!(scenario.limits.wall.as_secs(), 2);
+    assert_eq!(scenario.tolerance["phase.instantiate"], 0.03);
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_valid_one() {
+    let text = GOOD.replace("processes:", "proceses:");
+    assert_points(&text, "7:1", &["unknown field `proceses`", "did you mean `processes`?"]);
+    let text = GOOD.replace("wall: 2s", "wal: 2s");
+    assert_points(&text, "9:", &["unknown field `wal`", "did you mean `wall`?"]);
+}
+
+#[test]
+fn unknown_names_are_named_with_the_nearest_valid_one() {
+    assert_points(&GOOD.replace("[hello,", "[helo,"), "4:13", &["unknown workload `helo`", "did you mean `hello`?"]);
+    assert_points(&GOOD.replace("name: sha256", "name: sha265"), "4:", &["`sha265`", "did you mean `sha256`?"]);
+    assert_points(&GOOD.replace("std]", "stdd]"), "5:", &["unknown flavour `stdd`", "did you mean `std`?"]);
+    assert_points(&GOOD.replace("[cranelift,", "[cranlift,"), "6:", &["`cranlift`", "did you mean `cranelift`?"]);
+    assert_points(&GOOD.replace("phase.inst", "phase.isnt"), "11:", &["unknown metric", "`phase.instantiate`?"]);
+    assert_points(&GOOD.replace("kind: workload", "kind: worklaod"), "3:", &["did you mean `workload`?"]);
+}
+
+#[test]
+fn wrong_types_point_at_the_value() {
+    assert_points(&GOOD.replace("processes: 4", "processes: many"), "7:12", &["invalid type"]);
+    assert_points(&GOOD.replace("processes: 4", "processes: 0"), "7:", &["0 is not between 1 and"]);
+    assert_points(&GOOD.replace("n: 4096", "n: -1"), "4:", &["invalid value"]);
+    assert_points(&GOOD.replace("2s", "soon"), "9:", &["`soon` is not a duration"]);
+    assert_points(&GOOD.replace("64MiB", "lots"), "9:", &["`lots` is not a size"]);
+    assert_points(&GOOD.replace("3%", "3"), "11:", &["is not a percentage: write `3%`"]);
+}
+
+#[test]
+fn impossible_combinations_are_refused() {
+    assert_points(&GOOD.replace("[tinygo-like, std]", "[std, std]"), "5:", &["listed twice"]);
+    assert_points(&GOOD.replace("name: mine", "name: cranelift"), "6:", &["is a preset with other settings"]);
+    assert_points(&GOOD.replace("outcome: ok", "outcome: trapped, check: 00"), "10:", &["prints no check"]);
+    assert_points(&GOOD.replace("[hello, {name: sha256, n: 4096}]", "[]"), "4:", &["the list is empty"]);
+}
+
+#[test]
+fn what_is_not_yaml_at_all_is_an_error_too() {
+    assert!(error_of("name: [unclosed").contains("scenarios/startup.yaml"));
+    assert!(error_of("").contains("scenarios/startup.yaml"));
+    assert!(error_of("just text").contains("scenarios/startup.yaml"));
+}

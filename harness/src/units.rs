@@ -1,0 +1,73 @@
+//! Figures in the unit a person expects.
+
+/// Nanoseconds as `812 ns`, `12.4 µs`, `3.05 ms`, `1.20 s`: three significant digits.
+#[must_use]
+pub fn duration(ns: f64) -> String {
+    const STEPS: [(f64, &str); 4] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
+    // 999.7 µs reads as "1.00 ms": the step is chosen after rounding to three digits.
+    let (scale, unit) = STEPS.into_iter().find(|(scale, _)| ns.abs() >= scale * 0.9995).unwrap_or((1.0, "ns"));
+    format!("{} {unit}", three_digits(ns / scale))
+}
+
+/// Bytes as `812 B`, `96.3 KiB`, `1.80 MiB`: exact below one KiB, three significant digits above.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    const STEPS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match STEPS.into_iter().find(|(scale, _)| count >= *scale) {
+        Some((scale, unit)) => format!("{} {unit}", three_digits(count as f64 / scale as f64)),
+        None => format!("{count} B"),
+    }
+}
+
+/// A number of events per iteration: whole numbers without a fraction, others with three significant digits.
+#[must_use]
+pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
+    if iterations == 0 {
+        return None;
+    }
+    if count % iterations == 0 {
+        return Some((count / iterations).to_string());
+    }
+    Some(three_digits(count as f64 / iterations as f64))
+}
+
+fn three_digits(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude >= 99.95 {
+        format!("{value:.0}")
+    } else if magnitude >= 9.995 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_in_the_nearest_unit() {
+        assert_eq!(duration(0.0), "0.00 ns");
+        assert_eq!(duration(812.0), "812 ns");
+        assert_eq!(duration(12_430.0), "12.4 µs");
+        assert_eq!(duration(999_700.0), "1.00 ms");
+        assert_eq!(duration(3_050_000.0), "3.05 ms");
+        assert_eq!(duration(61.2e9), "61.2 s");
+    }
+
+    #[test]
+    fn bytes_are_exact_while_small() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(98_611), "96.3 KiB");
+        assert_eq!(bytes(1_887_437), "1.80 MiB");
+    }
+
+    #[test]
+    fn counts_per_iteration_say_when_they_are_whole() {
+        assert_eq!(per_iteration(40, 20).as_deref(), Some("2"));
+        assert_eq!(per_iteration(41, 20).as_deref(), Some("2.05"));
+        assert_eq!(per_iteration(1, 0), None);
+    }
+}

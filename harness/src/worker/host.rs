@@ -1,0 +1,159 @@
+//! What the guest sees of the host: WASI preview 1 from wasmtime-wasi, and the marks.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use wasiscope_ebpf_abi::Phase;
+use wasiscope_workloads::{MARK_END, MARK_START, MARK_TRAP};
+use wasmtime::{AsContext, Caller, Extern, Linker, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use super::cell::PhaseCell;
+use super::protocol::Request;
+use crate::clock;
+
+/// Most bytes that a guest may write to stdout or stderr in one iteration.
+const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
+
+const WASI: &str = "wasi_snapshot_preview1";
+/// WASI's errno for a bad descriptor, which is also wasmtime-wasi's answer for the CPU-time clocks.
+const ERRNO_BADF: i32 = 8;
+/// WASI's errno for an argument that is not valid.
+const ERRNO_INVAL: i32 = 28;
+/// WASI's errno for a bad address.
+const ERRNO_FAULT: i32 = 21;
+
+/// The state of one instance.
+pub(super) struct Host {
+    wasi: WasiP1Ctx,
+    pub(super) limits: StoreLimits,
+    pub(super) marks: Marks,
+    stdout: MemoryOutputPipe,
+    stderr: MemoryOutputPipe,
+}
+
+impl Host {
+    pub(super) fn new(request: &Request, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
+        let stdout = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
+        let stderr = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.args(&request.args)
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .preopened_dir(&request.directory, ".", FsPerms::ReadWrite)?
+            // File operations on this thread, so that the kernel charges them to the thread that caused them.
+            .allow_blocking_current_thread(true);
+        let memory = usize::try_from(request.limits.memory_bytes).unwrap_or(usize::MAX);
+        Ok(Self {
+            wasi: wasi.build_p1(),
+            limits: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
+            marks: Marks::new(Arc::clone(cell)),
+            stdout,
+            stderr,
+        })
+    }
+
+    /// What the guest wrote to stdout.
+    pub(super) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.contents()).into_owned()
+    }
+
+    /// The last lines of what the guest wrote to stderr, for messages.
+    pub(super) fn stderr_end(&self) -> String {
+        const KEPT_BYTES: usize = 400;
+        let all = self.stderr.contents();
+        String::from_utf8_lossy(&all[all.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned()
+    }
+}
+
+/// One mark of the guest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) at: Instant,
+    /// Fuel left, when fuel is counted.
+    pub(super) fuel_left: Option<u64>,
+}
+
+/// The marks that a guest set in one iteration. The first start and the last end count, so that a guest that loops
+/// over its measured part is measured from the first pass to the last.
+pub(super) struct Marks {
+    cell: Arc<PhaseCell>,
+    pub(super) start: Option<Mark>,
+    pub(super) end: Option<Mark>,
+    pub(super) fault: Option<Mark>,
+}
+
+impl Marks {
+    fn new(cell: Arc<PhaseCell>) -> Self {
+        Self { cell, start: None, end: None, fault: None }
+    }
+
+    fn set(&mut self, tag: u64, fuel_left: Option<u64>) {
+        match tag {
+            MARK_START => {
+                // The cell first, then the clock: what follows the clock reading belongs to the guest alone.
+                self.cell.enter(Phase::Run);
+                self.start.get_or_insert_with(|| Mark { at: Instant::now(), fuel_left });
+            }
+            MARK_END => {
+                self.end = Some(Mark { at: Instant::now(), fuel_left });
+                self.cell.enter(Phase::Outside);
+            }
+            _ => {
+                self.cell.enter(Phase::Trap);
+                self.fault = Some(Mark { at: Instant::now(), fuel_left });
+            }
+        }
+    }
+}
+
+/// Everything that a guest may import.
+pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
+    linker.allow_shadowing(true);
+    linker.func_wrap(WASI, "clock_time_get", clock_time_get)?;
+    linker.allow_shadowing(false);
+    // Guests written for Sightglass mark their measured part by these imports.
+    for (name, tag) in [("start", MARK_START), ("end", MARK_END)] {
+        linker.func_wrap("bench", name, move |mut caller: Caller<'_, Host>| {
+            let fuel_left = caller.get_fuel().ok();
+            caller.data_mut().marks.set(tag, fuel_left);
+        })?;
+    }
+    Ok(())
+}
+
+/// WASI's clock, in place of wasmtime-wasi's because only here the `precision` argument is seen, which carries the
+/// guest's marks. Any other precision is the hint that it is elsewhere.
+fn clock_time_get(mut caller: Caller<'_, Host>, clock: i32, precision: i64, result: i32) -> i32 {
+    let tag = precision.cast_unsigned();
+    if matches!(tag, MARK_START | MARK_END | MARK_TRAP) {
+        let fuel_left = caller.get_fuel().ok();
+        caller.data_mut().marks.set(tag, fuel_left);
+    }
+    let now_ns = match clock {
+        0 => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()),
+        1 => u128::from(clock::monotonic_ns()),
+        2 | 3 => return ERRNO_BADF,
+        _ => return ERRNO_INVAL,
+    };
+    let Ok(now_ns) = u64::try_from(now_ns) else { return ERRNO_INVAL };
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return ERRNO_INVAL };
+    let at = usize::try_from(result.cast_unsigned()).unwrap_or(usize::MAX);
+    match memory.write(&mut caller, at, &now_ns.to_le_bytes()) {
+        Ok(()) => 0,
+        Err(_) => ERRNO_FAULT,
+    }
+}
+
+/// Fuel spent between two marks.
+pub(super) fn fuel_between(from: Mark, to: Mark) -> Option<u64> {
+    Some(from.fuel_left?.saturating_sub(to.fuel_left?))
+}
+
+/// Fuel left in a store, when it counts fuel.
+pub(super) fn fuel_left(store: impl AsContext<Data = Host>) -> Option<u64> {
+    store.as_context().get_fuel().ok()
+}

@@ -1,0 +1,101 @@
+//! The child process in which one guest runs: the only importer of wasmtime. Knows nothing of statistics.
+//!
+//! The parent starts this same executable with [`VERB`] as its first argument. The child says `Ready`, reads one
+//! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death.
+
+pub mod cell;
+mod engine;
+mod host;
+mod pass;
+mod protocol;
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use wasiscope_ebpf_abi::Phase;
+
+use crate::clock;
+use cell::PhaseCell;
+use pass::Worker;
+
+pub use engine::WASMTIME_VERSION;
+pub use protocol::{Ending, Message, ProtocolLine, Request, Task};
+
+/// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
+pub const VERB: &str = "__worker";
+
+/// Runs as a worker: everything after [`VERB`] in `arguments`.
+///
+/// # Errors
+/// When the request cannot be read or the parent is gone. What goes wrong with the guest is a message, not an error.
+pub fn main(arguments: &[String]) -> anyhow::Result<()> {
+    let cell = match arguments {
+        [] => PhaseCell::private(0),
+        [fd, index, slot] => PhaseCell::mapped(fd.parse()?, index.parse()?, slot.parse()?)?,
+        _ => bail!("{VERB} takes no arguments, or CELLS_FD CELL_INDEX SLOT"),
+    };
+    send(&Message::Ready { at_ns: clock::monotonic_ns() })?;
+    cell.enter(Phase::Outside);
+
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let request: Request = serde_json::from_str(&line).context("the request is not one")?;
+    let task = request.task;
+
+    // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
+    // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let _entered = runtime.enter();
+    wait_until_other_threads_sleep();
+
+    let worker = Worker::new(request, cell)?;
+    match task {
+        Task::Facts => send(&worker.facts().unwrap_or_else(|error| refused(&error)))?,
+        Task::Iterate { iterations, marked } => {
+            for _ in 0..iterations {
+                let message = worker.iterate(marked).unwrap_or_else(|error| refused(&error));
+                let go_on = matches!(message, Message::Iteration { .. });
+                send(&message)?;
+                if !go_on {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: &wasmtime::Error) -> Message {
+    Message::Refused { reason: format!("{error:#}") }
+}
+
+fn send(message: &Message) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    // One write, so that a worker killed in between leaves whole lines.
+    io::stdout().write_all(&line)?;
+    Ok(io::stdout().flush()?)
+}
+
+/// Lets the runtime's thread finish its start, so that none of its system calls falls into a phase.
+fn wait_until_other_threads_sleep() {
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
+    while Instant::now() < deadline {
+        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+        let busy = threads.flatten().filter(|thread| thread.file_name() != *own).any(|thread| is_awake(&thread.path()));
+        if !busy {
+            return;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn is_awake(thread: &Path) -> bool {
+    // The state is the first word behind the last bracket of `pid (name) S …`.
+    let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('S'))
+}

@@ -1,0 +1,155 @@
+//! What parent and worker say to each other: one JSON request on the worker's stdin, JSON lines on its stdout.
+//! (The guest's own stdio never touches these: it is held in memory.)
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::Phase;
+
+use crate::record::Facts;
+use crate::scenario::{EngineSettings, Limits};
+
+/// What one worker is to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The guest.
+    pub wasm: PathBuf,
+    /// The guest's arguments, its own name first.
+    pub args: Vec<String>,
+    /// A folder that only this worker uses, preopened as `.`.
+    pub directory: PathBuf,
+    /// The engine.
+    pub engine: EngineSettings,
+    /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
+    pub limits: Limits,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What to do with the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One pass with fuel counting, untimed.
+    Facts,
+    /// Timed iterations.
+    Iterate {
+        /// How many.
+        iterations: u32,
+        /// Whether the guest marks its measured part. If not, all of `_start` is the phase `run`.
+        marked: bool,
+    },
+}
+
+/// What a worker says, in order: `Ready`, then `Facts` or many `Iteration`s, then it exits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Message {
+    /// The process is up.
+    Ready {
+        /// CLOCK_MONOTONIC in nanoseconds, which parent and child share.
+        at_ns: u64,
+    },
+    /// The answer to [`Task::Facts`].
+    Facts {
+        /// Whether the guest marked its measured part.
+        marked: bool,
+        /// What the engine and the guest tell: `check`, `fuel`, `size.native_code`.
+        facts: Facts,
+        /// The protocol line that the guest printed.
+        line: Option<ProtocolLine>,
+        /// How the guest ended.
+        ending: Ending,
+    },
+    /// One pass of [`Task::Iterate`].
+    Iteration {
+        /// Nanoseconds of each phase that was passed, in order.
+        durations: Vec<(Phase, u64)>,
+        /// Phases entered, also those that did not end (a trap in `run` ends no `run`).
+        entered: Vec<Phase>,
+        /// The protocol line that the guest printed.
+        line: Option<ProtocolLine>,
+        /// How the guest ended.
+        ending: Ending,
+    },
+    /// The engine or the linker refused before the guest could start.
+    Refused {
+        /// The engine's reason.
+        reason: String,
+    },
+}
+
+/// How a guest's `_start` ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// It returned, or called `proc_exit(0)`.
+    Returned,
+    /// It called `proc_exit` with another code.
+    Exited {
+        /// The code.
+        code: i32,
+        /// The end of what it wrote to stderr.
+        stderr: String,
+    },
+    /// It trapped.
+    Trapped {
+        /// The engine's name of the trap.
+        trap: String,
+        /// The end of what it wrote to stderr.
+        stderr: String,
+    },
+    /// The host could not go on with it (for one, more output than a worker holds).
+    Broken {
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// What guests print after their measured part: `sha256 n=65536 check=0123456789abcdef`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolLine {
+    /// The workload that the guest says it is.
+    pub workload: String,
+    /// Its size.
+    pub n: u64,
+    /// Its answer, 16 hexadecimal digits.
+    pub check: String,
+}
+
+impl ProtocolLine {
+    /// The last protocol line in a guest's output; `None` when there is none, as with guests that nobody here wrote.
+    #[must_use]
+    pub fn last_in(output: &str) -> Option<Self> {
+        output.lines().rev().find_map(Self::parse)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let (workload, n, check) = (words.next()?, words.next()?, words.next()?);
+        let line = Self {
+            workload: workload.to_owned(),
+            n: n.strip_prefix("n=")?.parse().ok()?,
+            check: check.strip_prefix("check=")?.to_owned(),
+        };
+        (words.next().is_none() && !line.check.is_empty()).then_some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_line_is_found_behind_other_output() {
+        let line = ProtocolLine::last_in("hello, world\nhello n=1 check=00000000000000ff\n").expect("there is one");
+        assert_eq!((line.workload.as_str(), line.n, line.check.as_str()), ("hello", 1, "00000000000000ff"));
+    }
+
+    #[test]
+    fn other_output_is_not_taken_for_it() {
+        for output in ["", "hello", "a n=1", "a n=x check=1", "a n=1 check=", "a n=1 check=1 more"] {
+            assert_eq!(ProtocolLine::last_in(output), None, "{output:?}");
+        }
+    }
+}
