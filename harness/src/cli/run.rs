@@ -58,6 +58,9 @@ pub(super) struct Arguments {
     /// Iterations per worker, in place of the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: Option<u32>,
+    /// Longest time of one iteration, in place of the scenario's, for example 500ms
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wall: Option<Duration>,
     /// Stop adding samples after this time (every case gets one worker all the same), for example 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
@@ -190,6 +193,7 @@ fn cases(places: &Places, arguments: &Arguments) -> anyhow::Result<Vec<Case>> {
     for case in &mut cases {
         case.processes = arguments.processes.unwrap_or(case.processes);
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
+        case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
     let only = arguments.only.as_deref().map(glob).transpose()?;
     let ids: Vec<String> = cases.iter().map(Case::id).collect();

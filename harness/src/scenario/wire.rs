@@ -5,8 +5,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
+
+use crate::record::metric_names;
 
 use super::diagnostic::Problem;
 use super::{
@@ -124,8 +126,29 @@ struct NonEmpty<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for NonEmpty<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let list = Vec::deserialize(deserializer)?;
-        if list.is_empty() { Err(de::Error::custom("the list is empty: nothing would run")) } else { Ok(Self(list)) }
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = NonEmpty<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<NonEmpty<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = sequence.next_element()? {
+            list.push(entry);
+        }
+        if list.is_empty() {
+            Err(de::Error::custom("the list is empty: nothing would run"))
+        } else {
+            Ok(NonEmpty(list))
+        }
     }
 }
 
@@ -134,23 +157,60 @@ struct Count<const MAX: u32>(u32);
 
 impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let count = u32::deserialize(deserializer)?;
-        if (1..=MAX).contains(&count) {
-            Ok(Self(count))
-        } else {
-            Err(de::Error::custom(format!("{count} is not between 1 and {MAX}")))
+        deserializer.deserialize_u64(CountVisitor)
+    }
+}
+
+struct CountVisitor<const MAX: u32>;
+
+impl<const MAX: u32> Visitor<'_> for CountVisitor<MAX> {
+    type Value = Count<MAX>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a whole number from 1 to {MAX}")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count<MAX>, E> {
+        match u32::try_from(number) {
+            Ok(count) if (1..=MAX).contains(&count) => Ok(Count(count)),
+            _ => Err(E::custom(format!("{number} is not between 1 and {MAX}"))),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Flavour {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; Flavour::ALL.len()] = [Flavour::ALL[0].name(), Flavour::ALL[1].name()];
-        let name = String::deserialize(deserializer)?;
-        Self::ALL
-            .into_iter()
-            .find(|flavour| flavour.name() == name)
-            .ok_or_else(|| de::Error::custom(unknown("flavour", &name, NAMES)))
+/// Reads a scalar as text and makes a `T` of it. The error is raised while the reader still stands at the scalar: an
+/// error made after `String::deserialize` would point at the start of the mapping.
+struct FromText<T>(fn(&str) -> Result<T, String>);
+
+impl<T> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
+}
+
+/// Implements `Deserialize` for types that are written as one scalar and read by their own `from_text`.
+macro_rules! from_text {
+    ($($type:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(FromText(<$type>::from_text))
+            }
+        }
+    )*};
+}
+
+from_text!(Flavour, WorkloadName, Wall, Bytes, MetricName, Percent);
+
+impl Flavour {
+    fn from_text(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|flavour| flavour.name() == name);
+        known.ok_or_else(|| unknown("flavour", name, Self::ALL.map(Self::name)))
     }
 }
 
@@ -193,18 +253,12 @@ struct WireWorkload(SizedWorkload);
 struct WorkloadName(&'static catalogue::Workload);
 
 impl WorkloadName {
-    fn find(name: &str) -> Result<Self, String> {
+    fn from_text(name: &str) -> Result<Self, String> {
         catalogue::WORKLOADS
             .iter()
             .find(|entry| entry.name == name)
             .map(Self)
             .ok_or_else(|| unknown("workload", name, catalogue::WORKLOADS.iter().map(|entry| entry.name)))
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkloadName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::find(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
@@ -220,7 +274,7 @@ impl FromNameOrMap for WireWorkload {
     const EXPECTING: &'static str = "a workload: its name, or {name: …, n: …}";
 
     fn from_name(name: &str) -> Result<Self, String> {
-        Self::from_map(WorkloadMap { name: WorkloadName::find(name)?, n: None })
+        Self::from_map(WorkloadMap { name: WorkloadName::from_text(name)?, n: None })
     }
 
     fn from_map(map: WorkloadMap) -> Result<Self, String> {
@@ -301,27 +355,23 @@ impl Default for WireLimits {
 
 struct Wall(Duration);
 
-impl<'de> Deserialize<'de> for Wall {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match humantime::parse_duration(&text) {
-            Ok(Duration::ZERO) => Err(de::Error::custom("a limit of no time at all: nothing could run")),
+impl Wall {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(Duration::ZERO) => Err("a limit of no time at all: nothing could run".to_owned()),
             Ok(wall) => Ok(Self(wall)),
-            Err(error) => {
-                Err(de::Error::custom(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")))
-            }
+            Err(error) => Err(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")),
         }
     }
 }
 
 struct Bytes(u64);
 
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl Bytes {
+    fn from_text(text: &str) -> Result<Self, String> {
         match text.parse::<bytesize::ByteSize>() {
             Ok(size) if size.0 > 0 => Ok(Self(size.0)),
-            _ => Err(de::Error::custom(format!("`{text}` is not a size: write `64MiB` or `512KiB`"))),
+            _ => Err(format!("`{text}` is not a size: write `64MiB` or `512KiB`")),
         }
     }
 }
@@ -344,28 +394,25 @@ enum WireOutcome {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct MetricName(String);
 
-impl<'de> Deserialize<'de> for MetricName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let known = || crate::record::metric_names();
-        if known().any(|metric| metric == name) {
-            return Ok(Self(name));
+impl MetricName {
+    fn from_text(name: &str) -> Result<Self, String> {
+        if metric_names().any(|metric| metric == name) {
+            return Ok(Self(name.to_owned()));
         }
-        let names: Vec<String> = known().collect();
-        Err(de::Error::custom(unknown("metric", &name, names.iter().map(String::as_str))))
+        let names: Vec<String> = metric_names().collect();
+        Err(unknown("metric", name, names.iter().map(String::as_str)))
     }
 }
 
 /// `3%` as 0.03.
 struct Percent(f64);
 
-impl<'de> Deserialize<'de> for Percent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl Percent {
+    fn from_text(text: &str) -> Result<Self, String> {
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match number {
             Some(percent) if (0.0..=1000.0).contains(&percent) => Ok(Self(percent / 100.0)),
-            _ => Err(de::Error::custom(format!("`{text}` is not a percentage: write `3%`"))),
+            _ => Err(format!("`{text}` is not a percentage: write `3%`")),
         }
     }
 }

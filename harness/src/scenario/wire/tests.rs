@@ -67,7 +67,7 @@ fn unknown_names_are_named_with_the_nearest_valid_one() {
 fn wrong_types_point_at_the_value() {
     assert_points(&GOOD.replace("processes: 4", "processes: many"), "7:12", &["invalid type"]);
     assert_points(&GOOD.replace("processes: 4", "processes: 0"), "7:", &["0 is not between 1 and"]);
-    assert_points(&GOOD.replace("n: 4096", "n: -1"), "4:", &["invalid value"]);
+    assert_points(&GOOD.replace("n: 4096", "n: -1"), "4:", &["invalid type: integer `-1`"]);
     assert_points(&GOOD.replace("2s", "soon"), "9:", &["`soon` is not a duration"]);
     assert_points(&GOOD.replace("64MiB", "lots"), "9:", &["`lots` is not a size"]);
     assert_points(&GOOD.replace("3%", "3"), "11:", &["is not a percentage: write `3%`"]);

@@ -1,0 +1,97 @@
+//! Bad input: an error that says where and what to do, exit status 2, and nothing lost.
+
+mod common;
+
+use common::{Run, command, file, guest};
+
+fn assert_refused(run: &Run, parts: &[&str]) {
+    let stderr = run.stderr();
+    assert_eq!(run.code(), 2, "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+    assert!(run.stdout().is_empty());
+}
+
+#[test]
+fn a_scenario_with_an_unknown_key_names_file_line_and_the_nearest_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name: a\nworkloads: [hello]\nflavours: [std]\nprocesess: 3\n";
+    let path = file(&folder, "bad.yaml", text);
+    let run = Run::in_folder(folder, &[&path]);
+    assert_refused(&run, &["bad.yaml:4:1", "unknown field `procesess`", "did you mean `processes`?"]);
+}
+
+#[test]
+fn a_workload_that_does_not_exist_names_the_nearest_that_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "bad.yaml", "name: a\nworkloads: [sha265]\nflavours: [std]\n");
+    assert_refused(&Run::in_folder(folder, &[&path]), &["bad.yaml:2:13", "`sha265`", "did you mean `sha256`?"]);
+}
+
+#[test]
+fn one_bad_scenario_among_good_ones_stops_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "bad.yaml", "name: a\nworkloads: [hello]\nflavours: [sdt]\n");
+    let run = Run::in_folder(folder, &["startup", &path]);
+    assert_refused(&run, &["bad.yaml:3:12", "did you mean `std`?"]);
+}
+
+#[test]
+fn a_scenario_name_that_does_not_exist_lists_those_that_do() {
+    assert_refused(&Run::new(&["startpu"]), &["no scenario `startpu`", "did you mean `startup`?"]);
+}
+
+#[test]
+fn a_missing_scenario_folder_is_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wasiscope = std::process::Command::new(common::WASISCOPE);
+    let output = wasiscope.current_dir(folder.path()).args(["run", "startup"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("no scenario folder") && stderr.contains("--root"), "{stderr}");
+    assert!(!folder.path().join("target").exists(), "nothing was made in a folder that is no checkout");
+}
+
+#[test]
+fn files_that_are_no_guests_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let junk = file(&folder, "junk.wasm", "surely not wasm");
+    let cut = file(&folder, "cut.wasm", &guest("")[..60]);
+    let library = file(&folder, "library.wat", "(module)");
+    let text = file(&folder, "text.wat", "(module (func (export \"_start\") i32.add))");
+    for (path, part) in [
+        (&junk, "junk.wasm: not a WebAssembly module"),
+        (&cut, "cut.wasm: not a WebAssembly module"),
+        (&library, "exports no function `_start`"),
+        (&text, "text.wat"),
+    ] {
+        let output = command(&folder).arg(path).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_good_report_survives_bad_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(&folder, "report.json", "the good one");
+    let path = file(&folder, "bad.yaml", "name: a\n");
+    let run = Run::in_folder(folder, &[&path]);
+    assert_eq!(run.code(), 2);
+    assert_eq!(std::fs::read_to_string(good).unwrap(), "the good one");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused_before_anything_runs() {
+    let output = std::process::Command::new(common::WASISCOPE)
+        .args(["run", "startup", "--root"])
+        .arg(common::root())
+        .args(["--out", "/proc/nowhere/report.json"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--out"), "{stderr}");
+}

@@ -1,0 +1,102 @@
+//! What the tests of the command share: running it, and reading what it leaves.
+#![allow(dead_code, reason = "every test binary uses a part of this")]
+#![allow(clippy::allow_attributes, reason = "an expectation would fail in the binaries that use everything")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub const WASISCOPE: &str = env!("CARGO_BIN_EXE_wasiscope");
+
+/// The checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// A run whose report goes to a folder of its own.
+pub struct Run {
+    pub folder: tempfile::TempDir,
+    pub output: Output,
+}
+
+impl Run {
+    /// `wasiscope run ARGUMENTS --out FOLDER/report.json`, in an empty folder.
+    pub fn new(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(folder, arguments)
+    }
+
+    pub fn in_folder(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+        let output = command(&folder).args(arguments).output().expect("wasiscope starts");
+        Self { folder, output }
+    }
+
+    pub fn code(&self) -> i32 {
+        self.output.status.code().unwrap_or_else(|| panic!("killed: {:?}", self.output.status))
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// The report, which must be there.
+    pub fn report(&self) -> Value {
+        let path = self.folder.path().join("report.json");
+        let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{error}; stderr: {}", self.stderr()));
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    /// The only case of the report, or the one with this id.
+    pub fn case(&self, id: &str) -> Value {
+        let report = self.report();
+        let cases = report["scenarios"].as_array().expect("scenarios").iter();
+        let mut cases = cases.flat_map(|scenario| scenario["cases"].as_array().expect("cases").clone());
+        cases.find(|case| case["id"] == id).unwrap_or_else(|| panic!("no case {id}; stderr: {}", self.stderr()))
+    }
+}
+
+/// `wasiscope run --root CHECKOUT --out FOLDER/report.json`, ready for more arguments.
+pub fn command(folder: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(WASISCOPE);
+    command.current_dir(folder.path()).arg("run").arg("--root").arg(root());
+    command.arg("--out").arg(folder.path().join("report.json"));
+    command
+}
+
+/// Writes a file into a folder and gives its path as text.
+pub fn file(folder: &tempfile::TempDir, name: &str, contents: impl AsRef<[u8]>) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, contents).expect("a file");
+    path.to_str().expect("plain text").to_owned()
+}
+
+/// A guest that runs `body` as `_start`, with one page of memory and `proc_exit` and `fd_write` at hand.
+pub fn guest(body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 64) "hello n=1 check=0000000000000bad\n")
+            ;; One buffer: the line above.
+            (data (i32.const 0) "\40\00\00\00\21\00\00\00")
+            (func (export "_start") {body}))"#
+    );
+    wat::parse_str(text).expect("valid text")
+}
+
+/// System calls of one phase whose name contains `part`, added up over all its iterations.
+pub fn syscalls(case: &Value, phase: &str, part: &str) -> u64 {
+    let Some(calls) = case["kernel"]["phases"][phase]["syscalls"].as_object() else { return 0 };
+    calls
+        .iter()
+        .filter(|(name, _)| name.contains(part))
+        .map(|(_, tally)| tally["count"].as_u64().expect("a count"))
+        .sum()
+}

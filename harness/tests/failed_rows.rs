@@ -1,0 +1,76 @@
+//! A case that fails is a row with a reason, exit status 1, and the other cases are whole.
+
+mod common;
+
+use common::{Run, file, guest};
+
+/// Runs two guests by path, the bad one and one that does nothing, without capture.
+fn run_beside_a_good_one(bad: &[u8], more: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = file(&folder, "bad.wasm", bad);
+    let good = file(&folder, "good.wasm", guest(""));
+    let mut arguments = vec![bad.as_str(), good.as_str(), "--capture", "off", "--processes", "2", "--iterations", "2"];
+    arguments.extend(more);
+    Run::in_folder(folder, &arguments)
+}
+
+fn assert_failed(run: &Run, status: &str, part: &str) {
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    let (bad, good) = (run.case("bad/custom/cranelift"), run.case("good/custom/cranelift"));
+    assert_eq!(bad["outcome"]["status"], status);
+    let detail = bad["outcome"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains(part), "no {part:?} in {detail:?}");
+    assert!(run.stdout().contains(part), "the table says it too");
+    assert_eq!(good["outcome"]["status"], "ok");
+    assert_eq!(good["measurements"][0]["summary"]["processes"], 2);
+}
+
+#[test]
+fn a_wrong_check() {
+    // Prints "hello n=1 check=0000000000000bad".
+    let liar = guest("(drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))");
+    let run = run_beside_a_good_one(&liar, &[]);
+    assert_failed(&run, "failed", "wrong check: the guest says 0000000000000bad, e60e7ee648829675 is right");
+    let bad = run.case("bad/custom/cranelift");
+    assert_eq!(bad["measurements"].as_array().map(Vec::len), Some(0), "a wrong answer is never timed as right");
+}
+
+#[test]
+fn a_trap() {
+    assert_failed(&run_beside_a_good_one(&guest("unreachable"), &[]), "trapped", "unreachable");
+}
+
+#[test]
+fn an_exit_code() {
+    let exits = guest("(call $proc_exit (i32.const 3))");
+    assert_failed(&run_beside_a_good_one(&exits, &[]), "failed", "exited with code 3");
+}
+
+#[test]
+fn an_import_that_nobody_provides() {
+    let wasm = wat::parse_str(r#"(module (import "env" "nothing" (func)) (func (export "_start")))"#).unwrap();
+    assert_failed(&run_beside_a_good_one(&wasm, &[]), "failed", "env");
+}
+
+#[test]
+fn more_memory_than_the_limit() {
+    let wasm = wat::parse_str(r#"(module (memory 20000) (func (export "_start")))"#).unwrap();
+    assert_failed(&run_beside_a_good_one(&wasm, &[]), "failed", "memory");
+}
+
+#[test]
+fn a_stack_that_never_ends() {
+    let wasm = wat::parse_str(r#"(module (func $f (export "_start") (call $f)))"#).unwrap();
+    assert_failed(&run_beside_a_good_one(&wasm, &[]), "trapped", "stack");
+}
+
+#[test]
+fn a_guest_that_never_ends_is_killed_at_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "endless.wasm", guest("(loop (br 0))"));
+    let run = Run::in_folder(folder, &[&path, "--capture", "off", "--wall", "300ms"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    let case = run.case("endless/custom/cranelift");
+    assert_eq!(case["outcome"]["status"], "timeout");
+    assert!(case["outcome"]["detail"].as_str().unwrap().contains("300ms"), "{}", case["outcome"]);
+}
