@@ -25,7 +25,7 @@ pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
     if iterations == 0 {
         return None;
     }
-    if count % iterations == 0 {
+    if count.is_multiple_of(iterations) {
         return Some((count / iterations).to_string());
     }
     Some(three_digits(count as f64 / iterations as f64))

@@ -1,5 +1,7 @@
 //! A case that fails is a row with a reason, exit status 1, and the other cases are whole.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Run, file, guest};

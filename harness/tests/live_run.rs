@@ -2,6 +2,8 @@
 //!
 //! These tests need root and live capture (see .config/nextest.toml); without them they fail.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;

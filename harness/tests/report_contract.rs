@@ -1,5 +1,7 @@
 //! The report: every field that scripts rely on, with figures that belong together.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Run, file, guest};

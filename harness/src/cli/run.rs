@@ -14,7 +14,7 @@ use rand::RngExt;
 use super::progress::Progress;
 use super::{Exit, print};
 use crate::capture::ebpf::EbpfCapture;
-use crate::capture::{Capture, CaptureError, Ledger};
+use crate::capture::{Capture, CaptureError};
 use crate::guest::{self, Artifact};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
@@ -273,18 +273,19 @@ fn capture_report(
     unavailable: Option<CaptureError>,
     trouble: Option<String>,
 ) -> CaptureReport {
-    let (status, reason) = match (capture, unavailable, trouble) {
-        (_, Some(error), _) => (CaptureStatus::Unavailable, Some(error.to_string())),
-        (_, None, Some(trouble)) => (CaptureStatus::Unavailable, Some(trouble)),
-        (Some(_), None, None) => (CaptureStatus::Live, None),
-        (None, None, None) => (CaptureStatus::Off, None),
+    // A ledger that cannot be read is not a clean one.
+    let accounts = capture.map(|capture| Ok::<_, CaptureError>((capture.programs()?, capture.ledger()?))).transpose();
+    let (accounts, unreadable) = match accounts {
+        Ok(accounts) => (accounts.unwrap_or_default(), None),
+        Err(error) => (Default::default(), Some(error.to_string())),
     };
-    CaptureReport {
-        status,
-        reason,
-        programs: capture.and_then(|capture| capture.programs().ok()).unwrap_or_default(),
-        ledger: capture.and_then(|capture| capture.ledger().ok()).unwrap_or_else(Ledger::default),
-    }
+    let reason = unavailable.map(|error| error.to_string()).or(trouble).or(unreadable);
+    let status = match (&reason, capture) {
+        (Some(_), _) => CaptureStatus::Unavailable,
+        (None, Some(_)) => CaptureStatus::Live,
+        (None, None) => CaptureStatus::Off,
+    };
+    CaptureReport { status, reason, programs: accounts.0, ledger: accounts.1 }
 }
 
 /// Builds or finds the guest of every case. What cannot be built becomes a failed row.

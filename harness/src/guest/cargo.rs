@@ -1,10 +1,14 @@
 //! Nested cargo, in an environment where only the guest's own files decide what is built.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::GuestError;
 use crate::scenario::Flavour;
+
+/// Makes a guest's bytes independent of where the checkout lies.
+pub(super) const STABLE_RUSTC: &str = include_str!("stable-rustc.sh");
 
 /// Where a flavour lives and what it is compiled for.
 pub(super) struct Recipe {
@@ -95,6 +99,10 @@ pub(super) fn build(
     for workload in workloads {
         cargo.args(["--bin", workload]);
     }
+    let wrapper = target_dir.join("stable-rustc.sh");
+    write_executable(&wrapper, STABLE_RUSTC)
+        .map_err(|reason| GuestError::Io { what: format!("writing {}", wrapper.display()), reason })?;
+    cargo.env("RUSTC_WRAPPER", &wrapper);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
     let output = output(cargo, "cargo")?;
     if output.status.success() {
@@ -114,6 +122,20 @@ fn path_mapping(root: &Path, folder: &Path) -> Vec<String> {
     let sysroot = printed(folder, &["--print", "sysroot"]);
     mapping.extend(sysroot.map(|sysroot| (sysroot.join("lib/rustlib/src/rust"), "/rust")));
     mapping.into_iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()
+}
+
+/// Left alone when it is right already, so that no build sees it half written.
+fn write_executable(path: &Path, text: &str) -> std::io::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn last_lines(text: &str, count: usize) -> String {

@@ -117,6 +117,7 @@ fn key(root: &Path, recipe: &Recipe) -> Result<String, GuestError> {
     files.sort();
     let mut hash = Sha256::new();
     hash.update(cargo::flags(recipe));
+    hash.update(cargo::STABLE_RUSTC);
     for path in files {
         let contents =
             fs::read(&path).map_err(|reason| GuestError::Io { what: format!("reading {}", path.display()), reason })?;

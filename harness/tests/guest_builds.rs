@@ -1,0 +1,55 @@
+//! Guests are the same bytes wherever the checkout lies, and are built again when a source changes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{WASISCOPE, root};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_name() == "target" {
+            continue;
+        } else if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// `wasiscope build writes` for the checkout `root`: each guest's name and hash.
+fn build(root: &Path) -> Vec<(String, String)> {
+    let output = Command::new(WASISCOPE).args(["build", "writes", "--root"]).arg(root).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let columns = |line: &str| line.split("  ").map(str::to_owned).collect::<Vec<_>>();
+    text.lines().map(columns).map(|columns| (columns[0].clone(), columns[2].clone())).collect()
+}
+
+#[test]
+fn the_place_of_the_checkout_does_not_matter_and_its_sources_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("another place");
+    for name in ["guest-std", "guest-tinygo-like", "scenarios"] {
+        copy(&root().join(name), &elsewhere.join(name));
+    }
+    for name in ["Cargo.toml", "rust-toolchain.toml"] {
+        fs::copy(root().join(name), elsewhere.join(name)).unwrap();
+    }
+    let (here, there) = (build(&root()), build(&elsewhere));
+    assert_eq!(here.len(), 2);
+    assert_eq!(here, there);
+
+    let source = elsewhere.join("scenarios/workloads/src/writes.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("b'a'", "b'b'")).unwrap();
+    let changed = build(&elsewhere);
+    assert!(here.iter().zip(&changed).all(|(before, after)| before.1 != after.1), "{here:?} {changed:?}");
+}
