@@ -23,10 +23,7 @@ pub struct WasiHost {
 
 /// Says what it was that failed.
 fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> HostError {
-    move |error| HostError {
-        operation,
-        errno: error.raw_os_error().and_then(|errno| errno.try_into().ok()),
-    }
+    move |error| HostError { operation, errno: error.raw_os_error().and_then(|errno| errno.try_into().ok()) }
 }
 
 impl Host for WasiHost {
@@ -35,19 +32,13 @@ impl Host for WasiHost {
         // SAFETY: the pointer is to a live local that the host fills.
         match unsafe { imports::clock_time_get(CLOCK_MONOTONIC, mark, &raw mut time) } {
             0 => Ok(()),
-            errno => Err(HostError {
-                operation: "mark",
-                errno: Some(errno),
-            }),
+            errno => Err(HostError { operation: "mark", errno: Some(errno) }),
         }
     }
 
     fn print(&mut self, text: &str) -> Result<(), HostError> {
         let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .map_err(failed("print"))
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed("print"))
     }
 
     fn create(&mut self, name: &str) -> Result<(), HostError> {
@@ -57,19 +48,13 @@ impl Host for WasiHost {
 
     fn append(&mut self, byte: u8) -> Result<(), HostError> {
         let Some(file) = &mut self.file else {
-            return Err(HostError {
-                operation: "append",
-                errno: None,
-            });
+            return Err(HostError { operation: "append", errno: None });
         };
         file.write_all(&[byte]).map_err(failed("append"))
     }
 
     fn close(&mut self) -> Result<(), HostError> {
         // std closes by dropping, and keeps to itself whether that failed.
-        self.file.take().map(drop).ok_or(HostError {
-            operation: "close",
-            errno: None,
-        })
+        self.file.take().map(drop).ok_or(HostError { operation: "close", errno: None })
     }
 }

@@ -11,9 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const PAGE_BYTES: usize = 64 * 1024;
 
 #[global_allocator]
-static ALLOCATOR: Bump = Bump {
-    used_bytes: AtomicUsize::new(0),
-};
+static ALLOCATOR: Bump = Bump { used_bytes: AtomicUsize::new(0) };
 
 /// Guests have one thread; the atomic is for the compiler, and an ordinary load and store in the binary.
 struct Bump {

@@ -14,9 +14,7 @@ pub fn first() -> Option<&'static [u8]> {
     if argc < 2 {
         return None;
     }
-    let Some((layout, bytes_offset)) = block(argc, bytes_len) else {
-        no_memory()
-    };
+    let Some((layout, bytes_offset)) = block(argc, bytes_len) else { no_memory() };
     // SAFETY: the layout has room for at least two pointers, so its size is not zero.
     let start = unsafe { alloc(layout) };
     if start.is_null() {
@@ -36,10 +34,7 @@ pub fn first() -> Option<&'static [u8]> {
 fn block(argc: usize, bytes_len: usize) -> Option<(Layout, usize)> {
     let bytes_offset = argc.checked_mul(size_of::<*mut u8>())?;
     let size = bytes_offset.checked_add(bytes_len)?;
-    Some((
-        Layout::from_size_align(size, align_of::<*mut u8>()).ok()?,
-        bytes_offset,
-    ))
+    Some((Layout::from_size_align(size, align_of::<*mut u8>()).ok()?, bytes_offset))
 }
 
 fn no_memory() -> ! {

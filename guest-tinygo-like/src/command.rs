@@ -12,11 +12,7 @@ const EXIT_USAGE: u32 = 2;
 /// output.
 ///
 /// Does not return if anything fails: it exits with 2 when the argument is no number and with 1 otherwise.
-pub fn run(
-    name: &str,
-    default_n: u64,
-    workload: impl FnOnce(&mut WasiHost, u64) -> Result<u64, HostError>,
-) {
+pub fn run(name: &str, default_n: u64, workload: impl FnOnce(&mut WasiHost, u64) -> Result<u64, HostError>) {
     let Some(n) = arguments::first().map_or(Some(default_n), parse_n) else {
         wasi::complain(b"error: n must be a decimal number\n");
         wasi::exit(EXIT_USAGE)

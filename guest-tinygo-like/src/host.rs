@@ -32,19 +32,13 @@ impl Host for WasiHost {
     }
 
     fn append(&mut self, byte: u8) -> Result<(), HostError> {
-        let fd = self.file.ok_or(HostError {
-            operation: "append",
-            errno: None,
-        })?;
+        let fd = self.file.ok_or(HostError { operation: "append", errno: None })?;
         wasi::write_all("append", fd, &[byte]);
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), HostError> {
-        let fd = self.file.take().ok_or(HostError {
-            operation: "close",
-            errno: None,
-        })?;
+        let fd = self.file.take().ok_or(HostError { operation: "close", errno: None })?;
         wasi::close(fd);
         Ok(())
     }

@@ -29,11 +29,7 @@ macro_rules! command {
             use $crate::workloads::$workload;
 
             const { assert!($workload::WORKLOAD.name.len() <= $crate::MAX_NAME_BYTES) };
-            $crate::run(
-                $workload::WORKLOAD.name,
-                $workload::WORKLOAD.default_n,
-                $workload::run,
-            );
+            $crate::run($workload::WORKLOAD.name, $workload::WORKLOAD.default_n, $workload::run);
         }
     };
 }

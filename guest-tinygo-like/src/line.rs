@@ -3,8 +3,7 @@
 /// The longest line there is room for; a power of two, so that an index reduced by it needs no check.
 const CAPACITY_BYTES: usize = 128;
 /// The longest name that fits into a result line, beside two numbers of twenty and sixteen digits and the words.
-pub const MAX_NAME_BYTES: usize =
-    CAPACITY_BYTES - "\n".len() - 16 - " check=".len() - 20 - " n=".len();
+pub const MAX_NAME_BYTES: usize = CAPACITY_BYTES - "\n".len() - 16 - " check=".len() - 20 - " n=".len();
 
 /// A line that is written from its end to its beginning, because that is the order in which digits come.
 pub struct Line {
@@ -15,10 +14,7 @@ pub struct Line {
 impl Line {
     /// The line feed alone.
     pub const fn new() -> Self {
-        Self {
-            bytes: [b'\n'; CAPACITY_BYTES],
-            start: CAPACITY_BYTES - 1,
-        }
+        Self { bytes: [b'\n'; CAPACITY_BYTES], start: CAPACITY_BYTES - 1 }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -37,11 +33,7 @@ impl Line {
         let mut digits = 0;
         while number > 0 || digits < min_digits {
             let [digit, ..] = (number % radix).to_le_bytes();
-            self.prepend_byte(if digit < 10 {
-                b'0' + digit
-            } else {
-                b'a' - 10 + digit
-            });
+            self.prepend_byte(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
             number /= radix;
             digits += 1;
         }

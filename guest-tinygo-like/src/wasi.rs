@@ -41,12 +41,7 @@ mod imports {
         pub fn args_sizes_get(argc: *mut usize, argv_buf_size: *mut usize) -> Errno;
         pub fn args_get(argv: *mut *mut u8, argv_buf: *mut u8) -> Errno;
         pub fn clock_time_get(id: u32, precision: u64, time: *mut u64) -> Errno;
-        pub fn fd_write(
-            fd: Fd,
-            iovs: *const ConstIoVec,
-            iovs_len: usize,
-            nwritten: *mut usize,
-        ) -> Errno;
+        pub fn fd_write(fd: Fd, iovs: *const ConstIoVec, iovs_len: usize, nwritten: *mut usize) -> Errno;
         pub fn fd_close(fd: Fd) -> Errno;
         pub fn path_open(
             dir: Fd,
@@ -96,10 +91,7 @@ pub fn write_all(operation: &str, fd: Fd, bytes: &[u8]) {
 
 fn fd_write_all(fd: Fd, mut bytes: &[u8]) -> Errno {
     while !bytes.is_empty() {
-        let iov = ConstIoVec {
-            buf: bytes.as_ptr(),
-            buf_len: bytes.len(),
-        };
+        let iov = ConstIoVec { buf: bytes.as_ptr(), buf_len: bytes.len() };
         let mut nwritten = 0;
         // SAFETY: the one vector describes `bytes`, which the host only reads, and the counter is a live local.
         let errno = unsafe { imports::fd_write(fd, &raw const iov, 1, &raw mut nwritten) };

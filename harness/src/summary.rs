@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::PhaseEvents;
+use crate::capture::{Coverage, PhaseEvents, Tally};
 use crate::guest::Artifact;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
-use crate::report::document::{ArtifactReport, CaseReport, KernelPhase, KernelReport, Measurement, ScenarioReport};
+use crate::report::document::{
+    ArtifactReport, Calls, CaseReport, Faults, KernelPhase, KernelReport, Measurement, ScenarioReport,
+};
 use crate::runner::Prepared;
 use crate::stats;
 
 /// Builds the report's scenarios from what was recorded, in the order of `cases`. A case without any record was not
 /// reached.
 #[must_use]
-pub fn scenarios(cases: &[Prepared], records: &[Record]) -> Vec<ScenarioReport> {
+pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> Vec<ScenarioReport> {
     let mut scenarios: Vec<ScenarioReport> = Vec::new();
     for (index, prepared) in cases.iter().enumerate() {
-        let report = case(index, prepared, records);
+        let report = case(index, prepared, records, coverage);
         match scenarios.last_mut() {
             Some(last) if last.name == prepared.case.scenario => last.cases.push(report),
             _ => scenarios.push(ScenarioReport {
@@ -30,7 +32,7 @@ pub fn scenarios(cases: &[Prepared], records: &[Record]) -> Vec<ScenarioReport> 
     scenarios
 }
 
-fn case(index: usize, prepared: &Prepared, records: &[Record]) -> CaseReport {
+fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverage) -> CaseReport {
     let case = &prepared.case;
     let mut facts = Facts::new();
     let mut outcomes = Vec::new();
@@ -61,7 +63,7 @@ fn case(index: usize, prepared: &Prepared, records: &[Record]) -> CaseReport {
         facts,
         measurements: measurements(&unwatched),
         observer_ratio: observer_ratio(&unwatched, &watched),
-        kernel: kernel(&watched),
+        kernel: kernel(&watched, coverage),
     }
 }
 
@@ -125,30 +127,103 @@ fn iterations(process: &ProcessRecord) -> Vec<f64> {
     (0..complete).map(|iteration| inside().map(|samples| samples[iteration] as f64).sum()).collect()
 }
 
-fn kernel(watched: &[&ProcessRecord]) -> Option<KernelReport> {
-    let mut phases: BTreeMap<Phase, KernelPhase> = BTreeMap::new();
+fn kernel(watched: &[&ProcessRecord], coverage: Coverage) -> Option<KernelReport> {
+    let mut phases: BTreeMap<Phase, (u64, PhaseEvents)> = BTreeMap::new();
     let mut seen = false;
     for process in watched {
         let Some(events) = &process.kernel else { continue };
         seen = true;
         for (phase, count) in &process.entered {
-            phases.entry(*phase).or_default().iterations += count;
+            phases.entry(*phase).or_default().0 += count;
         }
         for (phase, events) in events.iter().filter(|(phase, _)| **phase != Phase::Outside) {
-            add(phases.entry(*phase).or_default(), events);
+            add(&mut phases.entry(*phase).or_default().1, events);
         }
     }
-    seen.then(|| KernelReport {
-        phases: phases.into_iter().map(|(phase, events)| (phase.name().to_owned(), events)).collect(),
-    })
+    let phase = |(phase, (iterations, events)): (Phase, (u64, PhaseEvents))| {
+        (phase.name().to_owned(), kernel_phase(iterations, events, coverage))
+    };
+    seen.then(|| KernelReport { phases: phases.into_iter().map(phase).collect() })
 }
 
-fn add(total: &mut KernelPhase, events: &PhaseEvents) {
+fn add(total: &mut PhaseEvents, events: &PhaseEvents) {
     for (name, tally) in &events.syscalls {
         let sum = total.syscalls.entry(name.clone()).or_default();
         sum.count += tally.count;
         sum.total_ns += tally.total_ns;
     }
-    total.faults.user += events.faults_user;
-    total.faults.kernel += events.faults_kernel;
+    total.faults_user += events.faults_user;
+    total.faults_kernel += events.faults_kernel;
+}
+
+fn kernel_phase(iterations: u64, events: PhaseEvents, coverage: Coverage) -> KernelPhase {
+    let calls = |tally: Tally| Calls { count: tally.count, total_ns: coverage.durations.then_some(tally.total_ns) };
+    KernelPhase {
+        iterations,
+        syscalls: events.syscalls.into_iter().map(|(name, tally)| (name, calls(tally))).collect(),
+        faults: Faults {
+            user: coverage.faults_user.then_some(events.faults_user),
+            kernel: coverage.faults_kernel.then_some(events.faults_kernel),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::ProgramCost;
+
+    fn process(watched: bool, iteration_ns: &[u64], kernel: Option<PhaseEvents>) -> ProcessRecord {
+        ProcessRecord {
+            case: 0,
+            id: "hello/std/cranelift".into(),
+            process: 0,
+            watched,
+            outcome: Outcome::ok(),
+            samples: BTreeMap::from([(Phase::Spawn, vec![1_000_000]), (Phase::Run, iteration_ns.to_vec())]),
+            entered: BTreeMap::from([(Phase::Spawn, 1), (Phase::Run, iteration_ns.len() as u64)]),
+            kernel: kernel.map(|events| BTreeMap::from([(Phase::Run, events)])),
+        }
+    }
+
+    fn program(name: &str, unavailable: Option<&str>) -> ProgramCost {
+        let unavailable = unavailable.map(str::to_owned);
+        ProgramCost { name: name.into(), run_count: None, mean_ns: None, unavailable }
+    }
+
+    #[test]
+    fn the_observer_ratio_is_that_of_typical_iterations_without_spawn() {
+        let off = process(false, &[100, 100, 900], None);
+        let on = process(true, &[110, 5_000, 110], None);
+        assert_eq!(observer_ratio(&[&off], &[&on]), Some(1.1));
+        assert_eq!(observer_ratio(&[&off], &[]), None);
+    }
+
+    #[test]
+    fn kernel_counts_of_all_watched_processes_add_up() {
+        let events = PhaseEvents {
+            syscalls: BTreeMap::from([("write".to_owned(), Tally { count: 3, total_ns: 30 })]),
+            faults_user: 2,
+            faults_kernel: 1,
+        };
+        let watched = [process(true, &[1, 1], Some(events.clone())), process(true, &[1], Some(events))];
+        let watched: Vec<&ProcessRecord> = watched.iter().collect();
+        let all = ["page_fault_user", "page_fault_kernel", "sys_exit"].map(|name| program(name, None));
+        let report = kernel(&watched, Coverage::of(&all)).expect("it was watched");
+        let run = &report.phases["run"];
+        assert_eq!(run.iterations, 3);
+        assert_eq!(run.syscalls["write"], Calls { count: 6, total_ns: Some(60) });
+        assert_eq!(run.faults, Faults { user: Some(4), kernel: Some(2) });
+        assert_eq!(report.phases["spawn"].faults, Faults { user: Some(0), kernel: Some(0) });
+    }
+
+    #[test]
+    fn what_no_program_saw_is_unknown_and_not_zero() {
+        let watched = process(true, &[1], Some(PhaseEvents::default()));
+        let programs = [program("page_fault_user", Some("no such tracepoint")), program("page_fault_kernel", None)];
+        let report = kernel(&[&watched], Coverage::of(&programs)).expect("it was watched");
+        assert_eq!(report.phases["run"].faults, Faults { user: None, kernel: Some(0) });
+        assert_eq!(report.phases["run"].faults.total(), None);
+        assert_eq!(kernel(&[&process(true, &[1], None)], Coverage::of(&programs)), None);
+    }
 }

@@ -92,6 +92,30 @@ pub struct ProgramCost {
     pub unavailable: Option<String>,
 }
 
+/// Which events the programs at hand can see: what none of them sees is unknown, not zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Page faults in user mode.
+    pub faults_user: bool,
+    /// Page faults in the kernel.
+    pub faults_kernel: bool,
+    /// How long system calls take.
+    pub durations: bool,
+}
+
+impl Coverage {
+    /// Of these programs.
+    #[must_use]
+    pub fn of(programs: &[ProgramCost]) -> Self {
+        let sees = |name: &str| programs.iter().any(|program| program.name == name && program.unavailable.is_none());
+        Self {
+            faults_user: sees("page_fault_user"),
+            faults_kernel: sees("page_fault_kernel"),
+            durations: sees("sys_exit"),
+        }
+    }
+}
+
 /// The kernel's side of a run.
 pub trait Capture {
     /// Attaches every program. Idempotent.

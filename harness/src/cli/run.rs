@@ -14,7 +14,7 @@ use rand::RngExt;
 use super::progress::Progress;
 use super::{Exit, print};
 use crate::capture::ebpf::EbpfCapture;
-use crate::capture::{Capture, CaptureError};
+use crate::capture::{Capture, CaptureError, Coverage};
 use crate::guest::{self, Artifact};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
@@ -134,6 +134,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     }
     progress.finish();
 
+    let capture = capture_report(capture.as_ref(), unavailable, trouble);
+    let coverage = Coverage::of(&capture.programs);
     let report = Report {
         schema_version: SCHEMA_VERSION,
         wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
@@ -144,8 +146,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         git: machine::git(&places.root),
         machine: machine::describe(cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to))),
         tools: machine::tools(&places.root),
-        capture: capture_report(capture.as_ref(), unavailable, trouble),
-        scenarios: summary::scenarios(&prepared, &records),
+        capture,
+        scenarios: summary::scenarios(&prepared, &records, coverage),
     };
     report::json::write(&out, &report).with_context(|| format!("cannot write {}", out.display()))?;
     print_report(&report, arguments.format)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{Ledger, ProgramCost, Tally};
+use crate::capture::{Ledger, ProgramCost};
 use crate::record::{Facts, Outcome};
 use crate::stats::Summary;
 
@@ -198,9 +198,18 @@ pub struct KernelPhase {
     /// How often the phase was entered.
     pub iterations: u64,
     /// System calls by name.
-    pub syscalls: BTreeMap<String, Tally>,
+    pub syscalls: BTreeMap<String, Calls>,
     /// Page faults.
     pub faults: Faults,
+}
+
+/// One system call in one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// How often it was entered.
+    pub count: u64,
+    /// Nanoseconds spent in those that returned; `None` when the kernel program for it is unavailable.
+    pub total_ns: Option<u64>,
 }
 
 impl KernelPhase {
@@ -214,8 +223,16 @@ impl KernelPhase {
 /// Page faults by the mode in which they were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults {
-    /// In user mode.
-    pub user: u64,
-    /// In the kernel, on the worker's behalf.
-    pub kernel: u64,
+    /// In user mode; `None` when the kernel program for it is unavailable.
+    pub user: Option<u64>,
+    /// In the kernel, on the worker's behalf; `None` when the kernel program for it is unavailable.
+    pub kernel: Option<u64>,
+}
+
+impl Faults {
+    /// Both together; `None` when either is not known.
+    #[must_use]
+    pub fn total(self) -> Option<u64> {
+        Some(self.user? + self.kernel?)
+    }
 }

@@ -173,7 +173,7 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
     if by_count.len() > NAMED_SYSCALLS {
         named.push("…".to_owned());
     }
-    [per_iteration(phase.syscall_count()), per_iteration(phase.faults.user + phase.faults.kernel), named.join(", ")]
+    [per_iteration(phase.syscall_count()), phase.faults.total().map_or("–".to_owned(), per_iteration), named.join(", ")]
 }
 
 fn summary(report: &Report, style: Style) -> String {
