@@ -34,6 +34,9 @@ fn assert_writes(case: &Value, k: u64) {
     assert_eq!(syscalls(case, "run", "write"), k * PROCESSES * ITERATIONS, "{id}: writes in run for k = {k}");
     assert_eq!(syscalls(case, "init", "write"), 0, "{id}: writes in init");
     assert_eq!(syscalls(case, "teardown", "write"), 0, "{id}: writes in teardown");
+    // Opening the file is one system call on the guest's own thread: no other thread is woken for it.
+    assert_eq!(syscalls(case, "init", "openat2"), PROCESSES * ITERATIONS, "{id}: opens in init");
+    assert_eq!(syscalls(case, "init", "futex"), 0, "{id}: hand-overs in init");
     // Between the marks there is nothing else.
     assert_eq!(syscalls(case, "run", ""), k * PROCESSES * ITERATIONS, "{id}: all calls in run for k = {k}");
 }

@@ -86,5 +86,5 @@ fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, S
         table.add_row([name, summary]);
     }
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{title}\n{table}\n");
+    let _ = writeln!(text, "{title}\n{}\n", table.trim_fmt());
 }

@@ -133,7 +133,7 @@ fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
         table.add_row(row);
     }
     align(&mut table, &[0, 8]);
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn no_figures() -> [String; 5] {
@@ -199,7 +199,7 @@ fn summary(report: &Report, style: Style) -> String {
         table.add_row(row);
     }
     align(&mut table, &[0, 1]);
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn render_capture(text: &mut String, report: &Report) {

@@ -39,12 +39,13 @@ impl Host {
         let stdout = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let stderr = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let mut wasi = WasiCtxBuilder::new();
-        wasi.args(&request.args)
+        // File operations happen on this thread, so that no hand-over to another is measured with them. A preopened
+        // folder takes the setting as it is at that moment, so it comes first.
+        wasi.allow_blocking_current_thread(true)
+            .args(&request.args)
             .stdout(stdout.clone())
             .stderr(stderr.clone())
-            .preopened_dir(&request.directory, ".", FsPerms::ReadWrite)?
-            // File operations on this thread, so that the kernel charges them to the thread that caused them.
-            .allow_blocking_current_thread(true);
+            .preopened_dir(&request.directory, ".", FsPerms::ReadWrite)?;
         let memory = usize::try_from(request.limits.memory_bytes).unwrap_or(usize::MAX);
         Ok(Self {
             wasi: wasi.build_p1(),
