@@ -19,6 +19,7 @@ fn message(criterion: &mut Criterion) {
     let message = Message::Iteration {
         durations: Phase::REPORTED.map(|phase| (phase, 12_345)).to_vec(),
         entered: Phase::REPORTED.to_vec(),
+        memory: Vec::new(),
         line: None,
         ending: Ending::Returned,
     };

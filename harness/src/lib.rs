@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod executable;
 pub mod guest;
 pub mod interrupt;
 pub mod journal;
@@ -17,6 +18,7 @@ pub mod record;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod scratch;
 pub mod snapshot;
 pub mod stats;
 pub mod summary;

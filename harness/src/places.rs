@@ -25,6 +25,12 @@ impl Places {
         Self { root, state, shared_state }
     }
 
+    /// Whether the root holds the sources of guests.
+    #[must_use]
+    pub fn is_checkout(&self) -> bool {
+        is_checkout(&self.root)
+    }
+
     /// The folder of scenario files.
     #[must_use]
     pub fn scenarios(&self) -> PathBuf {
@@ -40,10 +46,11 @@ impl Places {
 
 /// A checkout is a folder with scenarios and at least one guest folder beside them.
 fn checkout_above(start: &Path) -> Option<PathBuf> {
-    start
-        .ancestors()
-        .find(|folder| folder.join("scenarios").is_dir() && folder.join("guest-std").is_dir())
-        .map(Path::to_owned)
+    start.ancestors().find(|folder| is_checkout(folder)).map(Path::to_owned)
+}
+
+fn is_checkout(folder: &Path) -> bool {
+    folder.join("scenarios").is_dir() && folder.join("guest-std").is_dir()
 }
 
 /// Whether this user can create files in `folder`, or create it. Permission bits do not tell (ACLs, read-only mounts,

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::scenario::{Engine, Expectation, Flavour, Limits, Scenario, SizedWorkload};
 
@@ -27,6 +28,21 @@ pub enum GuestSource {
     File(PathBuf),
 }
 
+/// What a guest is given besides its own folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Arguments, without its own name.
+    pub args: Vec<String>,
+    /// Environment variables. Nothing is inherited.
+    pub environment: Vec<(String, String)>,
+    /// Folders of the host and the names under which the guest finds them.
+    pub directories: Vec<(PathBuf, String)>,
+    /// A file to read standard input from; empty input when `None`.
+    pub stdin: Option<PathBuf>,
+    /// The exported function that is measured; `None` for `_start`.
+    pub invoke: Option<String>,
+}
+
 /// workload × flavour × engine, with all that a worker of it needs to know.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -42,8 +58,8 @@ pub struct Case {
     pub guest: GuestSource,
     /// The size, where the workload has one.
     pub n: Option<u64>,
-    /// The guest's arguments, without its own name.
-    pub args: Vec<String>,
+    /// What the guest is given.
+    pub input: Input,
     /// How it should end.
     pub expect: Expectation,
     /// Bounds on the guest.
@@ -55,6 +71,12 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether the guest is a native executable and no wasm.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        matches!(self.guest, GuestSource::Built { flavour: Flavour::Native, .. })
+    }
+
     /// `workload/flavour/engine`.
     #[must_use]
     pub fn id(&self) -> String {
@@ -66,9 +88,12 @@ impl Case {
 #[must_use]
 pub fn matrix(scenario: &Scenario) -> Vec<Case> {
     let mut cases = Vec::new();
+    // Outside wasm there are no engines to tell apart.
+    let native = [Engine::native()];
     for SizedWorkload { name, n } in &scenario.workloads {
         for flavour in &scenario.flavours {
-            for engine in &scenario.engines {
+            let engines = if *flavour == Flavour::Native { &native[..] } else { &scenario.engines[..] };
+            for engine in engines {
                 cases.push(Case {
                     scenario: scenario.name.clone(),
                     workload: name.clone(),
@@ -76,7 +101,7 @@ pub fn matrix(scenario: &Scenario) -> Vec<Case> {
                     engine: engine.clone(),
                     guest: GuestSource::Built { flavour: *flavour, workload: name.clone() },
                     n: Some(*n),
-                    args: vec![n.to_string()],
+                    input: Input { args: vec![n.to_string()], ..Input::default() },
                     expect: scenario.expect.clone(),
                     limits: scenario.limits,
                     processes: scenario.processes,
@@ -108,24 +133,32 @@ pub struct Half {
     pub steps: Vec<Step>,
 }
 
-/// Orders `processes[i]` workers of each case `i`, and as many watched ones when `watch` is set.
+/// How many workers a case gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Unwatched ones.
+    pub processes: u32,
+    /// Whether it gets as many watched ones.
+    pub watch: bool,
+}
+
+/// Orders the workers of each case.
 #[must_use]
-pub fn order(processes: &[u32], watch: bool, seed: u64) -> Vec<Half> {
+pub fn order(wanted: &[Wanted], seed: u64) -> Vec<Half> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let rounds = processes.iter().copied().max().unwrap_or(0);
+    let rounds = wanted.iter().map(|wanted| wanted.processes).max().unwrap_or(0);
     let mut halves = Vec::new();
     for process in 0..rounds {
         let watched_first = process % 2 == 1;
         for watched in [watched_first, !watched_first] {
-            if watched && !watch {
-                continue;
-            }
-            let mut steps: Vec<Step> = (0..processes.len())
-                .filter(|case| process < processes[*case])
+            let mut steps: Vec<Step> = (0..wanted.len())
+                .filter(|case| process < wanted[*case].processes && (wanted[*case].watch || !watched))
                 .map(|case| Step { case, process, watched })
                 .collect();
-            steps.shuffle(&mut random);
-            halves.push(Half { watched, steps });
+            if !steps.is_empty() {
+                steps.shuffle(&mut random);
+                halves.push(Half { watched, steps });
+            }
         }
     }
     halves
@@ -137,9 +170,13 @@ mod tests {
 
     use super::*;
 
+    fn wanted(processes: &[u32], watch: bool) -> Vec<Wanted> {
+        processes.iter().map(|processes| Wanted { processes: *processes, watch }).collect()
+    }
+
     #[test]
     fn every_case_gets_its_processes_watched_and_unwatched() {
-        let halves = order(&[3, 1], true, 1);
+        let halves = order(&wanted(&[3, 1], true), 1);
         let steps: Vec<Step> = halves.iter().flat_map(|half| half.steps.clone()).collect();
         assert_eq!(steps.len(), 8);
         for watched in [false, true] {
@@ -156,19 +193,19 @@ mod tests {
 
     #[test]
     fn halves_alternate_so_that_neighbours_share_an_attachment() {
-        let watched: Vec<bool> = order(&[4], true, 1).iter().map(|half| half.watched).collect();
+        let watched: Vec<bool> = order(&wanted(&[4], true), 1).iter().map(|half| half.watched).collect();
         assert_eq!(watched, [false, true, true, false, false, true, true, false]);
     }
 
     #[test]
     fn without_capture_nothing_is_watched() {
-        assert!(order(&[2, 2], false, 1).iter().all(|half| !half.watched));
+        assert!(order(&wanted(&[2, 2], false), 1).iter().all(|half| !half.watched));
     }
 
     #[test]
     fn the_seed_alone_decides_the_order() {
-        let processes = [10; 8];
-        assert_eq!(order(&processes, true, 5), order(&processes, true, 5));
-        assert_ne!(order(&processes, true, 5), order(&processes, true, 6));
+        let processes = wanted(&[10; 8], true);
+        assert_eq!(order(&processes, 5), order(&processes, 5));
+        assert_ne!(order(&processes, 5), order(&processes, 6));
     }
 }

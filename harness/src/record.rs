@@ -95,9 +95,18 @@ pub fn metric_of(phase: Phase) -> String {
     format!("phase.{}", phase.name())
 }
 
+/// Resident memory of the worker after an instance was made.
+pub const RSS_INSTANTIATE: &str = "memory.rss.instantiate";
+/// Resident memory of the worker at the end of `run`.
+pub const RSS_RUN: &str = "memory.rss.run";
+/// Resident bytes of the guest's linear memory at the end of `run`: what the guest has touched.
+pub const TOUCHED: &str = "memory.touched";
+/// The measurements in bytes.
+pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
+
 /// Every measurement that a report of workloads can hold.
 pub fn metric_names() -> impl Iterator<Item = String> {
-    Phase::REPORTED.into_iter().map(metric_of)
+    Phase::REPORTED.into_iter().map(metric_of).chain(MEMORY_METRICS.map(str::to_owned))
 }
 
 /// Samples of one worker process.
@@ -115,6 +124,9 @@ pub struct ProcessRecord {
     pub outcome: Outcome,
     /// Nanoseconds of each pass through each phase, in order.
     pub samples: BTreeMap<Phase, Vec<u64>>,
+    /// Bytes of memory at certain points of each iteration, by metric.
+    #[serde(default)]
+    pub memory: BTreeMap<String, Vec<u64>>,
     /// How often each phase was entered, including passes that did not end.
     pub entered: BTreeMap<Phase, u64>,
     /// What the kernel charged to the worker; `None` when it was not watched.
@@ -134,6 +146,7 @@ mod tests {
             watched: true,
             outcome: Outcome::because(Status::Timeout, "no sign of life for 10 s"),
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
+            memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
             entered: BTreeMap::from([(Phase::Run, 2)]),
             kernel: Some(BTreeMap::new()),
         });

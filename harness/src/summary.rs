@@ -58,6 +58,9 @@ fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverag
         flavour: case.flavour.clone(),
         engine: case.engine.name.clone(),
         n: case.n,
+        args: case.input.args.clone(),
+        processes: case.processes,
+        iterations: case.iterations,
         artifact: prepared.guest.as_ref().ok().map(artifact),
         outcome: worst(&outcomes),
         facts,
@@ -86,24 +89,23 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
 }
 
 fn measurements(unwatched: &[&ProcessRecord]) -> Vec<Measurement> {
-    Phase::REPORTED
-        .into_iter()
-        .filter_map(|phase| {
-            let samples: Vec<Vec<u64>> =
-                unwatched.iter().filter_map(|process| process.samples.get(&phase).cloned()).collect();
-            let summary = stats::summarise(&samples.iter().map(|process| as_floats(process)).collect::<Vec<_>>())?;
-            Some(Measurement {
-                metric: record::metric_of(phase),
-                unit: "ns".to_owned(),
-                direction: "lower_is_better".to_owned(),
-                samples,
-                summary,
-            })
-        })
-        .collect()
+    let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
+        let samples = unwatched.iter().filter_map(|process| process.samples.get(&phase).cloned()).collect();
+        measurement(record::metric_of(phase), "ns", samples)
+    });
+    let memory = record::MEMORY_METRICS.into_iter().filter_map(|metric| {
+        let samples = unwatched.iter().filter_map(|process| process.memory.get(metric).cloned()).collect();
+        measurement(metric.to_owned(), "bytes", samples)
+    });
+    durations.chain(memory).collect()
 }
 
-/// Nanoseconds as floats: exact up to 2^53 ns, which is 104 days.
+fn measurement(metric: String, unit: &str, samples: Vec<Vec<u64>>) -> Option<Measurement> {
+    let summary = stats::summarise(&samples.iter().map(|process| as_floats(process)).collect::<Vec<_>>())?;
+    Some(Measurement { metric, unit: unit.to_owned(), direction: "lower_is_better".to_owned(), samples, summary })
+}
+
+/// Samples as floats: exact up to 2^53, which is 104 days in nanoseconds.
 fn as_floats(samples: &[u64]) -> Vec<f64> {
     samples.iter().map(|ns| *ns as f64).collect()
 }
@@ -181,6 +183,7 @@ mod tests {
             watched,
             outcome: Outcome::ok(),
             samples: BTreeMap::from([(Phase::Spawn, vec![1_000_000]), (Phase::Run, iteration_ns.to_vec())]),
+            memory: BTreeMap::new(),
             entered: BTreeMap::from([(Phase::Spawn, 1), (Phase::Run, iteration_ns.len() as u64)]),
             kernel: kernel.map(|events| BTreeMap::from([(Phase::Run, events)])),
         }

@@ -74,6 +74,37 @@ fn files_that_are_no_guests_are_refused() {
 }
 
 #[test]
+fn two_guests_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("other")).unwrap();
+    let (one, two) = (file(&folder, "a.wasm", guest("")), file(&folder, "other/a.wasm", guest("unreachable")));
+    assert_refused(&Run::in_folder(folder, &[&one, &two]), &["two cases would be a/custom/cranelift"]);
+}
+
+#[test]
+fn a_valid_scenario_outside_a_checkout_is_refused_with_the_way_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "mine.yaml", "name: mine\nworkloads: [hello]\nflavours: [std]\n");
+    let mut wasiscope = std::process::Command::new(common::WASISCOPE);
+    let output = wasiscope.current_dir(folder.path()).args(["run", &path]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("is no checkout of wasiscope") && stderr.contains("--root"), "{stderr}");
+}
+
+#[test]
+fn a_report_does_not_go_over_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "mine.wat", "(module (func (export \"_start\")))");
+    let mut wasiscope = std::process::Command::new(common::WASISCOPE);
+    let output = wasiscope.current_dir(folder.path()).args(["run", &path, "--out", &path]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("not overwritten"), "{stderr}");
+    assert!(std::fs::read_to_string(path).unwrap().starts_with("(module"));
+}
+
+#[test]
 fn a_good_report_survives_bad_input() {
     let folder = tempfile::tempdir().unwrap();
     let good = file(&folder, "report.json", "the good one");

@@ -32,7 +32,7 @@ fn a_wrong_check() {
     // Prints "hello n=1 check=0000000000000bad".
     let liar = guest("(drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))");
     let run = run_beside_a_good_one(&liar, &[]);
-    assert_failed(&run, "failed", "wrong check: the guest says 0000000000000bad, e60e7ee648829675 is right");
+    assert_failed(&run, "failed", "wrong check: the guest says 0000000000000bad, expected e60e7ee648829675");
     let bad = run.case("bad/custom/cranelift");
     assert_eq!(bad["measurements"].as_array().map(Vec::len), Some(0), "a wrong answer is never timed as right");
 }
@@ -75,4 +75,31 @@ fn a_guest_that_never_ends_is_killed_at_the_limit() {
     let case = run.case("endless/custom/cranelift");
     assert_eq!(case["outcome"]["status"], "timeout");
     assert!(case["outcome"]["detail"].as_str().unwrap().contains("300ms"), "{}", case["outcome"]);
+}
+
+/// A mark: `clock_time_get` with one of the tags.
+fn mark(kind: &str) -> String {
+    format!("(drop (call $clock (i32.const 1) (i64.const 0x5741534953434f{kind}) (i32.const 32)))")
+}
+
+#[test]
+fn marks_that_do_not_belong_together() {
+    let (start, end) = (mark("01"), mark("02"));
+    for (body, part) in [
+        (start.clone(), "marked the start of its measured part and never the end"),
+        (end.clone(), "marked the end of its measured part and never the start"),
+        (format!("{end} {start}"), "marked the end of its measured part before the start"),
+    ] {
+        assert_failed(&run_beside_a_good_one(&guest(&body), &[]), "failed", part);
+    }
+}
+
+#[test]
+fn more_output_than_a_worker_holds() {
+    // Writes its line of 33 bytes 600,000 times, whatever the host says to it.
+    let body =
+        "(local $i i32) (loop $again (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $again (i32.lt_u (local.get $i) (i32.const 600000))))";
+    assert_failed(&run_beside_a_good_one(&guest(body), &[]), "failed", "more than 16.0 MiB to stdout");
 }

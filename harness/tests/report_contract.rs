@@ -20,6 +20,7 @@ fn a_run_without_capture_fills_the_report() {
     assert_eq!(report["wasiscope"], env!("CARGO_PKG_VERSION"));
     assert_eq!(report["seed"], 7);
     assert_eq!(report["interrupted"], false);
+    assert_eq!(report["confidence"], 0.99);
     assert_eq!(report["capture"]["status"], "off");
     assert_eq!(report["capture"]["ledger"]["map_full"], 0);
     assert!(report["started_at"].as_str().is_some_and(|at| at.ends_with('Z') && at.contains('T')));
@@ -53,14 +54,17 @@ fn assert_case(case: &Value) {
     let metrics: Vec<&str> =
         case["measurements"].as_array().unwrap().iter().map(|metric| metric["metric"].as_str().unwrap()).collect();
     let phases = "spawn engine compile deserialize link instantiate.cold instantiate init run teardown";
-    assert_eq!(metrics, phases.split(' ').map(|phase| format!("phase.{phase}")).collect::<Vec<_>>(), "{id}");
+    let memory = ["memory.rss.instantiate", "memory.rss.run", "memory.touched"].map(str::to_owned);
+    let expected: Vec<String> = phases.split(' ').map(|phase| format!("phase.{phase}")).chain(memory).collect();
+    assert_eq!(metrics, expected, "{id}");
     for measurement in case["measurements"].as_array().unwrap() {
         assert_measurement(id, measurement);
     }
 }
 
 fn assert_measurement(id: &str, measurement: &Value) {
-    assert_eq!(measurement["unit"], "ns");
+    let is_duration = measurement["metric"].as_str().is_some_and(|metric| metric.starts_with("phase."));
+    assert_eq!(measurement["unit"], if is_duration { "ns" } else { "bytes" });
     assert_eq!(measurement["direction"], "lower_is_better");
     let samples: Vec<Vec<u64>> = serde_json::from_value(measurement["samples"].clone()).unwrap();
     assert_eq!(samples.len(), 8, "one list per process");

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use common::command;
 use serde_json::Value;
 
+/// Stands for the report of an earlier run.
+const GOOD: &str = "{\"schema_version\": 1}";
+
 /// A run that would take minutes, once it has recorded its first samples.
 fn long_run(folder: &tempfile::TempDir) -> Child {
     let child = command(folder)
@@ -21,7 +24,7 @@ fn long_run(folder: &tempfile::TempDir) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let records = folder.path().join("report.records.jsonl");
+    let records = folder.path().join("report.records.partial.jsonl");
     wait_until("samples are recorded", || {
         fs::read_to_string(&records).is_ok_and(|text| text.contains("\"record\":\"process\""))
     });
@@ -66,7 +69,7 @@ fn ctrl_c_writes_what_was_measured_and_exits_with_130() {
 #[test]
 fn kill_9_takes_the_worker_along_and_leaves_whole_records() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("report.json"), "the good one").unwrap();
+    fs::write(folder.path().join("report.json"), GOOD).unwrap();
     let mut child = long_run(&folder);
     let mut workers = Vec::new();
     wait_until("a worker runs", || {
@@ -80,8 +83,8 @@ fn kill_9_takes_the_worker_along_and_leaves_whole_records() {
         stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
     };
     wait_until("the worker is gone", || workers.iter().all(gone));
-    assert_eq!(fs::read_to_string(folder.path().join("report.json")).unwrap(), "the good one");
-    let records = fs::read_to_string(folder.path().join("report.records.jsonl")).unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("report.json")).unwrap(), GOOD);
+    let records = fs::read_to_string(folder.path().join("report.records.partial.jsonl")).unwrap();
     let whole = records.lines().filter(|line| serde_json::from_str::<wasiscope::record::Record>(line).is_ok()).count();
     assert!(whole >= 2, "facts and at least one process");
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{Exit, print, run};
-use crate::guest;
+use super::{Exit, print, selection};
+use crate::guest::{self, NoGuest};
 use crate::places::Places;
 use crate::plan::{self, GuestSource};
+use crate::record::Status;
 use crate::units;
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let scenarios = if arguments.scenarios.is_empty() {
         crate::scenario::read_folder(&places.scenarios())?
     } else {
-        run::named_scenarios(places, &arguments.scenarios)?
+        selection::named_scenarios(places, &arguments.scenarios)?
     };
     let wanted: BTreeSet<_> = scenarios
         .iter()
@@ -41,8 +42,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
                 artifact.sha256,
                 artifact.bytes,
                 units::bytes(artifact.bytes),
-            )),
-            Err(reason) => {
+            ))?,
+            Err(NoGuest { status: Status::Skipped, reason }) => {
+                eprintln!("skipped: {workload}/{}: {reason}", flavour.name());
+            }
+            Err(NoGuest { reason, .. }) => {
                 eprintln!("error: {workload}/{}: {reason}", flavour.name());
                 exit = Exit::CaseFailed;
             }

@@ -54,7 +54,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             text
         }),
     };
-    print(&text);
+    print(&text)?;
     Ok(Exit::Done)
 }
 

@@ -5,6 +5,7 @@ mod doctor;
 mod list;
 mod progress;
 mod run;
+mod selection;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Build, run, capture, print, write the report
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Compile the guests only; print path, hash, size
     Build(build::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -56,7 +57,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Exit> {
         let places = Places::find(self.root.as_deref());
         match self.verb {
-            Verb::Run(arguments) => run::run(&places, arguments),
+            Verb::Run(arguments) => run::run(&places, *arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),
@@ -104,8 +105,14 @@ enum ListFormat {
     Json,
 }
 
-/// Prints to stdout. A reader that went away (`| head`) ends the output, not the command with a panic.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Prints to stdout. A reader that went away (`| head`) ends the output, and that is no error.
+///
+/// # Errors
+/// When stdout cannot take it for any other reason.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write, stdout};
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).context("stdout")),
+        _ => Ok(()),
+    }
 }

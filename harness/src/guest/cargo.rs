@@ -1,74 +1,108 @@
-//! Nested cargo, in an environment where only the guest's own files decide what is built.
+//! Guests in Rust, by nested cargo.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use super::GuestError;
+use super::environment::{command, last_lines, printed};
+use super::{Builder, GuestError};
 use crate::scenario::Flavour;
 
 /// Makes a guest's bytes independent of where the checkout lies.
-pub(super) const STABLE_RUSTC: &str = include_str!("stable-rustc.sh");
+const STABLE_RUSTC: &str = include_str!("stable-rustc.sh");
 
 /// Where a flavour lives and what it is compiled for.
-pub(super) struct Recipe {
-    pub(super) folder: &'static str,
-    pub(super) target: &'static str,
+pub(super) struct Cargo {
+    flavour: Flavour,
+    folder: &'static str,
+    /// `None` for the machine that builds.
+    target: Option<&'static str>,
 }
 
-pub(super) const fn recipe(flavour: Flavour) -> Recipe {
-    match flavour {
-        Flavour::TinygoLike => Recipe { folder: "guest-tinygo-like", target: "wasm32-unknown-unknown" },
-        Flavour::Std => Recipe { folder: "guest-std", target: "wasm32-wasip1" },
+impl Cargo {
+    pub(super) fn of(flavour: Flavour) -> Self {
+        let (folder, target) = match flavour {
+            Flavour::TinygoLike => ("guest-tinygo-like", Some("wasm32-unknown-unknown")),
+            // The same program as `std`, outside wasm.
+            Flavour::Native => ("guest-std", None),
+            _ => ("guest-std", Some("wasm32-wasip1")),
+        };
+        Self { flavour, folder, target }
     }
-}
 
-/// What decides the output besides the sources, as stored in the artifact. Paths are left out: they differ between
-/// machines and are mapped away.
-pub(super) fn flags(recipe: &Recipe) -> String {
-    format!("--release --locked --target {} RUSTFLAGS=--remap-path-prefix (see guest/cargo.rs)", recipe.target)
-}
-
-/// A command in `folder` that inherits nothing which could change what is built. cargo reads its configuration from
-/// the folder it runs in, and rustup its toolchain.
-fn command(program: &str, folder: &Path) -> Command {
-    // Where to get crates from is the machine's business; how to build them is not.
-    const KEPT: [&str; 5] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];
-    let mut command = Command::new(program);
-    command.current_dir(folder);
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        let builds = name.starts_with("CARGO") && !KEPT.iter().any(|kept| name.starts_with(kept));
-        if builds || name.starts_with("RUSTC") || name.starts_with("RUSTFLAGS") || name == "RUSTUP_TOOLCHAIN" {
-            command.env_remove(name.as_ref());
+    /// The target by name. Named even when it is the machine's own: the guest workspace's configuration says wasm.
+    fn target(&self, folder: &Path) -> Result<String, GuestError> {
+        if let Some(target) = self.target {
+            return Ok(target.to_owned());
         }
+        let version = printed("rustc", folder, &["-vV"]).unwrap_or_default();
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
+        host.ok_or_else(|| GuestError::NoTool { program: "rustc", reason: std::io::ErrorKind::NotFound.into() })
     }
-    command
 }
 
-fn output(mut command: Command, program: &'static str) -> Result<Output, GuestError> {
-    command.output().map_err(|reason| GuestError::NoTool { program, reason })
-}
+impl Builder for Cargo {
+    fn name(&self) -> &'static str {
+        self.flavour.name()
+    }
 
-/// `rustc -vV` of the toolchain that `folder` selects; `None` when it cannot be run, as by a user without one.
-pub(super) fn toolchain(folder: &Path) -> Option<String> {
-    let mut rustc = command("rustc", folder);
-    rustc.arg("-vV");
-    let output = output(rustc, "rustc").ok().filter(|output| output.status.success())?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
+    fn sources(&self) -> Vec<&'static str> {
+        // The workloads inherit keys from the root manifest; the toolchain file selects the compiler.
+        vec![self.folder, "scenarios/workloads", "Cargo.toml", "rust-toolchain.toml"]
+    }
 
-fn printed(folder: &Path, what: &[&str]) -> Option<PathBuf> {
-    let mut rustc = command("rustc", folder);
-    rustc.args(what);
-    let output = output(rustc, "rustc").ok().filter(|output| output.status.success())?;
-    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    fn flags(&self) -> String {
+        let target = self.target.unwrap_or("the machine's own");
+        format!("--release --locked --target {target} --remap-path-prefix")
+    }
+
+    fn has(&self, root: &Path, workload: &str) -> bool {
+        root.join(self.folder).join("src/bin").join(format!("{workload}.rs")).is_file()
+    }
+
+    fn toolchain(&self, root: &Path) -> Option<String> {
+        printed("rustc", &root.join(self.folder), &["-vV"])
+    }
+
+    fn build(
+        &self,
+        root: &Path,
+        workloads: &[&str],
+        scratch: &Path,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<BTreeMap<String, PathBuf>, GuestError> {
+        let folder = root.join(self.folder);
+        let target = self.target(&folder)?;
+        ensure_target(&folder, &target, say)?;
+        say(&format!("building {} as {}", workloads.join(", "), self.name()));
+        let mut cargo = command("cargo", &folder);
+        cargo.args(["build", "--release", "--locked", "--target", &target, "--target-dir"]).arg(scratch);
+        for workload in workloads {
+            cargo.args(["--bin", workload]);
+        }
+        let wrapper = scratch.join("stable-rustc.sh");
+        write_executable(&wrapper, STABLE_RUSTC)
+            .map_err(|reason| GuestError::Io { what: format!("writing {}", wrapper.display()), reason })?;
+        cargo.env("RUSTC_WRAPPER", &wrapper);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
+        let output = cargo.output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+        if !output.status.success() {
+            let what = format!("{} in {}", workloads.join(", "), self.folder);
+            return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
+        }
+        let extension = if self.target.is_some() { ".wasm" } else { std::env::consts::EXE_SUFFIX };
+        let output = |workload: &&str| {
+            let file = scratch.join(&target).join("release").join(format!("{workload}{extension}"));
+            ((*workload).to_owned(), file)
+        };
+        Ok(workloads.iter().map(output).collect())
+    }
 }
 
 /// Makes sure that the toolchain of `folder` has a standard library for `target`, through rustup if it has not.
-pub(super) fn ensure_target(folder: &Path, target: &'static str, say: &mut dyn FnMut(&str)) -> Result<(), GuestError> {
+fn ensure_target(folder: &Path, target: &str, say: &mut dyn FnMut(&str)) -> Result<(), GuestError> {
     let is_there = || {
-        printed(folder, &["--print", "target-libdir", "--target", target])
+        printed("rustc", folder, &["--print", "target-libdir", "--target", target])
             .and_then(|folder| std::fs::read_dir(folder).ok())
             .is_some_and(|mut files| files.next().is_some())
     };
@@ -76,40 +110,12 @@ pub(super) fn ensure_target(folder: &Path, target: &'static str, say: &mut dyn F
         return Ok(());
     }
     say(&format!("adding the target {target}: rustup target add {target}"));
-    let mut rustup = command("rustup", folder);
-    rustup.args(["target", "add", target]);
-    let because = match rustup.output() {
+    let because = match command("rustup", folder).args(["target", "add", target]).output() {
         Ok(output) if output.status.success() && is_there() => return Ok(()),
         Ok(output) => format!(" (rustup said: {})", String::from_utf8_lossy(&output.stderr).trim()),
         Err(error) => format!(" (rustup cannot be run: {error})"),
     };
-    Err(GuestError::NoTarget { target, folder: folder.to_owned(), because })
-}
-
-/// Compiles the binaries `workloads` of the workspace in `folder`; they end up below `target_dir`.
-pub(super) fn build(
-    root: &Path,
-    recipe: &Recipe,
-    workloads: &[&str],
-    target_dir: &Path,
-) -> Result<PathBuf, GuestError> {
-    let folder = root.join(recipe.folder);
-    let mut cargo = command("cargo", &folder);
-    cargo.args(["build", "--release", "--locked", "--target", recipe.target, "--target-dir"]).arg(target_dir);
-    for workload in workloads {
-        cargo.args(["--bin", workload]);
-    }
-    let wrapper = target_dir.join("stable-rustc.sh");
-    write_executable(&wrapper, STABLE_RUSTC)
-        .map_err(|reason| GuestError::Io { what: format!("writing {}", wrapper.display()), reason })?;
-    cargo.env("RUSTC_WRAPPER", &wrapper);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
-    let output = output(cargo, "cargo")?;
-    if output.status.success() {
-        return Ok(target_dir.join(recipe.target).join("release"));
-    }
-    let what = format!("{} in {}", workloads.join(", "), recipe.folder);
-    Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) })
+    Err(GuestError::NoTarget { target: target.to_owned(), folder: folder.to_owned(), because })
 }
 
 /// Panic messages hold paths of sources. Left alone, the size of a guest would depend on where its sources lie.
@@ -119,8 +125,8 @@ fn path_mapping(root: &Path, folder: &Path) -> Vec<String> {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
     mapping.extend(cargo_home.map(|cargo_home| (cargo_home, "/cargo")));
     // With the component rust-src installed, rustc names the standard library's sources by where they lie.
-    let sysroot = printed(folder, &["--print", "sysroot"]);
-    mapping.extend(sysroot.map(|sysroot| (sysroot.join("lib/rustlib/src/rust"), "/rust")));
+    let sysroot = printed("rustc", folder, &["--print", "sysroot"]);
+    mapping.extend(sysroot.map(|sysroot| (Path::new(&sysroot).join("lib/rustlib/src/rust"), "/rust")));
     mapping.into_iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()
 }
 
@@ -136,9 +142,4 @@ fn write_executable(path: &Path, text: &str) -> std::io::Result<()> {
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
     file.persist(path)?;
     Ok(())
-}
-
-fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
 }

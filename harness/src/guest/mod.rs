@@ -1,6 +1,9 @@
-//! Builds guests: the only caller of cargo. What was built is kept under a hash of everything that goes into it.
+//! Builds guests: the only caller of cargo, go and tinygo. What was built is kept under a hash of everything that goes
+//! into it.
 
 mod cargo;
+mod environment;
+mod go;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::places::Places;
+use crate::record::Status;
 use crate::scenario::Flavour;
 
 /// A guest as a file.
@@ -44,10 +48,27 @@ impl Artifact {
     }
 }
 
+/// Why there is no guest; the text ends with what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoGuest {
+    /// [`Status::Skipped`] when this machine or this catalogue simply has no such guest, else [`Status::Failed`].
+    pub status: Status,
+    /// Why.
+    pub reason: String,
+}
+
 /// Why a guest could not be built; the text ends with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// cargo or rustc cannot be started.
+    /// The toolchain of a flavour that is only built where it is at hand.
+    #[error("{program} is not on PATH: {mend}")]
+    Absent {
+        /// The program.
+        program: &'static str,
+        /// How to get it.
+        mend: &'static str,
+    },
+    /// A program that every flavour in Rust needs cannot be started.
     #[error("cannot run {program}: {reason}; install Rust with rustup, then run ci/setup")]
     NoTool {
         /// The program.
@@ -59,7 +80,7 @@ pub enum GuestError {
     #[error("the target {target} is not installed: run `rustup target add {target}` in {}{because}", folder.display())]
     NoTarget {
         /// The target.
-        target: &'static str,
+        target: String,
         /// The folder whose toolchain needs it.
         folder: PathBuf,
         /// What rustup said, if it was there to ask.
@@ -83,27 +104,71 @@ pub enum GuestError {
     },
 }
 
+impl From<GuestError> for NoGuest {
+    fn from(error: GuestError) -> Self {
+        let status = if matches!(error, GuestError::Absent { .. }) { Status::Skipped } else { Status::Failed };
+        Self { status, reason: error.to_string() }
+    }
+}
+
+/// How one flavour is built.
+trait Builder {
+    /// Its name, for messages and folders.
+    fn name(&self) -> &'static str;
+    /// Folders and files below the checkout that decide what comes out.
+    fn sources(&self) -> Vec<&'static str>;
+    /// What the compiler is told, without paths: they differ between machines and are mapped away.
+    fn flags(&self) -> String;
+    /// Whether the catalogue has this workload in this flavour.
+    fn has(&self, root: &Path, workload: &str) -> bool;
+    /// Which compiler it is; `None` when it cannot be run, as by a user without one.
+    fn toolchain(&self, root: &Path) -> Option<String>;
+    /// Compiles `workloads`; gives where each ended up.
+    fn build(
+        &self,
+        root: &Path,
+        workloads: &[&str],
+        scratch: &Path,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<BTreeMap<String, PathBuf>, GuestError>;
+}
+
+fn builder(flavour: Flavour) -> Box<dyn Builder> {
+    match flavour {
+        Flavour::TinygoLike | Flavour::Std | Flavour::Native => Box::new(cargo::Cargo::of(flavour)),
+        Flavour::Go => Box::new(go::Go::GO),
+        Flavour::Tinygo => Box::new(go::Go::TINYGO),
+    }
+}
+
 /// Builds the guests of every flavour asked for, or takes them from the store. A flavour that cannot be built is an
 /// error for its guests alone. `say` gets a line for whatever takes long or changes the machine.
 pub fn build(
     places: &Places,
     wanted: &BTreeSet<(Flavour, String)>,
     say: &mut dyn FnMut(&str),
-) -> BTreeMap<(Flavour, String), Result<Artifact, String>> {
+) -> BTreeMap<(Flavour, String), Result<Artifact, NoGuest>> {
     let mut built = BTreeMap::new();
     for flavour in Flavour::ALL {
-        let workloads: Vec<&str> =
-            wanted.iter().filter(|(of, _)| *of == flavour).map(|(_, workload)| workload.as_str()).collect();
-        if workloads.is_empty() {
+        let of_flavour = wanted.iter().filter(|(of, _)| *of == flavour).map(|(_, workload)| workload.as_str());
+        let builder = builder(flavour);
+        let (there, absent): (Vec<&str>, Vec<&str>) =
+            of_flavour.partition(|workload| builder.has(&places.root, workload));
+        for workload in absent {
+            let reason = format!("there is no {} source of {workload}", flavour.name());
+            built.insert((flavour, workload.to_owned()), Err(NoGuest { status: Status::Skipped, reason }));
+        }
+        if there.is_empty() {
             continue;
         }
-        let result = store::fetch_or_build(places, flavour, &workloads, say);
-        for workload in workloads {
+        let result = store::fetch_or_build(places, builder.as_ref(), &there, say).map_err(NoGuest::from);
+        for workload in there {
             let guest = match &result {
-                Ok(artifacts) => {
-                    artifacts.get(workload).cloned().ok_or_else(|| format!("cargo built no {workload}.wasm"))
-                }
-                Err(error) => Err(error.to_string()),
+                Ok(artifacts) => artifacts.get(workload).cloned().ok_or_else(|| NoGuest {
+                    status: Status::Failed,
+                    reason: format!("the compiler left no guest for {workload}"),
+                }),
+                Err(no_guest) => Err(no_guest.clone()),
             };
             built.insert((flavour, workload.to_owned()), guest);
         }

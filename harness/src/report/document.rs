@@ -27,6 +27,12 @@ pub struct Report {
     pub seed: u64,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+    /// Whether it stopped adding samples because its budget of time was spent.
+    #[serde(default)]
+    pub budget_spent: bool,
+    /// The chance, at least, that an interval covers the true median.
+    #[serde(default)]
+    pub confidence: f64,
     /// The checkout; `None` outside a repository.
     pub git: Option<Git>,
     /// The machine.
@@ -143,6 +149,15 @@ pub struct CaseReport {
     pub engine: String,
     /// The size it was run at; `None` for guests that have none.
     pub n: Option<u64>,
+    /// The arguments it was given.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Workers that were to run unwatched, and as many watched.
+    #[serde(default)]
+    pub processes: u32,
+    /// Iterations of each worker.
+    #[serde(default)]
+    pub iterations: u32,
     /// The guest; `None` when it could not be built.
     pub artifact: Option<ArtifactReport>,
     /// How it ended.

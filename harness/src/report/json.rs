@@ -1,8 +1,7 @@
-//! The report as JSON, on disk: written whole or not at all.
+//! Reading reports back.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::document::{Report, SCHEMA_VERSION};
@@ -51,28 +50,4 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
         }
         _ => serde_json::from_slice(&bytes).map_err(malformed),
     }
-}
-
-/// Writes a report beside `path`, syncs it, and renames it into place: what was there stays until then.
-///
-/// # Errors
-/// When the folder cannot be made or written to.
-pub fn write(path: &Path, report: &Report) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    {
-        let mut buffered = io::BufWriter::new(file.as_file_mut());
-        serde_json::to_writer_pretty(&mut buffered, report)?;
-        buffered.write_all(b"\n")?;
-        buffered.flush()?;
-    }
-    // tempfile makes files for the owner alone; a report is for everybody who can see its folder.
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

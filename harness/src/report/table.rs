@@ -35,7 +35,14 @@ pub fn render(report: &Report, style: Style) -> String {
     heading(&mut text, style, "summary");
     text.push_str(&summary(report, style));
     text.push_str("\n\n");
-    render_capture(&mut text, report);
+    match style {
+        Style::Plain => render_capture(&mut text, report),
+        Style::Markdown => {
+            text.push_str("```text\n");
+            render_capture(&mut text, report);
+            text.push_str("```\n");
+        }
+    }
     text
 }
 
@@ -52,9 +59,12 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
         Style::Plain => writeln!(text, "{}  {}", case.id, outcome(case)),
         Style::Markdown => writeln!(text, "### {}\n\n{}", case.id, outcome(case)),
     };
-    let line = facts_line(case);
-    if !line.is_empty() {
-        let _ = writeln!(text, "  {line}");
+    let bullet = match style {
+        Style::Plain => "  ",
+        Style::Markdown => "\n- ",
+    };
+    for line in [facts_line(case), memory_line(case)].iter().filter(|line| !line.is_empty()) {
+        let _ = writeln!(text, "{bullet}{line}");
     }
     if !case.measurements.is_empty() {
         let _ = writeln!(text, "\n{}", phases(case, style, exact));
@@ -77,7 +87,9 @@ fn facts_line(case: &CaseReport) -> String {
         parts.extend(size(fact).map(|size| format!("{label} {size}")));
     }
     if let Some(pages) = case.facts.get("memory.initial_pages").and_then(Value::as_u64) {
-        parts.push(format!("memory {}", units::bytes(pages << 16)));
+        let last = case.facts.get("memory.final_pages").and_then(Value::as_u64).filter(|last| *last != pages);
+        let grown = last.map(|last| format!(" → {}", units::bytes(last << 16))).unwrap_or_default();
+        parts.push(format!("memory {}{grown}", units::bytes(pages << 16)));
     }
     if let Some(n) = case.n {
         parts.push(format!("n {n}"));
@@ -89,9 +101,27 @@ fn facts_line(case: &CaseReport) -> String {
         parts.push(format!("fuel {fuel}"));
     }
     if let Some(ratio) = case.observer_ratio {
-        parts.push(format!("observer ×{ratio:.3}"));
+        let processes = case.measurements.first().map_or(0, |measurement| measurement.summary.processes);
+        // As with intervals: below that, chance says more than the kernel does.
+        let rough = if processes < 8 { format!(" (rough: {processes} processes)") } else { String::new() };
+        parts.push(format!("observer ×{ratio:.3}{rough}"));
     }
     parts.join(" · ")
+}
+
+fn memory_line(case: &CaseReport) -> String {
+    let labels = [
+        (record::RSS_INSTANTIATE, "resident after instantiate"),
+        (record::RSS_RUN, "resident after run"),
+        (record::TOUCHED, "linear memory touched"),
+    ];
+    let figure = |(metric, label): (&str, &str)| {
+        let measured = case.measurements.iter().find(|measurement| measurement.metric == metric)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a median of byte counts")]
+        let bytes = measured.summary.median as u64;
+        Some(format!("{label} {}", units::bytes(bytes)))
+    };
+    labels.into_iter().filter_map(figure).collect::<Vec<_>>().join(" · ")
 }
 
 fn new_table(style: Style, header: &[&str]) -> Table {
@@ -209,7 +239,12 @@ fn render_capture(text: &mut String, report: &Report) {
     for program in &capture.programs {
         let line = match (&program.unavailable, program.run_count, program.mean_ns) {
             (Some(reason), ..) => format!("unavailable: {reason}"),
-            (None, Some(runs), Some(mean)) => format!("{} a run, over {runs} runs", units::duration(mean)),
+            (None, Some(runs), Some(mean)) => {
+                format!(
+                    "{} on average ({runs} events of the whole machine, in a pass of its own)",
+                    units::duration(mean)
+                )
+            }
             _ => "cost not counted".to_owned(),
         };
         let _ = writeln!(text, "  {:<18} {line}", program.name);
@@ -224,8 +259,11 @@ fn render_capture(text: &mut String, report: &Report) {
     }
     let failed = report.cases().filter(|case| !case.outcome.expected).count();
     let skipped = report.cases().filter(|case| case.outcome.status == Status::Skipped).count();
-    let _ = write!(text, "{} cases, {failed} not as expected, {skipped} skipped", report.cases().count());
+    let _ = write!(text, "{} case(s), {failed} not as expected, {skipped} skipped", report.cases().count());
     let _ = writeln!(text, ", {:.1} s, seed {}", report.duration_s, report.seed);
+    if report.budget_spent {
+        text.push_str("the budget was spent: some cases have fewer processes than their scenario says\n");
+    }
     if report.interrupted {
         text.push_str("interrupted: what was measured until then is in the report\n");
     }

@@ -42,7 +42,7 @@ fn judge_answer(case: &Case, line: Option<&ProtocolLine>, check: Option<&str>) -
     let Some(check) = check else { return Ok(()) };
     let line = line.ok_or_else(|| format!("the guest printed no line `{} n=… check={check}`", case.workload))?;
     if line.check != check {
-        return Err(format!("wrong check: the guest says {}, {check} is right (n={})", line.check, line.n));
+        return Err(format!("wrong check: the guest says {}, expected {check} (n={})", line.check, line.n));
     }
     if case.n.is_some_and(|n| n != line.n) || case.n.is_some() && case.workload != line.workload {
         let n = case.n.unwrap_or_default();
@@ -67,7 +67,10 @@ pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
             let wall = humantime::format_duration(case.limits.wall);
             Outcome::because(Status::Timeout, format!("no sign of life for {wall} (limits: wall), killed"))
         }
-        Some(Death::Interrupted) => Outcome::because(Status::Skipped, "interrupted before its first iteration ended"),
+        Some(Death::Interrupted) => Outcome {
+            expected: true,
+            ..Outcome::because(Status::Skipped, "interrupted before its first iteration ended")
+        },
         Some(Death::Lost(how)) => Outcome::because(Status::Failed, how.clone()),
         None => Outcome::because(Status::Failed, "the worker ended without a word"),
     }

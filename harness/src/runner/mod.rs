@@ -10,12 +10,12 @@ use std::time::Duration;
 use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
-use crate::guest::Artifact;
+use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
-use crate::module;
-use crate::plan::{self, Case, Half, Step};
+use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{Facts, Outcome, ProcessRecord, Record, Status};
 use crate::worker::{Message, Request, Task};
+use crate::{executable, module};
 
 pub use child::ChildWorkers;
 use judge::{expected_check, judge, judge_death};
@@ -62,7 +62,22 @@ pub struct Prepared {
     /// The case.
     pub case: Case,
     /// The guest.
-    pub guest: Result<Artifact, String>,
+    pub guest: Result<Artifact, NoGuest>,
+}
+
+impl Prepared {
+    /// A native executable is a process of the worker's own, which the kernel programs do not follow.
+    fn can_be_watched(&self) -> bool {
+        !self.case.is_native()
+    }
+}
+
+impl NoGuest {
+    fn outcome(&self) -> Outcome {
+        // What cannot be had here is a row that says so, and no failure.
+        let expected = self.status == Status::Skipped;
+        Outcome { status: self.status, detail: Some(self.reason.clone()), expected }
+    }
 }
 
 /// What happens while a plan is walked.
@@ -137,8 +152,15 @@ impl<'a> Runner<'a> {
 
     /// Collects the facts of every case, then its samples, in rounds. Cases without facts are not timed.
     pub fn walk(&mut self, cases: &[Prepared]) -> Walk {
-        let wanted: Vec<u32> = cases.iter().map(|prepared| prepared.case.processes).collect();
-        let planned = plan::order(&wanted, self.capture.is_some(), self.settings.seed);
+        let capturing = self.capture.is_some();
+        let wanted: Vec<Wanted> = cases
+            .iter()
+            .map(|prepared| Wanted {
+                processes: prepared.case.processes,
+                watch: capturing && prepared.can_be_watched(),
+            })
+            .collect();
+        let planned = plan::order(&wanted, self.settings.seed);
         let workers = cases.len() + planned.iter().map(|half| half.steps.len()).sum::<usize>();
         (self.on_event)(Event::Planned { workers });
 
@@ -202,7 +224,7 @@ impl<'a> Runner<'a> {
         let mut facts = Facts::new();
         let (outcome, known) = match &prepared.guest {
             Ok(artifact) => self.measure_facts(&prepared.case, artifact, &mut facts),
-            Err(reason) => (Outcome::because(Status::Failed, reason.clone()), None),
+            Err(no_guest) => (no_guest.outcome(), None),
         };
         let record = Record::Facts { case: index, id, outcome, facts };
         (self.on_event)(Event::Recorded(&record));
@@ -210,10 +232,7 @@ impl<'a> Runner<'a> {
     }
 
     fn measure_facts(&mut self, case: &Case, artifact: &Artifact, facts: &mut Facts) -> (Outcome, Option<Known>) {
-        match std::fs::read(&artifact.path)
-            .map_err(|error| error.to_string())
-            .and_then(|wasm| module::facts(&wasm).map_err(|error| error.to_string()))
-        {
+        match facts_of_file(case, artifact) {
             Ok(found) => facts.extend(found),
             Err(reason) => return (Outcome::because(Status::Failed, reason), None),
         }
@@ -242,11 +261,11 @@ impl<'a> Runner<'a> {
             return Err(Outcome::because(Status::Failed, reason));
         }
         let own_name = artifact.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let mut args = vec![own_name.unwrap_or_default()];
-        args.extend(case.args.iter().cloned());
         Ok(Request {
-            wasm: artifact.path.clone(),
-            args,
+            guest: artifact.path.clone(),
+            native: case.is_native(),
+            name: own_name.unwrap_or_default(),
+            input: case.input.clone(),
             directory,
             engine: case.engine.settings,
             limits: case.limits,
@@ -265,13 +284,14 @@ impl<'a> Runner<'a> {
             watched: step.watched,
             outcome: Outcome::ok(),
             samples: BTreeMap::new(),
+            memory: BTreeMap::new(),
             entered: BTreeMap::new(),
             kernel: None,
         };
         let task = Task::Iterate { iterations: case.iterations, marked: known.marked };
         let request = match &prepared.guest {
             Ok(artifact) => self.request(case, artifact, task),
-            Err(reason) => Err(Outcome::because(Status::Failed, reason.clone())),
+            Err(no_guest) => Err(no_guest.outcome()),
         };
         let request = match request {
             Ok(request) => request,
@@ -321,7 +341,7 @@ impl<'a> Runner<'a> {
         let counting = capture.count_costs()?;
         capture.arm()?;
         for prepared in cases {
-            let Ok(artifact) = &prepared.guest else { continue };
+            let (Ok(artifact), true) = (&prepared.guest, prepared.can_be_watched()) else { continue };
             let task = Task::Iterate { iterations: prepared.case.iterations, marked: true };
             if let Ok(request) = self.request(&prepared.case, artifact, task) {
                 self.watch(&request);
@@ -333,11 +353,17 @@ impl<'a> Runner<'a> {
     }
 }
 
+/// What the guest's bytes alone tell.
+fn facts_of_file(case: &Case, artifact: &Artifact) -> Result<Facts, String> {
+    let bytes = std::fs::read(&artifact.path).map_err(|error| error.to_string())?;
+    if case.is_native() { executable::facts(&bytes) } else { module::facts(&bytes).map_err(|error| error.to_string()) }
+}
+
 /// Moves the good iterations into the record and says how the worker as a whole ended.
 fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut ProcessRecord) -> Outcome {
     let mut outcome = None;
     for message in &run.messages {
-        let Message::Iteration { durations, entered, line, ending } = message else { continue };
+        let Message::Iteration { durations, entered, memory, line, ending } = message else { continue };
         for phase in entered {
             *record.entered.entry(*phase).or_default() += 1;
         }
@@ -349,6 +375,9 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
         }
         for (phase, ns) in durations {
             record.samples.entry(*phase).or_default().push(*ns);
+        }
+        for (metric, bytes) in memory {
+            record.memory.entry(metric.clone()).or_default().push(*bytes);
         }
         outcome = Some(judged);
     }

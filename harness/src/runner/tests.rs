@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::capture::recorded::RecordedCapture;
-use crate::plan::GuestSource;
+use crate::plan::{GuestSource, Input};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::worker::{Ending, ProtocolLine};
 
@@ -41,6 +41,7 @@ fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
     let iteration = |check: &&str| Message::Iteration {
         durations: vec![(Phase::Run, 100)],
         entered: vec![Phase::Run],
+        memory: Vec::new(),
         line: line(check),
         ending: Ending::Returned,
     };
@@ -59,7 +60,7 @@ fn prepared(folder: &std::path::Path, trap: bool) -> Prepared {
             engine: Engine::preset("cranelift").expect("a preset"),
             guest: GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
             n: Some(1),
-            args: vec!["1".into()],
+            input: Input::default(),
             expect: Expectation { trap, check: None },
             limits: Limits::default(),
             processes: 2,

@@ -22,11 +22,17 @@ pub enum Flavour {
     TinygoLike,
     /// Plain Rust on the standard library.
     Std,
+    /// The program of `std`, compiled for the machine itself: the baseline outside wasm.
+    Native,
+    /// Go with its whole standard library, where `go` is on PATH.
+    Go,
+    /// The same Go sources by TinyGo, where `tinygo` is on PATH.
+    Tinygo,
 }
 
 impl Flavour {
     /// Every flavour, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::TinygoLike, Self::Std];
+    pub const ALL: [Self; 5] = [Self::TinygoLike, Self::Std, Self::Native, Self::Go, Self::Tinygo];
 
     /// The name in scenarios and reports.
     #[must_use]
@@ -34,6 +40,9 @@ impl Flavour {
         match self {
             Self::TinygoLike => "tinygo-like",
             Self::Std => "std",
+            Self::Native => "native",
+            Self::Go => "go",
+            Self::Tinygo => "tinygo",
         }
     }
 
@@ -43,6 +52,9 @@ impl Flavour {
         match self {
             Self::TinygoLike => "no_std Rust for wasm32-unknown-unknown, own allocator, built for size",
             Self::Std => "plain Rust on std for wasm32-wasip1",
+            Self::Native => "the program of std as a native executable: the floor to compare with, outside any engine",
+            Self::Go => "Go with its standard library for wasip1; skipped where `go` is not on PATH",
+            Self::Tinygo => "the same Go sources by TinyGo; skipped where `tinygo` is not on PATH",
         }
     }
 }
@@ -123,6 +135,12 @@ pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 2] = [
 ];
 
 impl Engine {
+    /// What stands in a native case's id in place of an engine.
+    #[must_use]
+    pub fn native() -> Self {
+        Self { name: "native".to_owned(), settings: EngineSettings::default() }
+    }
+
     /// The preset of that name.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {

@@ -178,6 +178,29 @@ impl<const MAX: u32> Visitor<'_> for CountVisitor<MAX> {
     }
 }
 
+/// A workload's size.
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(SizeVisitor)
+    }
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a whole number from 0 to 2^64 - 1")
+    }
+
+    fn visit_u64<E: de::Error>(self, size: u64) -> Result<Size, E> {
+        Ok(Size(size))
+    }
+}
+
 /// Reads a scalar as text and makes a `T` of it. The error is raised while the reader still stands at the scalar: an
 /// error made after `String::deserialize` would point at the start of the mapping.
 struct FromText<T>(fn(&str) -> Result<T, String>);
@@ -266,7 +289,7 @@ impl WorkloadName {
 #[serde(deny_unknown_fields)]
 struct WorkloadMap {
     name: WorkloadName,
-    n: Option<u64>,
+    n: Option<Size>,
 }
 
 impl FromNameOrMap for WireWorkload {
@@ -279,7 +302,7 @@ impl FromNameOrMap for WireWorkload {
 
     fn from_map(map: WorkloadMap) -> Result<Self, String> {
         let entry = map.name.0;
-        Ok(Self(SizedWorkload { name: entry.name.to_owned(), n: map.n.unwrap_or(entry.default_n) }))
+        Ok(Self(SizedWorkload { name: entry.name.to_owned(), n: map.n.map_or(entry.default_n, |size| size.0) }))
     }
 }
 
@@ -358,7 +381,7 @@ struct Wall(Duration);
 impl Wall {
     fn from_text(text: &str) -> Result<Self, String> {
         match humantime::parse_duration(text) {
-            Ok(Duration::ZERO) => Err("a limit of no time at all: nothing could run".to_owned()),
+            Ok(wall) if wall < Duration::from_millis(1) => Err("nothing could run in less than 1ms".to_owned()),
             Ok(wall) => Ok(Self(wall)),
             Err(error) => Err(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")),
         }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads::{MARK_END, MARK_START, MARK_TRAP};
 use wasmtime::{AsContext, Caller, Extern, Linker, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::cell::PhaseCell;
 use super::protocol::Request;
 use crate::clock;
+use crate::units;
 
 /// Most bytes that a guest may write to stdout or stderr in one iteration.
 const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
@@ -35,17 +37,26 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(request: &Request, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
+    /// `stdin` is what the guest reads from standard input.
+    pub(super) fn new(request: &Request, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
         let stdout = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let stderr = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen on this thread, so that no hand-over to another is measured with them. A preopened
         // folder takes the setting as it is at that moment, so it comes first.
         wasi.allow_blocking_current_thread(true)
-            .args(&request.args)
+            .arg(&request.name)
+            .args(&request.input.args)
+            .envs(&request.input.environment)
             .stdout(stdout.clone())
             .stderr(stderr.clone())
             .preopened_dir(&request.directory, ".", FsPerms::ReadWrite)?;
+        for (host, guest) in &request.input.directories {
+            wasi.preopened_dir(host, guest, FsPerms::ReadWrite)?;
+        }
+        if let Some(stdin) = stdin {
+            wasi.stdin(MemoryInputPipe::new(stdin.clone()));
+        }
         let memory = usize::try_from(request.limits.memory_bytes).unwrap_or(usize::MAX);
         Ok(Self {
             wasi: wasi.build_p1(),
@@ -59,6 +70,22 @@ impl Host {
     /// What the guest wrote to stdout.
     pub(super) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
+    }
+
+    /// Why a guest that returned was not measured as it seems to be; `None` when all is well.
+    pub(super) fn complaint(&self) -> Option<String> {
+        if self.stdout.contents().len() >= OUTPUT_LIMIT_BYTES || self.stderr.contents().len() >= OUTPUT_LIMIT_BYTES {
+            let limit = units::bytes(OUTPUT_LIMIT_BYTES as u64);
+            return Some(format!("the guest wrote more than {limit} to stdout or stderr, which is all a worker holds"));
+        }
+        match (self.marks.start, self.marks.end) {
+            (Some(_), None) => Some("the guest marked the start of its measured part and never the end".to_owned()),
+            (None, Some(_)) => Some("the guest marked the end of its measured part and never the start".to_owned()),
+            (Some(start), Some(end)) if end.at < start.at => {
+                Some("the guest marked the end of its measured part before the start".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// The last lines of what the guest wrote to stderr, for messages.

@@ -6,6 +6,8 @@
 pub mod cell;
 mod engine;
 mod host;
+mod memory;
+mod native;
 mod pass;
 mod protocol;
 
@@ -43,8 +45,10 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line).context("the request is not one")?;
+    if request.native {
+        return serve(request.task, || native::facts(&request), |_| native::iterate(&request));
+    }
     let task = request.task;
-
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -52,23 +56,30 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     wait_until_other_threads_sleep();
 
     let worker = Worker::new(request, cell)?;
-    match task {
-        Task::Facts => send(&worker.facts().unwrap_or_else(|error| refused(&error)))?,
-        Task::Iterate { iterations, marked } => {
-            for _ in 0..iterations {
-                let message = worker.iterate(marked).unwrap_or_else(|error| refused(&error));
-                let go_on = matches!(message, Message::Iteration { .. });
-                send(&message)?;
-                if !go_on {
-                    break;
-                }
-            }
+    serve(task, || worker.facts(), |marked| worker.iterate(marked))
+}
+
+/// Does the task and sends what it gives, message by message.
+fn serve<E: std::fmt::Display>(
+    task: Task,
+    facts: impl FnOnce() -> Result<Message, E>,
+    iterate: impl Fn(bool) -> Result<Message, E>,
+) -> anyhow::Result<()> {
+    let (count, marked) = match task {
+        Task::Facts => return send(&facts().unwrap_or_else(|error| refused(&error))),
+        Task::Iterate { iterations, marked } => (iterations, marked),
+    };
+    for _ in 0..count {
+        let message = iterate(marked).unwrap_or_else(|error| refused(&error));
+        send(&message)?;
+        if matches!(message, Message::Refused { .. }) {
+            break;
         }
     }
     Ok(())
 }
 
-fn refused(error: &wasmtime::Error) -> Message {
+fn refused(error: &impl std::fmt::Display) -> Message {
     Message::Refused { reason: format!("{error:#}") }
 }
 

@@ -4,21 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, Trap};
+use wasmtime::{
+    Config, Engine, Func, FuncType, Instance, InstancePre, Linker, Module, Store, Trap, TypedFunc, Val, ValType,
+};
 use wasmtime_wasi::I32Exit;
 
 use super::cell::PhaseCell;
 use super::engine;
 use super::host::{self, Host};
+use super::memory;
 use super::protocol::{Ending, Message, ProtocolLine, Request};
-use crate::record::Facts;
+use crate::record::{self, Facts};
 
 /// What every pass of a worker shares.
 pub(super) struct Worker {
     request: Request,
     wasm: Vec<u8>,
+    stdin: Option<Bytes>,
     cell: Arc<PhaseCell>,
 }
 
@@ -49,10 +54,79 @@ impl<'a> Stopwatch<'a> {
     }
 }
 
+/// What is called in an instance, found and converted before any clock runs.
+struct Entry {
+    /// `_initialize` of a reactor: its runtime's start.
+    initialize: Option<Func>,
+    /// `_start`, or the function that the user named.
+    main: Main,
+    results: Vec<Val>,
+}
+
+enum Main {
+    /// `_start`, without the detour over values of any type.
+    Start(TypedFunc<(), ()>),
+    /// What the user named, with its arguments.
+    Named(Func, Vec<Val>),
+}
+
+impl Entry {
+    fn find(request: &Request, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
+        let Some(name) = &request.input.invoke else {
+            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+            return Ok(Self { initialize: None, main: Main::Start(start), results: Vec::new() });
+        };
+        let named = instance
+            .get_func(&mut *store, name)
+            .ok_or_else(|| wasmtime::format_err!("the guest exports no function `{name}`"))?;
+        let ty = named.ty(&*store);
+        let results = vec![Val::I32(0); ty.results().len()];
+        let main = Main::Named(named, parameters(name, &ty, &request.input.args)?);
+        Ok(Self { initialize: instance.get_func(&mut *store, "_initialize"), main, results })
+    }
+
+    fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+        match &self.main {
+            Main::Start(start) => start.call(store, ()),
+            Main::Named(named, params) => named.call(store, params, &mut self.results),
+        }
+    }
+}
+
+/// The arguments of the command line as what the function takes.
+fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Vec<Val>> {
+    if ty.params().len() != args.len() {
+        wasmtime::bail!("`{name}` takes {} arguments, {} were given with --arg", ty.params().len(), args.len());
+    }
+    let value = |(ty, text): (ValType, &String)| {
+        let value = match ty {
+            ValType::I32 => text.parse().ok().map(Val::I32),
+            ValType::I64 => text.parse().ok().map(Val::I64),
+            ValType::F32 => text.parse().ok().map(|value: f32| Val::F32(value.to_bits())),
+            ValType::F64 => text.parse().ok().map(|value: f64| Val::F64(value.to_bits())),
+            _ => None,
+        };
+        value.ok_or_else(|| wasmtime::format_err!("`{text}` is no value of type {ty}, which `{name}` takes"))
+    };
+    ty.params().zip(args).map(value).collect()
+}
+
+/// A result as text; references have none.
+fn shown(value: &Val) -> String {
+    match value {
+        Val::I32(value) => value.to_string(),
+        Val::I64(value) => value.to_string(),
+        Val::F32(bits) => f32::from_bits(*bits).to_string(),
+        Val::F64(bits) => f64::from_bits(*bits).to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
 impl Worker {
     pub(super) fn new(request: Request, cell: PhaseCell) -> anyhow::Result<Self> {
-        let wasm = std::fs::read(&request.wasm)?;
-        Ok(Self { request, wasm, cell: Arc::new(cell) })
+        let wasm = std::fs::read(&request.guest)?;
+        let stdin = request.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
+        Ok(Self { request, wasm, stdin, cell: Arc::new(cell) })
     }
 
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
@@ -70,25 +144,37 @@ impl Worker {
 
         let mut first = self.store(&engine)?;
         watch.time(Phase::InstantiateCold, || linked.instantiate(&mut first))?;
+        // Not of the instance that is measured next: reading it takes system calls.
+        let resident_instantiated = memory::resident_bytes();
         drop(first);
-        // The guest of the second instance must find what the first would have found.
         let mut store = self.store(&engine)?;
         let instance = watch.time(Phase::Instantiate, || linked.instantiate(&mut store))?;
-        let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+        let mut guest = Entry::find(&self.request, &mut store, &instance)?;
 
-        let first_phase = if marked { Phase::Init } else { Phase::Run };
+        let initialized = match guest.initialize {
+            Some(initialize) => watch.time(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
+            None => Ok(()),
+        };
+        let first_phase = if marked && guest.initialize.is_none() { Phase::Init } else { Phase::Run };
         watch.entered.push(first_phase);
         self.cell.enter(first_phase);
         let entry = Instant::now();
-        let result = start.call(&mut store, ());
+        let result = initialized.and_then(|()| guest.call(&mut store));
         let back = Instant::now();
         self.cell.enter(Phase::Outside);
 
         let ending = ending(&result, store.data());
         charge(&mut watch, first_phase, store.data(), entry, back, &ending);
         let line = ProtocolLine::last_in(&store.data().stdout());
+        let touched = linear_memory(&instance, &mut store).and_then(memory::resident_in);
+        let memory = [
+            (record::RSS_INSTANTIATE, resident_instantiated),
+            (record::RSS_RUN, memory::resident_bytes()),
+            (record::TOUCHED, touched),
+        ];
+        let memory = memory.into_iter().filter_map(|(metric, bytes)| Some((metric.to_owned(), bytes?))).collect();
         watch.time(Phase::Teardown, || drop(store));
-        Ok(Message::Iteration { durations: watch.durations, entered: watch.entered, line, ending })
+        Ok(Message::Iteration { durations: watch.durations, entered: watch.entered, memory, line, ending })
     }
 
     /// One pass with fuel counting, which slows the guest: nothing of it is timed.
@@ -106,10 +192,15 @@ impl Worker {
         let mut store = self.store(&engine)?;
         store.set_fuel(u64::MAX)?;
         let instance = link(&engine, &module)?.instantiate(&mut store)?;
-        let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+        let mut guest = Entry::find(&self.request, &mut store, &instance)?;
+        let initialized = match guest.initialize {
+            Some(initialize) => initialize.call(&mut store, &[], &mut []),
+            None => Ok(()),
+        };
         let before = host::fuel_left(&store);
-        let result = start.call(&mut store, ());
+        let result = initialized.and_then(|()| guest.call(&mut store));
         let after = host::fuel_left(&store);
+        let final_pages = instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store));
 
         let ending = ending(&result, store.data());
         let marks = &store.data().marks;
@@ -121,20 +212,32 @@ impl Worker {
             _ => total,
         };
         let line = ProtocolLine::last_in(&store.data().stdout());
-        let facts = Facts::from([
+        let mut facts = Facts::from([
             ("size.native_code".to_owned(), Value::from(native_code)),
+            ("memory.final_pages".to_owned(), Value::from(final_pages)),
             ("fuel".to_owned(), Value::from(fuel)),
             ("check".to_owned(), Value::from(line.as_ref().map(|line| line.check.clone()))),
         ]);
+        if result.is_ok() && !guest.results.is_empty() {
+            let results: Vec<String> = guest.results.iter().map(shown).collect();
+            facts.insert("result".to_owned(), Value::from(results));
+        }
         let marked = marks.start.is_some();
         Ok(Message::Facts { marked, facts, line, ending })
     }
 
     fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Host>> {
-        let mut store = Store::new(engine, Host::new(&self.request, &self.cell)?);
+        let mut store = Store::new(engine, Host::new(&self.request, self.stdin.as_ref(), &self.cell)?);
         store.limiter(|host| &mut host.limits);
         Ok(store)
     }
+}
+
+/// Where the guest's linear memory lies in this process, up to its present size.
+fn linear_memory(instance: &Instance, store: &mut Store<Host>) -> Option<std::ops::Range<usize>> {
+    let memory = instance.get_memory(&mut *store, "memory")?;
+    let start = memory.data_ptr(&*store) as usize;
+    Some(start..start + memory.data_size(&*store))
 }
 
 fn link(engine: &Engine, module: &Module) -> wasmtime::Result<InstancePre<Host>> {
@@ -149,11 +252,15 @@ fn charge(watch: &mut Stopwatch<'_>, first_phase: Phase, host: &Host, entry: Ins
     let marks = &host.marks;
     let mut pass = |phase, from: Instant, to: Instant| watch.durations.push((phase, nanoseconds(to - from)));
     if let Some(start) = marks.start {
-        pass(Phase::Init, entry, start.at);
+        if first_phase == Phase::Init {
+            pass(Phase::Init, entry, start.at);
+        }
         if let Some(end) = marks.end {
             pass(Phase::Run, start.at, end.at);
         }
-        watch.entered.push(Phase::Run);
+        if first_phase == Phase::Init {
+            watch.entered.push(Phase::Run);
+        }
     } else if !trapped && first_phase == Phase::Run {
         pass(Phase::Run, entry, back);
     }
@@ -167,10 +274,11 @@ fn charge(watch: &mut Stopwatch<'_>, first_phase: Phase, host: &Host, entry: Ins
 }
 
 fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
-    let Err(error) = result else { return Ending::Returned };
+    let returned = || host.complaint().map_or(Ending::Returned, |reason| Ending::Broken { reason });
+    let Err(error) = result else { return returned() };
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return match exit.0 {
-            0 => Ending::Returned,
+            0 => returned(),
             code => Ending::Exited { code, stderr: host.stderr_end() },
         };
     }
@@ -181,7 +289,7 @@ fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
 }
 
 /// Every iteration finds its preopened folder empty, as the first one did.
-fn empty_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn empty_folder(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

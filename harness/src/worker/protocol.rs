@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
+use crate::plan::Input;
 use crate::record::Facts;
 use crate::scenario::{EngineSettings, Limits};
 
@@ -13,9 +14,13 @@ use crate::scenario::{EngineSettings, Limits};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     /// The guest.
-    pub wasm: PathBuf,
-    /// The guest's arguments, its own name first.
-    pub args: Vec<String>,
+    pub guest: PathBuf,
+    /// Whether it is a native executable and no wasm.
+    pub native: bool,
+    /// The name under which it is called, its first argument.
+    pub name: String,
+    /// What it is given.
+    pub input: Input,
     /// A folder that only this worker uses, preopened as `.`.
     pub directory: PathBuf,
     /// The engine.
@@ -67,6 +72,8 @@ pub enum Message {
         durations: Vec<(Phase, u64)>,
         /// Phases entered, also those that did not end (a trap in `run` ends no `run`).
         entered: Vec<Phase>,
+        /// Bytes of memory, by metric.
+        memory: Vec<(String, u64)>,
         /// The protocol line that the guest printed.
         line: Option<ProtocolLine>,
         /// How the guest ended.

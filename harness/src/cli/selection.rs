@@ -1,0 +1,229 @@
+//! Which cases the command line asks for: scenarios by name or path, guests by path, and what it overrides.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use globset::{Glob, GlobMatcher};
+
+use crate::module;
+use crate::places::Places;
+use crate::plan::{self, Case, GuestSource, Input};
+use crate::scenario::{self, Engine, Expectation, Limits, Scenario};
+
+/// Which cases to run.
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Scenario names, paths of scenario files, or paths of .wasm files [default: scenarios marked `default: true`]
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// Only cases whose id (workload/flavour/engine) matches
+    #[arg(long, value_name = "GLOB")]
+    only: Option<String>,
+    /// Engines for .wasm files [default: cranelift]
+    #[arg(long = "engine", value_name = "NAME")]
+    engines: Vec<String>,
+    #[command(flatten)]
+    input: InputArguments,
+    /// Workers per case, in place of the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    processes: Option<u32>,
+    /// Iterations per worker, in place of the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    iterations: Option<u32>,
+    /// Longest time of one iteration, in place of the scenario's, for example 500ms
+    #[arg(long, value_name = "TIME", value_parser = wall)]
+    wall: Option<Duration>,
+}
+
+/// What .wasm files are given.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For .wasm files")]
+struct InputArguments {
+    /// An argument; once for each
+    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// An environment variable; nothing is inherited
+    #[arg(long, value_name = "NAME=VALUE", value_parser = environment_variable)]
+    env: Vec<(String, String)>,
+    /// A folder that the guest may read and write, under its own name or another, besides its empty `.`
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
+    dir: Vec<(PathBuf, String)>,
+    /// What the guest reads from standard input [default: nothing]
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
+    #[arg(long, value_name = "FUNCTION")]
+    invoke: Option<String>,
+}
+
+impl InputArguments {
+    fn is_empty(&self) -> bool {
+        let Self { args, env, dir, stdin, invoke } = self;
+        args.is_empty() && env.is_empty() && dir.is_empty() && stdin.is_none() && invoke.is_none()
+    }
+
+    /// With paths that hold wherever the worker runs, and files that are there.
+    fn checked(&self) -> anyhow::Result<Input> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path)
+                .and_then(|absolute| fs::metadata(&absolute).map(|_| absolute))
+                .with_context(|| format!("cannot use {}", path.display()))
+        };
+        let mut directories = Vec::new();
+        for (host, guest) in &self.dir {
+            directories.push((absolute(host)?, guest.clone()));
+        }
+        Ok(Input {
+            args: self.args.clone(),
+            environment: self.env.clone(),
+            directories,
+            stdin: self.stdin.as_ref().map(absolute).transpose()?,
+            invoke: self.invoke.clone(),
+        })
+    }
+}
+
+fn environment_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn directory(text: &str) -> Result<(PathBuf, String), String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if guest == "." {
+        return Err("the guest's own folder is `.` already: give this one another name, HOST::GUEST".to_owned());
+    }
+    Ok((PathBuf::from(host), guest.to_owned()))
+}
+
+/// The cases of everything that was named, validated.
+pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Vec<Case>> {
+    let is_guest = |name: &&String| {
+        let extension = Path::new(name).extension().and_then(OsStr::to_str);
+        matches!(extension, Some("wasm" | "wat"))
+    };
+    let (guests, names): (Vec<_>, Vec<_>) = arguments.scenarios.iter().partition(is_guest);
+    let scenarios = if arguments.scenarios.is_empty() {
+        let all = scenario::read_folder(&places.scenarios())?;
+        all.into_iter().filter(|scenario| scenario.default).collect()
+    } else {
+        named_scenarios(places, names)?
+    };
+    if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
+        bail!("--engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files; a scenario says these itself");
+    }
+    let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    let engines = named_engines(&arguments.engines)?;
+    let input = arguments.input.checked()?;
+    for guest in guests {
+        cases.extend(guest_cases(Path::new(guest), &engines, &input)?);
+    }
+    check_distinct(&cases)?;
+    check_buildable(places, &cases)?;
+    for case in &mut cases {
+        case.processes = arguments.processes.unwrap_or(case.processes);
+        case.iterations = arguments.iterations.unwrap_or(case.iterations);
+        case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
+    }
+    let only = arguments.only.as_deref().map(glob).transpose()?;
+    let ids: Vec<String> = cases.iter().map(Case::id).collect();
+    cases.retain(|case| only.as_ref().is_none_or(|glob| glob.is_match(case.id())));
+    if cases.is_empty() {
+        match &arguments.only {
+            Some(only) => bail!(
+                "no case matches --only {only} (the pattern is held against the whole id, as in '{only}/*'); there are: {}",
+                ids.join(", ")
+            ),
+            None => bail!("no scenario in {} is marked `default: true`", places.scenarios().display()),
+        }
+    }
+    Ok(cases)
+}
+
+/// A report in which two rows bear one id could not be compared with another.
+fn check_distinct(cases: &[Case]) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    match cases.iter().find(|case| !seen.insert((&case.scenario, case.id()))) {
+        Some(twice) => {
+            bail!("two cases would be {} of {}: rename one file, or name it once", twice.id(), twice.scenario)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Guests of the catalogue are built from a checkout.
+fn check_buildable(places: &Places, cases: &[Case]) -> anyhow::Result<()> {
+    let needs_checkout = cases.iter().any(|case| matches!(case.guest, GuestSource::Built { .. }));
+    if needs_checkout && !places.is_checkout() {
+        bail!(
+            "{} is no checkout of wasiscope, and the guests of a scenario are built from one: run inside a checkout or name \
+             it with --root",
+            places.root.display()
+        );
+    }
+    Ok(())
+}
+
+/// A limit that a machine can keep.
+fn wall(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(wall) if wall >= Duration::from_millis(1) => Ok(wall),
+        Ok(_) => Err("nothing could run in less than 1ms".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn glob(pattern: &str) -> anyhow::Result<GlobMatcher> {
+    Ok(Glob::new(pattern).with_context(|| format!("--only {pattern} is not a pattern"))?.compile_matcher())
+}
+
+/// The scenarios of these names or paths.
+pub(super) fn named_scenarios<'a>(
+    places: &Places,
+    names: impl IntoIterator<Item = &'a String>,
+) -> anyhow::Result<Vec<Scenario>> {
+    let read = |name: &String| Ok(scenario::read(&scenario::find(&places.scenarios(), name)?)?);
+    names.into_iter().map(read).collect()
+}
+
+fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
+    let presets = || scenario::ENGINE_PRESETS.iter().map(|(name, ..)| *name);
+    let default = ["cranelift".to_owned()];
+    let names = if names.is_empty() { &default } else { names };
+    names
+        .iter()
+        .map(|name| {
+            Engine::preset(name).ok_or_else(|| {
+                let meant = scenario::nearest(name, presets()).map(|name| format!(" (did you mean `{name}`?)"));
+                let all = presets().collect::<Vec<_>>().join(", ");
+                anyhow!("no engine `{name}`{}; there are: {all}", meant.unwrap_or_default())
+            })
+        })
+        .collect()
+}
+
+/// A file as a scenario of its own: one case per engine.
+fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> anyhow::Result<Vec<Case>> {
+    module::check(&module::read(path)?, input.invoke.as_deref().unwrap_or("_start"))
+        .with_context(|| path.display().to_string())?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let case = |engine: &Engine| Case {
+        scenario: stem.clone(),
+        workload: stem.clone(),
+        flavour: "custom".to_owned(),
+        engine: engine.clone(),
+        guest: GuestSource::File(path.to_owned()),
+        n: None,
+        input: input.clone(),
+        expect: Expectation::default(),
+        limits: Limits::default(),
+        processes: scenario::DEFAULT_PROCESSES,
+        iterations: scenario::DEFAULT_ITERATIONS,
+    };
+    Ok(engines.iter().map(case).collect())
+}

@@ -1,0 +1,119 @@
+//! What a wasm module says about itself. By parsing, never by running.
+
+mod ledger;
+
+use std::path::Path;
+
+use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, Validator, WasmFeatures};
+
+pub use ledger::facts;
+
+/// Why a file cannot be run as a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// Not valid WebAssembly.
+    #[error("not a WebAssembly module: {message} (at byte {offset})")]
+    Invalid {
+        /// The parser's reason.
+        message: String,
+        /// Where in the file.
+        offset: usize,
+    },
+    /// Not WebAssembly at all.
+    #[error("not a WebAssembly module: it does not begin with the bytes `\\0asm`")]
+    OtherFormat,
+    /// A component, which wraps modules in another format.
+    #[error("a WebAssembly component, not a module: wasiscope runs WASI preview 1 modules (wasm32-wasip1)")]
+    Component,
+    /// Nothing to call.
+    #[error(
+        "exports no function `{wanted}`; it exports {}. wasiscope runs WASI commands (`_start`), and with --invoke any \
+         exported function",
+        if exported.is_empty() { "none".to_owned() } else { exported.join(", ") }
+    )]
+    NoSuchFunction {
+        /// The function to call.
+        wanted: String,
+        /// The functions that there are.
+        exported: Vec<String>,
+    },
+}
+
+/// Reads a guest from a file; text (`.wat`) is assembled first.
+///
+/// # Errors
+/// When the file cannot be read or its text is not WebAssembly.
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+    if path.extension().is_some_and(|extension| extension == "wat") {
+        return wat::parse_bytes(&bytes).map(|wasm| wasm.into_owned()).map_err(|mut error| {
+            error.set_path(path);
+            anyhow::anyhow!("{error}")
+        });
+    }
+    Ok(bytes)
+}
+
+/// Checks that `wasm` is a module that exports the function to call.
+///
+/// # Errors
+/// When it is not.
+pub fn check(wasm: &[u8], wanted: &str) -> Result<(), ModuleError> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(ModuleError::OtherFormat);
+    }
+    if Parser::is_component(wasm) {
+        return Err(ModuleError::Component);
+    }
+    // What the engine supports is the engine's to say, case by case; here only the format counts.
+    Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)?;
+    let mut exported = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::ExportSection(exports) = payload.map_err(invalid)? {
+            for export in exports {
+                let export = export.map_err(invalid)?;
+                if export.kind == ExternalKind::Func {
+                    exported.push(export.name.to_owned());
+                }
+            }
+        }
+    }
+    if exported.iter().any(|name| name == wanted) {
+        return Ok(());
+    }
+    Err(ModuleError::NoSuchFunction { wanted: wanted.to_owned(), exported })
+}
+
+fn invalid(error: BinaryReaderError) -> ModuleError {
+    ModuleError::Invalid { message: error.message().to_owned(), offset: error.offset() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: &str = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+        (memory 2 5)
+        (func (export "_start"))
+        (data (i32.const 0) "some data")
+        (@custom "note" "twelve bytes"))"#;
+
+    fn assemble(text: &str) -> Vec<u8> {
+        wat::parse_str(text).expect("valid text")
+    }
+
+    #[test]
+    fn what_is_no_guest_is_refused_with_the_reason() {
+        assert!(check(&assemble(COMMAND), "_start").is_ok());
+        let reason = |bytes: &[u8]| check(bytes, "_start").expect_err("not a guest").to_string();
+        assert!(reason(b"MZ, surely not wasm").contains("not a WebAssembly module"));
+        assert!(reason(b"").contains("not a WebAssembly module"));
+        assert!(reason(&assemble(COMMAND)[..40]).contains("not a WebAssembly module"));
+        assert!(reason(&assemble("(component)")).contains("component"));
+        assert!(reason(&assemble("(module)")).contains("exports no function `_start`; it exports none"));
+        let library = assemble(r#"(module (func (export "add")))"#);
+        assert!(reason(&library).contains("it exports add"));
+        assert!(check(&library, "add").is_ok());
+    }
+}

@@ -1,0 +1,151 @@
+//! Guests from elsewhere get what the command line says: arguments, variables, folders, standard input, an entry point.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Run, file};
+use serde_json::Value;
+
+const FEW: [&str; 6] = ["--capture", "off", "--processes", "1", "--iterations", "2"];
+
+fn run(folder: tempfile::TempDir, arguments: &[&str]) -> Run {
+    let run = Run::in_folder(folder, &[arguments, &FEW].concat());
+    assert_eq!(run.code(), 0, "{}\n{}", run.stderr(), run.stdout());
+    run
+}
+
+/// A guest that exits with 0 when `call` leaves `expected` in memory at 100, else with 1.
+fn expects(imports: &str, call: &str, expected: &[u8]) -> Vec<u8> {
+    let compare: String = expected
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| {
+            let load = format!("(i32.load8_u (i32.const {}))", 100 + index);
+            format!("(if (i32.ne {load} (i32.const {byte})) (then (call $proc_exit (i32.const 1))))")
+        })
+        .collect();
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+            {imports}
+            (memory (export "memory") 1)
+            ;; A vector of one buffer: 64 bytes at 100.
+            (data (i32.const 0) "\64\00\00\00\40\00\00\00")
+            (data (i32.const 40) "note.txt")
+            (func (export "_start") {call} {compare}))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+fn wasi(name: &str, params: &str) -> String {
+    format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} (param {params}) (result i32)))")
+}
+
+#[test]
+fn arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = "(drop (call $args_get (i32.const 16) (i32.const 100)))";
+    let wasm = expects(&wasi("args_get", "i32 i32"), call, b"guest.wasm\0-x\0two words\0");
+    let path = file(&folder, "guest.wasm", wasm);
+    let run = run(folder, &[&path, "--arg", "-x", "--arg", "two words"]);
+    assert_eq!(run.case("guest/custom/cranelift")["args"], serde_json::json!(["-x", "two words"]));
+}
+
+#[test]
+fn environment_variables_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = "(drop (call $environ_get (i32.const 16) (i32.const 100)))";
+    let wasm = expects(&wasi("environ_get", "i32 i32"), call, b"A=1\0B=two=2\0\0");
+    let path = file(&folder, "guest.wasm", wasm);
+    run(folder, &[&path, "--env", "A=1", "--env", "B=two=2"]);
+}
+
+#[test]
+fn standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = "(drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))";
+    let wasm = expects(&wasi("fd_read", "i32 i32 i32 i32"), call, b"from a file");
+    let (path, input) = (file(&folder, "guest.wasm", wasm), file(&folder, "input", "from a file"));
+    run(folder, &[&path, "--stdin", &input]);
+}
+
+#[test]
+fn a_folder_under_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = folder.path().join("host");
+    std::fs::create_dir(&host).unwrap();
+    std::fs::write(host.join("note.txt"), "in the folder").unwrap();
+    let imports = wasi("path_open", "i32 i32 i32 i32 i32 i64 i64 i32 i32")
+        + &wasi("fd_read", "i32 i32 i32 i32")
+        + &wasi("fd_prestat_dir_name", "i32 i32 i32");
+    // Descriptor 3 is the guest's own folder, 4 the one given. Right 2 is reading.
+    let call = "(drop (call $path_open (i32.const 4) (i32.const 0) (i32.const 40) (i32.const 8) (i32.const 0)
+            (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 20)))
+        (drop (call $fd_read (i32.load (i32.const 20)) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (drop (call $fd_prestat_dir_name (i32.const 4) (i32.const 150) (i32.const 5)))
+        (memory.copy (i32.const 113) (i32.const 150) (i32.const 5))";
+    let path = file(&folder, "guest.wasm", expects(&imports, call, b"in the folder/data"));
+    let dir = format!("{}::/data", host.display());
+    run(folder, &[&path, "--dir", &dir]);
+}
+
+#[test]
+fn a_reactor_is_initialised_and_its_function_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"(module
+        (global $ready (mut i32) (i32.const 0))
+        (func (export "_initialize") (global.set $ready (i32.const 40)))
+        (func (export "add") (param i32) (result i32) (i32.add (local.get 0) (global.get $ready))))"#;
+    let path = file(&folder, "reactor.wat", text);
+    let run = run(folder, &[&path, "--invoke", "add", "--arg", "2"]);
+    let case = run.case("reactor/custom/cranelift");
+    assert_eq!(case["facts"]["result"], serde_json::json!(["42"]));
+    let metrics: Vec<&Value> =
+        case["measurements"].as_array().unwrap().iter().map(|metric| &metric["metric"]).collect();
+    assert!(metrics.contains(&&Value::from("phase.init")) && metrics.contains(&&Value::from("phase.run")));
+}
+
+#[test]
+fn a_guest_of_sightglass_is_measured_between_its_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"(module
+        (import "bench" "start" (func $start))
+        (import "bench" "end" (func $end))
+        (func (export "_start") (local $i i32)
+            (call $start)
+            (loop $again
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $again (i32.lt_u (local.get $i) (i32.const 1000))))
+            (call $end)))"#;
+    let path = file(&folder, "sightglass.wat", text);
+    let case = run(folder, &[&path]).case("sightglass/custom/cranelift");
+    let metrics: Vec<&Value> =
+        case["measurements"].as_array().unwrap().iter().map(|metric| &metric["metric"]).collect();
+    assert!(metrics.contains(&&Value::from("phase.init")), "{metrics:?}");
+    assert!(case["facts"]["fuel"].as_u64().is_some_and(|fuel| fuel > 5_000), "the loop lies between the calls");
+}
+
+#[test]
+fn memory_that_a_guest_touches_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    // Grows by 10 pages of 64 KiB and fills the last 5 of them.
+    let text = r#"(module (memory (export "memory") 1)
+        (func (export "_start")
+            (drop (memory.grow (i32.const 10)))
+            (memory.fill (i32.const 393216) (i32.const 1) (i32.const 327680))))"#;
+    let path = file(&folder, "grower.wat", text);
+    let case = run(folder, &[&path]).case("grower/custom/cranelift");
+    assert_eq!(case["facts"]["memory.initial_pages"], 1);
+    assert_eq!(case["facts"]["memory.final_pages"], 11);
+    let metrics = case["measurements"].as_array().unwrap();
+    let median = |name: &str| {
+        let found = metrics.iter().find(|metric| metric["metric"] == name).unwrap();
+        found["summary"]["median"].as_f64().unwrap()
+    };
+    // Exactly what was filled, unless the kernel backs it with huge pages.
+    let touched = median("memory.touched");
+    assert!((327_680.0..=11.0 * 65_536.0).contains(&touched), "{touched}");
+    assert!(median("memory.rss.run") >= median("memory.touched"));
+    assert!(median("memory.rss.instantiate") > 0.0);
+}
