@@ -1,28 +1,78 @@
 //! `wasiscope build`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use anyhow::Context;
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::{Exit, print, selection};
-use crate::guest::{self, NoGuest};
+use super::{Exit, ListFormat, print, selection};
+use crate::guest::{self, Artifact, NoGuest};
 use crate::places::Places;
 use crate::plan::{self, GuestSource};
-use crate::record::Status;
-use crate::units;
+use crate::record::{Facts, Status};
+use crate::report::sizes;
+use crate::{executable, module, scenario, units};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Scenario names or paths [default: every scenario]
-    scenarios: Vec<String>,
+    /// Scenario names or paths, or with --size paths of .wasm files [default: every scenario]
+    #[arg(value_name = "SCENARIO")]
+    names: Vec<String>,
+    /// Print where the bytes are: sections, functions, crates, compressed sizes, imports, exports
+    #[arg(long)]
+    size: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: ListFormat,
+}
+
+/// A guest that is there, with the name it is printed under.
+struct Built {
+    name: String,
+    artifact: Artifact,
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let scenarios = if arguments.scenarios.is_empty() {
-        crate::scenario::read_folder(&places.scenarios())?
-    } else {
-        selection::named_scenarios(places, &arguments.scenarios)?
-    };
+    let (files, names): (Vec<&String>, Vec<&String>) =
+        arguments.names.iter().partition(|name| selection::is_guest_file(name));
+    let mut exit = Exit::Done;
+    let mut built = Vec::new();
+    for file in &files {
+        let artifact = Artifact::of_file(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
+        built.push(Built { name: (*file).clone(), artifact });
+    }
+    if files.is_empty() || !names.is_empty() {
+        let scenarios = if names.is_empty() {
+            scenario::read_folder(&places.scenarios())?
+        } else {
+            selection::named_scenarios(places, names)?
+        };
+        exit = build_scenarios(places, &scenarios, &mut built);
+    }
+    let mut documents = Vec::new();
+    for Built { name, artifact } in &built {
+        let facts = if arguments.size { ledger(artifact).with_context(|| name.clone())? } else { Facts::new() };
+        match arguments.format {
+            ListFormat::Json => documents.push(document(name, artifact, facts)),
+            ListFormat::Table if arguments.size => print(&(sizes::render(name, &facts) + "\n"))?,
+            ListFormat::Table => print(&format!(
+                "{name}  {}  {}  {} B ({})\n",
+                artifact.path.display(),
+                artifact.sha256,
+                artifact.bytes,
+                units::bytes(artifact.bytes),
+            ))?,
+        }
+    }
+    if arguments.format == ListFormat::Json {
+        print(&format!("{:#}\n", Value::from(documents)))?;
+    }
+    Ok(exit)
+}
+
+fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mut Vec<Built>) -> Exit {
     let wanted: BTreeSet<_> = scenarios
         .iter()
         .flat_map(plan::matrix)
@@ -31,26 +81,38 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             GuestSource::File(_) => None,
         })
         .collect();
-    let built = guest::build(places, &wanted, &mut |line| eprintln!("{line}"));
     let mut exit = Exit::Done;
-    for ((flavour, workload), result) in &built {
+    for ((flavour, workload), result) in guest::build(places, &wanted, &mut |line| eprintln!("{line}")) {
+        let name = format!("{workload}/{}", flavour.name());
         match result {
-            Ok(artifact) => print(&format!(
-                "{workload}/{}  {}  {}  {} B ({})\n",
-                flavour.name(),
-                artifact.path.display(),
-                artifact.sha256,
-                artifact.bytes,
-                units::bytes(artifact.bytes),
-            ))?,
-            Err(NoGuest { status: Status::Skipped, reason }) => {
-                eprintln!("skipped: {workload}/{}: {reason}", flavour.name());
-            }
+            Ok(artifact) => built.push(Built { name, artifact }),
+            Err(NoGuest { status: Status::Skipped, reason }) => eprintln!("skipped: {name}: {reason}"),
             Err(NoGuest { reason, .. }) => {
-                eprintln!("error: {workload}/{}: {reason}", flavour.name());
+                eprintln!("error: {name}: {reason}");
                 exit = Exit::CaseFailed;
             }
         }
     }
-    Ok(exit)
+    exit
+}
+
+/// What the bytes alone say, of wasm and of native executables alike.
+fn ledger(artifact: &Artifact) -> anyhow::Result<Facts> {
+    let bytes = module::read(&artifact.path)?;
+    if bytes.starts_with(b"\x7fELF") {
+        return executable::facts(&bytes).map_err(anyhow::Error::msg);
+    }
+    Ok(module::facts(&bytes)?)
+}
+
+fn document(name: &str, artifact: &Artifact, facts: Facts) -> Value {
+    json!({
+        "name": name,
+        "path": artifact.path,
+        "sha256": artifact.sha256,
+        "bytes": artifact.bytes,
+        "toolchain": artifact.toolchain,
+        "flags": artifact.flags,
+        "facts": facts,
+    })
 }

@@ -103,11 +103,7 @@ fn directory(text: &str) -> Result<(PathBuf, String), String> {
 
 /// The cases of everything that was named, validated.
 pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Vec<Case>> {
-    let is_guest = |name: &&String| {
-        let extension = Path::new(name).extension().and_then(OsStr::to_str);
-        matches!(extension, Some("wasm" | "wat"))
-    };
-    let (guests, names): (Vec<_>, Vec<_>) = arguments.scenarios.iter().partition(is_guest);
+    let (guests, names): (Vec<_>, Vec<_>) = arguments.scenarios.iter().partition(|name| is_guest_file(name));
     let scenarios = if arguments.scenarios.is_empty() {
         let all = scenario::read_folder(&places.scenarios())?;
         all.into_iter().filter(|scenario| scenario.default).collect()
@@ -180,6 +176,12 @@ fn wall(text: &str) -> Result<Duration, String> {
 
 fn glob(pattern: &str) -> anyhow::Result<GlobMatcher> {
     Ok(Glob::new(pattern).with_context(|| format!("--only {pattern} is not a pattern"))?.compile_matcher())
+}
+
+/// Whether a name on the command line is that of a guest rather than a scenario.
+pub(super) fn is_guest_file(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    matches!(extension, Some("wasm" | "wat"))
 }
 
 /// The scenarios of these names or paths.

@@ -41,6 +41,7 @@ struct Ledger {
 /// # Errors
 /// When the bytes are not a module.
 pub fn facts(wasm: &[u8]) -> Result<Facts, ModuleError> {
+    super::check_format(wasm)?;
     let mut ledger = Ledger::default();
     let mut section_start = 0;
     for payload in Parser::new(0).parse_all(wasm) {

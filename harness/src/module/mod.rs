@@ -59,12 +59,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// When it is not.
 pub fn check(wasm: &[u8], wanted: &str) -> Result<(), ModuleError> {
-    if !wasm.starts_with(b"\0asm") {
-        return Err(ModuleError::OtherFormat);
-    }
-    if Parser::is_component(wasm) {
-        return Err(ModuleError::Component);
-    }
+    check_format(wasm)?;
     // What the engine supports is the engine's to say, case by case; here only the format counts.
     Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)?;
     let mut exported = Vec::new();
@@ -82,6 +77,17 @@ pub fn check(wasm: &[u8], wanted: &str) -> Result<(), ModuleError> {
         return Ok(());
     }
     Err(ModuleError::NoSuchFunction { wanted: wanted.to_owned(), exported })
+}
+
+/// A module of WebAssembly at all, before a parser looks at it.
+fn check_format(wasm: &[u8]) -> Result<(), ModuleError> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(ModuleError::OtherFormat);
+    }
+    if Parser::is_component(wasm) {
+        return Err(ModuleError::Component);
+    }
+    Ok(())
 }
 
 fn invalid(error: BinaryReaderError) -> ModuleError {

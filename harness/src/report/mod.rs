@@ -3,6 +3,7 @@
 pub mod destination;
 pub mod document;
 pub mod json;
+pub mod sizes;
 pub mod table;
 
 pub use document::Report;
