@@ -12,7 +12,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Engine, Expectation, Flavour, Limits, Scenario, SizedWorkload};
+use crate::scenario::{CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Scenario, SizedWorkload};
 
 /// Where a guest comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub enum GuestSource {
     },
     /// A file that somebody else built.
     File(PathBuf),
+    /// A crate that is not in the catalogue.
+    Cargo(CargoGuest),
 }
 
 /// What a guest is given besides its own folder.
@@ -84,9 +86,12 @@ impl Case {
     }
 }
 
-/// The matrix of one scenario: workloads × flavours × engines.
+/// The matrix of one scenario: workloads × flavours × engines, or its own guest × engines.
 #[must_use]
 pub fn matrix(scenario: &Scenario) -> Vec<Case> {
+    if let Some(own) = &scenario.own {
+        return scenario.engines.iter().map(|engine| own_case(scenario, own, engine)).collect();
+    }
     let mut cases = Vec::new();
     // Outside wasm there are no engines to tell apart.
     let native = [Engine::native()];
@@ -111,6 +116,29 @@ pub fn matrix(scenario: &Scenario) -> Vec<Case> {
         }
     }
     cases
+}
+
+fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
+    let (workload, guest) = match own {
+        OwnGuest::Wasm(path) => {
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            (stem.unwrap_or_default(), GuestSource::File(path.clone()))
+        }
+        OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
+    };
+    Case {
+        scenario: scenario.name.clone(),
+        workload,
+        flavour: "custom".to_owned(),
+        engine: engine.clone(),
+        guest,
+        n: None,
+        input: Input { args: scenario.args.clone(), ..Input::default() },
+        expect: scenario.expect.clone(),
+        limits: scenario.limits,
+        processes: scenario.processes,
+        iterations: scenario.iterations,
+    }
 }
 
 /// One worker to start.

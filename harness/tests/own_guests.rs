@@ -149,3 +149,22 @@ fn memory_that_a_guest_touches_is_seen() {
     assert!(median("memory.rss.run") >= median("memory.touched"));
     assert!(median("memory.rss.instantiate") > 0.0);
 }
+
+#[test]
+fn a_scenario_brings_a_file_or_a_crate() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("app/src");
+    std::fs::create_dir_all(&source).unwrap();
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(folder.path().join("app/Cargo.toml"), manifest).unwrap();
+    std::fs::copy(common::root().join("rust-toolchain.toml"), folder.path().join("app/rust-toolchain.toml")).unwrap();
+    let program = "fn main() { assert_eq!(std::env::args().nth(1).as_deref(), Some(\"given\")); }";
+    std::fs::write(source.join("main.rs"), program).unwrap();
+    let by_crate = file(&folder, "crate.yaml", "name: crate\ncargo: {dir: app, bin: app}\nargs: [given]\n");
+    file(&folder, "guest.wat", "(module (func (export \"_start\")))");
+    let by_file = file(&folder, "file.yaml", "name: file\nwasm: guest.wat\nengines: [cranelift, cranelift-checked]\n");
+    let run = run(folder, &[&by_crate, &by_file]);
+    let app = run.case("app/custom/cranelift");
+    assert!(app["artifact"]["toolchain"].as_str().is_some_and(|toolchain| toolchain.starts_with("rustc")), "{app}");
+    assert_eq!(run.case("guest/custom/cranelift-checked")["outcome"]["status"], "ok");
+}

@@ -78,7 +78,7 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         .flat_map(plan::matrix)
         .filter_map(|case| match case.guest {
             GuestSource::Built { flavour, workload } => Some((flavour, workload)),
-            GuestSource::File(_) => None,
+            GuestSource::File(_) | GuestSource::Cargo(_) => None,
         })
         .collect();
     let mut exit = Exit::Done;

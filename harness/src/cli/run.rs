@@ -204,7 +204,7 @@ fn prepare(places: &Places, cases: Vec<Case>, scratch: &Path, progress: &Progres
         .iter()
         .filter_map(|case| match &case.guest {
             GuestSource::Built { flavour, workload } => Some((*flavour, workload.clone())),
-            GuestSource::File(_) => None,
+            GuestSource::File(_) | GuestSource::Cargo(_) => None,
         })
         .collect();
     let built = guest::build(places, &wanted, &mut |line| progress.say(line));
@@ -213,6 +213,9 @@ fn prepare(places: &Places, cases: Vec<Case>, scratch: &Path, progress: &Progres
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => Ok(own_copy(path, scratch)?),
+            GuestSource::Cargo(own) => {
+                guest::build_own(places, own, &mut |line| progress.say(line)).map_err(Into::into)
+            }
         };
         prepared.push(Prepared { case, guest });
     }

@@ -117,7 +117,13 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Ve
     let engines = named_engines(&arguments.engines)?;
     let input = arguments.input.checked()?;
     for guest in guests {
-        cases.extend(guest_cases(Path::new(guest), &engines, &input)?);
+        cases.extend(guest_cases(Path::new(guest), &engines, &input));
+    }
+    for case in &cases {
+        if let GuestSource::File(path) = &case.guest {
+            let entry = case.input.invoke.as_deref().unwrap_or("_start");
+            module::check(&module::read(path)?, entry).with_context(|| path.display().to_string())?;
+        }
     }
     check_distinct(&cases)?;
     check_buildable(places, &cases)?;
@@ -210,9 +216,7 @@ fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
 }
 
 /// A file as a scenario of its own: one case per engine.
-fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> anyhow::Result<Vec<Case>> {
-    module::check(&module::read(path)?, input.invoke.as_deref().unwrap_or("_start"))
-        .with_context(|| path.display().to_string())?;
+fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> Vec<Case> {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let case = |engine: &Engine| Case {
         scenario: stem.clone(),
@@ -227,5 +231,5 @@ fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> anyhow::Result
         processes: scenario::DEFAULT_PROCESSES,
         iterations: scenario::DEFAULT_ITERATIONS,
     };
-    Ok(engines.iter().map(case).collect())
+    engines.iter().map(case).collect()
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::environment::{command, last_lines, printed};
-use super::{Builder, GuestError};
-use crate::scenario::Flavour;
+use super::{Artifact, Builder, GuestError};
+use crate::scenario::{CargoGuest, Flavour};
 
 /// Makes a guest's bytes independent of where the checkout lies.
 const STABLE_RUSTC: &str = include_str!("stable-rustc.sh");
@@ -97,6 +97,32 @@ impl Builder for Cargo {
         };
         Ok(workloads.iter().map(output).collect())
     }
+}
+
+/// Compiles a user's own crate as its own manifest says.
+pub(super) fn build_own(own: &CargoGuest, scratch: &Path, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
+    let io = |what: String| move |reason| GuestError::Io { what, reason };
+    let folder = std::fs::canonicalize(&own.dir).map_err(io(format!("the crate's folder {}", own.dir.display())))?;
+    ensure_target(&folder, &own.target, say)?;
+    say(&format!("building {} of {}", own.bin, folder.display()));
+    let mut cargo = command("cargo", &folder);
+    let scratch = std::path::absolute(scratch).map_err(io(scratch.display().to_string()))?;
+    cargo.args(["build", "--bin", &own.bin, "--target", &own.target, "--profile", &own.profile, "--target-dir"]);
+    let output = cargo.arg(&scratch).output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+    if !output.status.success() {
+        let what = format!("{} in {}", own.bin, folder.display());
+        return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
+    }
+    // cargo's profile `dev` has another folder than name.
+    let profile = if own.profile == "dev" { "debug" } else { &own.profile };
+    let file = scratch.join(&own.target).join(profile).join(format!("{}.wasm", own.bin));
+    let artifact = Artifact::of_file(&file).map_err(io(format!("reading {}", file.display())))?;
+    let toolchain = printed("rustc", &folder, &["-vV"]);
+    Ok(Artifact {
+        toolchain: toolchain.and_then(|text| text.lines().next().map(str::to_owned)),
+        flags: Some(format!("--profile {} --target {}", own.profile, own.target)),
+        ..artifact
+    })
 }
 
 /// Makes sure that the toolchain of `folder` has a standard library for `target`, through rustup if it has not.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::places::Places;
 use crate::record::Status;
-use crate::scenario::Flavour;
+use crate::scenario::{CargoGuest, Flavour};
 
 /// A guest as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,14 @@ pub fn build(
         }
     }
     built
+}
+
+/// Builds a crate that is not in the catalogue, each time: cargo itself knows what is fresh.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn build_own(places: &Places, own: &CargoGuest, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
+    cargo::build_own(own, &places.state.join("guest-build").join("own"), say)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -160,6 +160,28 @@ pub struct SizedWorkload {
     pub n: u64,
 }
 
+/// A guest that a scenario brings along, in place of workloads and flavours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnGuest {
+    /// A file.
+    Wasm(PathBuf),
+    /// A crate, built before it is run.
+    Cargo(CargoGuest),
+}
+
+/// One binary of a crate that is not in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CargoGuest {
+    /// The crate's folder.
+    pub dir: PathBuf,
+    /// The binary.
+    pub bin: String,
+    /// What it is compiled for.
+    pub target: String,
+    /// The profile of its own manifest.
+    pub profile: String,
+}
+
 /// Bounds on one guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -195,6 +217,10 @@ pub struct Scenario {
     pub description: String,
     /// Whether `wasiscope run` without arguments includes it.
     pub default: bool,
+    /// The guest that it brings along; then there are no workloads and no flavours.
+    pub own: Option<OwnGuest>,
+    /// Arguments of that guest.
+    pub args: Vec<String>,
     /// The workloads.
     pub workloads: Vec<SizedWorkload>,
     /// The flavours.
@@ -233,7 +259,8 @@ pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
-    wire::parse(text).map_err(|problem| problem.in_file(path, text))
+    let folder = path.parent().unwrap_or(Path::new(""));
+    wire::parse(text, folder).map_err(|problem| problem.in_file(path, text))
 }
 
 /// Every scenario of a folder, by file name. A file that is not valid is an error: a suite with a hole is no suite.

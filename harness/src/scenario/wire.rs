@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
@@ -12,8 +13,8 @@ use crate::record::metric_names;
 
 use super::diagnostic::Problem;
 use super::{
-    BoundsChecks, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine, EngineSettings, Expectation,
-    Flavour, Limits, OptLevel, Scenario, SizedWorkload,
+    BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine, EngineSettings,
+    Expectation, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
 };
 
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
@@ -31,8 +32,12 @@ struct WireScenario {
     kind: Kind,
     #[serde(default)]
     default: bool,
-    workloads: NonEmpty<WireWorkload>,
-    flavours: NonEmpty<Flavour>,
+    workloads: Option<NonEmpty<WireWorkload>>,
+    flavours: Option<NonEmpty<Flavour>>,
+    wasm: Option<PathBuf>,
+    cargo: Option<WireCargo>,
+    #[serde(default)]
+    args: Vec<String>,
     #[serde(default = "default_engines")]
     engines: NonEmpty<WireEngine>,
     #[serde(default = "default_processes")]
@@ -47,7 +52,8 @@ struct WireScenario {
     tolerance: BTreeMap<MetricName, Percent>,
 }
 
-pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
+/// `folder` is that of the file: paths in it are relative to it.
+pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
     let wire: WireScenario = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|location| (location.line(), location.column()));
         Problem::new(&error.to_string(), place)
@@ -57,8 +63,13 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
         name: wire.name,
         description: wire.description,
         default: wire.default,
-        workloads: wire.workloads.0.into_iter().map(|workload| workload.0).collect(),
-        flavours: wire.flavours.0,
+        own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
+        args: wire.args,
+        workloads: wire
+            .workloads
+            .map(|list| list.0.into_iter().map(|workload| workload.0).collect())
+            .unwrap_or_default(),
+        flavours: wire.flavours.map(|list| list.0).unwrap_or_default(),
         engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
         processes: wire.processes.0,
         iterations: wire.iterations.0,
@@ -74,10 +85,67 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
     Ok(scenario)
 }
 
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCargo {
+    dir: PathBuf,
+    bin: String,
+    #[serde(default = "default_target")]
+    target: String,
+    #[serde(default = "default_profile")]
+    profile: String,
+}
+
+fn default_target() -> String {
+    "wasm32-wasip1".to_owned()
+}
+
+fn default_profile() -> String {
+    "release".to_owned()
+}
+
+fn own_guest(
+    wasm: Option<PathBuf>,
+    cargo: Option<WireCargo>,
+    folder: &Path,
+) -> Result<Option<OwnGuest>, (&'static str, String)> {
+    match (wasm, cargo) {
+        (Some(_), Some(_)) => Err(("cargo", "a scenario brings along one guest: `wasm` or `cargo`".to_owned())),
+        (Some(wasm), None) => Ok(Some(OwnGuest::Wasm(folder.join(wasm)))),
+        (None, Some(WireCargo { dir, bin, target, profile })) => {
+            Ok(Some(OwnGuest::Cargo(CargoGuest { dir: folder.join(dir), bin, target, profile })))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// What no single value can know: combinations.
 fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if scenario.name.is_empty() {
         return Err(("name", "a scenario needs a name".to_owned()));
+    }
+    let from_catalogue = !scenario.workloads.is_empty() || !scenario.flavours.is_empty();
+    if scenario.own.is_some() && from_catalogue {
+        let key = if scenario.workloads.is_empty() { "flavours" } else { "workloads" };
+        return Err((key, "a scenario with a guest of its own has no workloads and no flavours".to_owned()));
+    }
+    if scenario.own.is_none() {
+        for (key, is_missing) in
+            [("workloads", scenario.workloads.is_empty()), ("flavours", scenario.flavours.is_empty())]
+        {
+            if is_missing {
+                return Err((
+                    "name",
+                    format!("`{key}` is missing: name some, or bring a guest with `wasm` or `cargo`"),
+                ));
+            }
+        }
+        if !scenario.args.is_empty() {
+            return Err((
+                "args",
+                "`args` are for a guest of the scenario's own; a workload has its size `n`".to_owned(),
+            ));
+        }
     }
     if let Some(name) = repeated(scenario.workloads.iter().map(|workload| workload.name.as_str())) {
         return Err(("workloads", format!("workload `{name}` is listed twice: case ids would not be unique")));

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::{BoundsChecks, Flavour, ScenarioError, parse};
+use super::super::{BoundsChecks, Flavour, OwnGuest, ScenarioError, parse};
 
 const GOOD: &str = "\
 name: startup
@@ -86,4 +86,25 @@ fn what_is_not_yaml_at_all_is_an_error_too() {
     assert!(error_of("name: [unclosed").contains("scenarios/startup.yaml"));
     assert!(error_of("").contains("scenarios/startup.yaml"));
     assert!(error_of("just text").contains("scenarios/startup.yaml"));
+}
+
+#[test]
+fn a_scenario_can_bring_its_own_guest() {
+    let text = "name: mine\nwasm: guests/a.wasm\nargs: [x]\n";
+    let scenario = parse(Path::new("some/where/mine.yaml"), text).expect("valid");
+    assert_eq!(scenario.own, Some(OwnGuest::Wasm("some/where/guests/a.wasm".into())));
+    assert_eq!(scenario.args, ["x"]);
+    let text = "name: mine\ncargo: {dir: .., bin: app}\n";
+    let scenario = parse(Path::new("mine.yaml"), text).expect("valid");
+    let Some(OwnGuest::Cargo(cargo)) = scenario.own else { panic!("{:?}", scenario.own) };
+    assert_eq!((cargo.target.as_str(), cargo.profile.as_str()), ("wasm32-wasip1", "release"));
+}
+
+#[test]
+fn a_guest_of_its_own_and_the_catalogue_exclude_each_other() {
+    assert_points(&GOOD.replace("kind: workload", "wasm: a.wasm"), "4:", &["has no workloads and no flavours"]);
+    assert_points(&GOOD.replace("kind: workload", "args: [x]"), "3:", &["are for a guest of the scenario's own"]);
+    assert_points("name: a\nflavours: [std]\n", "1:", &["`workloads` is missing"]);
+    assert_points("name: a\nwasm: a.wasm\ncargo: {dir: ., bin: a}\n", "3:", &["brings along one guest"]);
+    assert_points("name: a\ncargo: {dir: ., bin: a, profil: dev}\n", "2:", &["did you mean `profile`?"]);
 }
