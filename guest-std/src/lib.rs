@@ -1,8 +1,14 @@
-//! The glue that makes a workload a WASI command on std: what an ordinary program would do, and the marks.
+//! The glue that makes a workload a command on std: what an ordinary program would do, and the marks.
+//!
+//! As a WASI command it is a guest. Built for the machine itself it is the native baseline: the same program with files
+//! in the current directory, which says on standard error when it reached its marks.
 
 mod host;
+#[cfg_attr(target_os = "wasi", path = "platform/wasi.rs")]
+#[cfg_attr(not(target_os = "wasi"), path = "platform/native.rs")]
+mod platform;
 
-pub use host::WasiHost;
+pub use host::StdHost;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,14 +19,10 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 /// Runs a workload as a command: `n` from the first argument, or `default_n` without one; the result on standard
-/// output.
+/// output. Natively a line follows on standard error: `marks start=<ns> end=<ns>`, of `CLOCK_MONOTONIC`.
 ///
 /// The exit code is 2 when the argument is no number and 1 when anything else fails.
-pub fn run(
-    name: &str,
-    default_n: u64,
-    workload: impl FnOnce(&mut WasiHost, u64) -> Result<u64, HostError>,
-) -> ExitCode {
+pub fn run(name: &str, default_n: u64, workload: impl FnOnce(&mut StdHost, u64) -> Result<u64, HostError>) -> ExitCode {
     let n = match std::env::args_os().nth(1) {
         None => default_n,
         Some(argument) => match parse_n(argument.as_encoded_bytes()) {
@@ -28,8 +30,10 @@ pub fn run(
             None => return fail(EXIT_USAGE, "n must be a decimal number"),
         },
     };
-    match workload(&mut WasiHost::default(), n) {
-        Ok(check) => match writeln!(io::stdout(), "{name} n={n} check={check:016x}") {
+    let mut host = StdHost::default();
+    match workload(&mut host, n) {
+        Ok(check) => match writeln!(io::stdout(), "{name} n={n} check={check:016x}").and_then(|()| host.report_marks())
+        {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(EXIT_FAILURE, error),
         },

@@ -1,10 +1,9 @@
 //! The command line, of whatever length.
 
-use alloc::alloc::alloc;
 use core::alloc::Layout;
 use core::ffi::CStr;
 
-use crate::wasi;
+use crate::{heap, wasi};
 
 /// The first argument after the program's name.
 ///
@@ -15,8 +14,7 @@ pub fn first() -> Option<&'static [u8]> {
         return None;
     }
     let Some((layout, bytes_offset)) = block(argc, bytes_len) else { no_memory() };
-    // SAFETY: the layout has room for at least two pointers, so its size is not zero.
-    let start = unsafe { alloc(layout) };
+    let start = heap::reserve(layout);
     if start.is_null() {
         no_memory()
     }

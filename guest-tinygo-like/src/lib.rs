@@ -1,22 +1,39 @@
 //! The glue that makes a workload a WASI command without std: arguments, output, marks, an allocator, panics.
+//!
+//! Only the allocator is there on other targets than wasm, for its tests.
 
 #![no_std]
 
+#[cfg(target_arch = "wasm32")]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+#[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
+#[cfg(target_arch = "wasm32")]
 mod arguments;
+#[cfg(target_arch = "wasm32")]
 mod command;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+#[cfg(target_arch = "wasm32")]
 mod host;
+#[cfg(target_arch = "wasm32")]
 mod line;
+#[cfg(target_arch = "wasm32")]
 mod wasi;
 
+#[cfg(target_arch = "wasm32")]
 pub use command::run;
+#[cfg(target_arch = "wasm32")]
 pub use host::WasiHost;
+#[cfg(target_arch = "wasm32")]
 pub use line::MAX_NAME_BYTES;
 #[doc(hidden)]
 pub use wasiscope_workloads as workloads;
 
+#[cfg(target_arch = "wasm32")]
 use core::panic::PanicInfo;
 
 /// Defines the command: `_start`, running the named module of `wasiscope-workloads`.
@@ -35,6 +52,7 @@ macro_rules! command {
 }
 
 /// Says why, if that is known without formatting anything, and traps.
+#[cfg(target_arch = "wasm32")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let message = info.message().as_str().unwrap_or("no plain message");

@@ -18,13 +18,15 @@ fn facts_are_those_in_the_snapshots() {
     let run = Run::new(&names.iter().map(String::as_str).chain(arguments).collect::<Vec<_>>());
     assert_eq!(run.code(), 0, "{}", run.stderr());
     let report: Report = serde_json::from_value(run.report()).unwrap();
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(root().join("snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
-        for case in report.cases() {
-            insta::assert_json_snapshot!(snapshot::name(&case.id), snapshot::of_the_tree(&case.facts));
-        }
-    });
+    for scenario in &report.scenarios {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(root().join("snapshots").join(&scenario.name));
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| {
+            for case in scenario.cases.iter().filter(|case| snapshot::belongs_to_the_tree(&case.flavour)) {
+                insta::assert_json_snapshot!(snapshot::name(&case.id), snapshot::of_the_tree(&case.facts));
+            }
+        });
+    }
 }

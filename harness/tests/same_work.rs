@@ -4,70 +4,102 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 
 use common::{WASISCOPE, root};
+use rand::RngExt;
+use serde_json::Value;
 use wasiscope_workloads::WORKLOADS;
 
-/// Workload, flavour and path of every guest.
+/// Workload, flavour and path of every guest of the catalogue in wasm.
 fn guests() -> Vec<(String, String, String)> {
-    let output = Command::new(WASISCOPE).args(["build", "--root"]).arg(root()).output().unwrap();
+    let mut wasiscope = Command::new(WASISCOPE);
+    let output = wasiscope.args(["build", "catalogue", "--format", "json", "--root"]).arg(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let guest = |line: &str| {
-        let mut words = line.split("  ");
-        let (workload, flavour) = words.next()?.split_once('/')?;
-        Some((workload.to_owned(), flavour.to_owned(), words.next()?.to_owned()))
+    let guests: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(guests.len(), WORKLOADS.len() * 2, "the scenario `catalogue` has every workload in both flavours");
+    let text = |guest: &Value, key: &str| guest[key].as_str().unwrap().to_owned();
+    let named = |guest: &Value| {
+        let (workload, flavour) =
+            text(guest, "name").split_once('/').map(|(w, f)| (w.to_owned(), f.to_owned())).unwrap();
+        (workload, flavour, text(guest, "path"))
     };
-    let guests: Vec<_> = text.lines().filter_map(guest).collect();
-    assert_eq!(guests.len(), WORKLOADS.len() * 2, "{text}");
-    guests
+    guests.iter().map(named).collect()
 }
 
-/// Runs each guest by `runtime(guest, n, folder)` at a few sizes and holds its line against the native answer.
-fn assert_native_answers(runtime: impl Fn(&str, &str, &Path) -> Command) {
-    for (workload, flavour, path) in guests() {
-        let native = WORKLOADS.iter().find(|candidate| candidate.name == workload).unwrap();
-        for n in [0, 1, native.default_n, 5_000] {
-            let folder = tempfile::tempdir().unwrap();
-            let output = runtime(&path, &n.to_string(), folder.path()).output().unwrap();
-            let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "{workload}/{flavour} {n}: {stderr}");
-            let line = format!("{workload} n={n} check={:016x}", native.expected_check(n).unwrap());
-            assert_eq!(stdout.lines().last(), Some(line.as_str()), "{workload}/{flavour} {n}");
-        }
-    }
+/// The size of each workload in the scenario `catalogue`, where all of them are quick.
+fn quick_sizes() -> BTreeMap<String, u64> {
+    let catalogue = wasiscope::scenario::read(&root().join("scenarios/catalogue.yaml")).unwrap();
+    catalogue.workloads.into_iter().map(|workload| (workload.name, workload.n)).collect()
+}
+
+fn native_check(workload: &str, n: u64) -> String {
+    let native = WORKLOADS.iter().find(|candidate| candidate.name == workload).unwrap();
+    format!("{:016x}", native.expected_check(n).unwrap())
 }
 
 #[test]
 fn guests_answer_as_native_code_does_under_node() {
     let script = root().join("ci/node-wasi.mjs");
-    assert_native_answers(|guest, n, folder| {
-        let mut node = Command::new("node");
-        node.arg(&script).args([guest, folder.to_str().unwrap(), n]);
-        node
-    });
+    let sizes = quick_sizes();
+    for (workload, flavour, path) in guests() {
+        for n in [0, 1, sizes[&workload]] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut node = Command::new("node");
+            node.arg(&script).args([&path, folder.path().to_str().unwrap(), &n.to_string()]).stdin(Stdio::null());
+            let output = node.output().unwrap();
+            let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{workload}/{flavour} {n}: {stderr}");
+            let line = format!("{workload} n={n} check={}", native_check(&workload, n));
+            assert_eq!(stdout.lines().last(), Some(line.as_str()), "{workload}/{flavour} {n}");
+        }
+    }
+}
+
+/// Runs every workload at the given sizes in these flavours; `run` itself holds each check against the native answer and
+/// fails the row when a guest prints another.
+fn assert_equal_work(sizes: &BTreeMap<String, u64>, flavours: &str, engines: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let workloads: Vec<String> = sizes.iter().map(|(name, n)| format!("{{name: {name}, n: {n}}}")).collect();
+    let text = format!(
+        "name: all\nworkloads: [{}]\nflavours: [{flavours}]\nengines: [{engines}]\nlimits: {{wall: 60s, memory: 1GiB}}\n",
+        workloads.join(", ")
+    );
+    let path = common::file(&folder, "all.yaml", &text);
+    let arguments = [path.as_str(), "--capture", "off", "--processes", "1", "--iterations", "1"];
+    let run = common::Run::in_folder(folder, &arguments);
+    assert_eq!(run.code(), 0, "{text}\n{}\n{}", run.stdout(), run.stderr());
+    let report = run.report();
+    for case in report["scenarios"][0]["cases"].as_array().unwrap() {
+        if case["outcome"]["status"] != "skipped" {
+            let (workload, n) = (case["workload"].as_str().unwrap(), case["n"].as_u64().unwrap());
+            assert_eq!(case["facts"]["check"], native_check(workload, n), "{}", case["id"]);
+        }
+    }
 }
 
 #[test]
-fn guests_answer_as_native_code_does_under_the_worker() {
-    // `run` computes the native answer itself and fails the row when a guest prints another.
-    let folder = tempfile::tempdir().unwrap();
-    let text = "name: all\nworkloads: [hello, sha256, writes]\nflavours: [tinygo-like, std]\n\
-                engines: [cranelift, cranelift-checked]\n";
-    let path = common::file(&folder, "all.yaml", text);
-    let arguments = [path.as_str(), "--capture", "off", "--processes", "1", "--iterations", "1"];
-    let run = common::Run::in_folder(folder, &arguments);
-    assert_eq!(run.code(), 0, "{}\n{}", run.stdout(), run.stderr());
-    let report = run.report();
-    let cases = report["scenarios"][0]["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 12);
-    for case in cases {
-        let native = WORKLOADS.iter().find(|workload| case["workload"] == workload.name).unwrap();
-        let check = format!("{:016x}", native.expected_check(native.default_n).unwrap());
-        assert_eq!(case["facts"]["check"], check, "{}", case["id"]);
-    }
+fn every_workload_is_the_same_work_in_every_flavour_on_every_engine() {
+    assert_equal_work(&quick_sizes(), "tinygo-like, std, native", "cranelift, cranelift-checked");
+}
+
+#[test]
+fn every_workload_is_the_same_work_at_sizes_nobody_chose() {
+    // A fresh seed each time; the failing scenario is printed whole, with its sizes.
+    let mut random = rand::rng();
+    let sizes = quick_sizes().into_iter().map(|(name, n)| (name, random.random_range(0..=n))).collect();
+    assert_equal_work(&sizes, "tinygo-like, std, native", "cranelift");
+}
+
+#[test]
+fn go_does_the_same_work_where_it_has_the_workload() {
+    let go = Command::new("go").arg("version").output();
+    assert!(go.is_ok_and(|output| output.status.success()), "go is not on PATH: run `ci/setup --go`, then `. ci/path`");
+    let mut sizes = quick_sizes();
+    sizes.retain(|workload, _| root().join("guest-std/go/cmd").join(workload).is_dir());
+    assert!(sizes.len() >= 7, "{sizes:?}");
+    assert_equal_work(&sizes, "go", "cranelift");
 }
 
 /// The smallest guest is the point of the flavour: what it costs to be a program at all.

@@ -68,7 +68,13 @@ fn sections_are_those_of_wasm_objdump_and_stripped_is_that_of_wasm_strip() {
 
         let stripped = folder.path().join("stripped.wasm");
         assert!(Command::new("wasm-strip").args([path, "-o"]).arg(&stripped).status().unwrap().success());
-        assert_eq!(std::fs::metadata(&stripped).unwrap().len(), size("size.stripped"), "{path}");
+        let mut kept = sections.clone();
+        kept.remove("custom");
+        assert_eq!(by_objdump(stripped.to_str().unwrap()), kept, "{path}");
+        // wasm-strip writes every section's length in five bytes, as Rust's linker does and Go's does not.
+        if ledger["name"].as_str().is_none_or(|name| !name.ends_with("/go")) {
+            assert_eq!(std::fs::metadata(&stripped).unwrap().len(), size("size.stripped"), "{path}");
+        }
         assert!(size("size.stripped") <= size("size.wasm"));
     }
 }

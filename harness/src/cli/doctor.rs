@@ -65,6 +65,8 @@ fn findings(places: &Places) -> Vec<Finding> {
         target(places, "wasm32-unknown-unknown"),
         target(places, "wasm32-wasip1"),
         tool(places, "cargo-nextest", "--version", "cargo install cargo-nextest --locked (ci/setup does it)"),
+        optional(places, "go", "version", "ci/setup --go brings it; without it the flavour go is skipped"),
+        optional(places, "tinygo", "version", "install it from https://tinygo.org; without it its flavour is skipped"),
         checkout(places),
         state(places),
         kernel_types(),
@@ -80,6 +82,14 @@ fn tool(places: &Places, program: &'static str, argument: &str, mend: &str) -> F
     match machine::first_line(program, arguments, &places.root) {
         Some(version) => Finding::good(program, version),
         None => Finding::bad(program, "cannot be run", mend),
+    }
+}
+
+/// What a flavour needs that most people do without: its absence is nothing to mend.
+fn optional(places: &Places, program: &'static str, argument: &str, note: &str) -> Finding {
+    match machine::first_line(program, &[argument], &places.root) {
+        Some(version) => Finding::good(program, version),
+        None => Finding { mend: Some(note.to_owned()), ..Finding::good(program, "not there") },
     }
 }
 

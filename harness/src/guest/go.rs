@@ -76,6 +76,8 @@ impl Builder for Go {
             let mut go = command(self.program, &folder);
             // The guests have no dependency, so nothing is fetched: neither modules nor another toolchain.
             go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off")]);
+            // Neither the user's own settings nor a workspace in a folder above.
+            go.envs([("GOENV", "off"), ("GOWORK", "off"), ("GOFLAGS", "-mod=readonly"), ("CGO_ENABLED", "0")]);
             go.args(self.arguments).arg("-o").arg(&output).arg(format!("./cmd/{workload}"));
             let built = go.output().map_err(|_| GuestError::Absent { program: self.program, mend: self.mend })?;
             if !built.status.success() {

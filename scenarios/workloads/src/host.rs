@@ -1,6 +1,12 @@
 //! What a workload may ask of the flavour it runs in.
 
 use core::fmt;
+use heap::string::String;
+use heap::vec;
+use heap::vec::Vec;
+
+/// How much memory [`Host::grow`] gives: one page of wasm.
+pub const PAGE_BYTES: usize = 64 * 1024;
 
 /// The flavour's side of a workload: everything that leaves the guest.
 ///
@@ -12,29 +18,81 @@ pub trait Host {
     /// If the host refused the call.
     fn mark(&mut self, mark: u64) -> Result<(), HostError>;
 
-    /// Writes `text` to standard output, exactly as it is and before returning.
+    /// Reads from standard input what is there, and says how many bytes of `buffer` that filled: none at its end.
     ///
     /// # Errors
-    /// If not all of it could be written.
-    fn print(&mut self, text: &str) -> Result<(), HostError>;
+    /// If it could not be read.
+    fn read_stdin(&mut self, buffer: &mut [u8]) -> Result<usize, HostError>;
 
-    /// Creates, or truncates, the file `name` in the preopened directory and makes it the open file.
+    /// Writes all of `bytes` to standard output, before returning.
+    ///
+    /// # Errors
+    /// If not all of them could be written.
+    fn write_stdout(&mut self, bytes: &[u8]) -> Result<(), HostError>;
+
+    /// Creates, or truncates, the file `name` in the preopened directory and makes it the open file, for writing.
     ///
     /// # Errors
     /// If there is no such directory or it cannot be written to.
     fn create(&mut self, name: &str) -> Result<(), HostError>;
 
-    /// Writes `byte` at the end of the open file, unbuffered: one call of this is one write.
+    /// Makes the file `name` in the preopened directory the open file, for reading from its beginning.
     ///
     /// # Errors
-    /// If no file is open or the byte was not written.
-    fn append(&mut self, byte: u8) -> Result<(), HostError>;
+    /// If there is no such file or it cannot be read.
+    fn open(&mut self, name: &str) -> Result<(), HostError>;
+
+    /// Reads what comes next in the open file, and says how many bytes of `buffer` that filled: none at its end.
+    ///
+    /// # Errors
+    /// If no file is open for reading or it could not be read.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, HostError>;
+
+    /// Writes `bytes` at the end of the open file, unbuffered: one call of this is one write.
+    ///
+    /// # Errors
+    /// If no file is open for writing or not all of them were written.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), HostError>;
 
     /// Closes the open file.
     ///
     /// # Errors
     /// If no file is open or closing it failed.
     fn close(&mut self) -> Result<(), HostError>;
+
+    /// Tells `visit` the name of everything in the preopened directory, in any order and without `.` and `..`.
+    ///
+    /// # Errors
+    /// If there is no such directory or it cannot be read.
+    fn list(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<(), HostError>;
+
+    /// Nanoseconds on the monotonic clock, from wherever it began.
+    ///
+    /// # Errors
+    /// If the clock could not be read.
+    fn clock_ns(&mut self) -> Result<u64, HostError>;
+
+    /// Sleeps for `duration_ns` nanoseconds, on whatever timer the host has.
+    ///
+    /// # Errors
+    /// If the host refused to.
+    fn sleep_ns(&mut self, duration_ns: u64) -> Result<(), HostError>;
+
+    /// Gets [`PAGE_BYTES`] from the system that nobody has used before, all of them zero. A guest never gives them
+    /// back.
+    ///
+    /// # Errors
+    /// If the system gives no more.
+    fn grow(&mut self) -> Result<&mut [u8], HostError>;
+
+    /// Writes `text` to standard output, exactly as it is and before returning.
+    ///
+    /// # Errors
+    /// If not all of it could be written.
+    #[inline(always)]
+    fn print(&mut self, text: &str) -> Result<(), HostError> {
+        self.write_stdout(text.as_bytes())
+    }
 }
 
 /// A request that the host did not fulfil.
@@ -57,20 +115,38 @@ impl fmt::Display for HostError {
 
 impl core::error::Error for HostError {}
 
-/// A host that only counts: for computing a check natively, without output and without files.
+/// A host that stays within the process: for computing a check natively, without input, output, files and time.
+///
+/// Standard input is empty, what is printed is only counted, files are kept in memory, and the clock goes on by one
+/// nanosecond whenever it is read and by as much as is asked for when sleeping.
 #[derive(Clone, Debug, Default)]
 pub struct CountingHost {
-    /// Calls of [`Host::print`].
+    /// Writes to standard output.
     pub prints: u64,
-    /// Calls of [`Host::append`] that succeeded.
-    pub appends: u64,
-    is_open: bool,
+    /// Calls of [`Host::write`] that succeeded.
+    pub writes: u64,
+    files: Vec<(String, Vec<u8>)>,
+    open: Option<Open>,
+    now_ns: u64,
+    page: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    file: usize,
+    /// Where the next read begins; none if it is open for writing.
+    read_offset: Option<usize>,
 }
 
 impl CountingHost {
-    fn require_open(&self, operation: &'static str) -> Result<(), HostError> {
-        if self.is_open { Ok(()) } else { Err(HostError { operation, errno: None }) }
+    fn position(&self, name: &str) -> Option<usize> {
+        self.files.iter().position(|(known, _)| known == name)
     }
+}
+
+/// What a request gets that does not fit what came before it.
+const fn misuse(operation: &'static str) -> HostError {
+    HostError { operation, errno: None }
 }
 
 impl Host for CountingHost {
@@ -78,26 +154,69 @@ impl Host for CountingHost {
         Ok(())
     }
 
-    fn print(&mut self, _text: &str) -> Result<(), HostError> {
+    fn read_stdin(&mut self, _buffer: &mut [u8]) -> Result<usize, HostError> {
+        Ok(0)
+    }
+
+    fn write_stdout(&mut self, _bytes: &[u8]) -> Result<(), HostError> {
         self.prints += 1;
         Ok(())
     }
 
-    fn create(&mut self, _name: &str) -> Result<(), HostError> {
-        self.is_open = true;
+    fn create(&mut self, name: &str) -> Result<(), HostError> {
+        let file = self.position(name).unwrap_or_else(|| {
+            self.files.push((name.into(), Vec::new()));
+            self.files.len() - 1
+        });
+        self.files[file].1.clear();
+        self.open = Some(Open { file, read_offset: None });
         Ok(())
     }
 
-    fn append(&mut self, _byte: u8) -> Result<(), HostError> {
-        self.require_open("append")?;
-        self.appends += 1;
+    fn open(&mut self, name: &str) -> Result<(), HostError> {
+        let file = self.position(name).ok_or(misuse("open"))?;
+        self.open = Some(Open { file, read_offset: Some(0) });
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, HostError> {
+        let Some(Open { file, read_offset: Some(offset) }) = &mut self.open else { return Err(misuse("read")) };
+        let rest = &self.files[*file].1[*offset..];
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        *offset += len;
+        Ok(len)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), HostError> {
+        let Some(Open { file, read_offset: None }) = self.open else { return Err(misuse("write")) };
+        self.files[file].1.extend_from_slice(bytes);
+        self.writes += 1;
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), HostError> {
-        self.require_open("close")?;
-        self.is_open = false;
+        self.open.take().map(|_| ()).ok_or(misuse("close"))
+    }
+
+    fn list(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<(), HostError> {
+        self.files.iter().for_each(|(name, _)| visit(name.as_bytes()));
         Ok(())
+    }
+
+    fn clock_ns(&mut self) -> Result<u64, HostError> {
+        self.now_ns = self.now_ns.saturating_add(1);
+        Ok(self.now_ns)
+    }
+
+    fn sleep_ns(&mut self, duration_ns: u64) -> Result<(), HostError> {
+        self.now_ns = self.now_ns.saturating_add(duration_ns);
+        Ok(())
+    }
+
+    fn grow(&mut self) -> Result<&mut [u8], HostError> {
+        self.page = vec![0; PAGE_BYTES];
+        Ok(&mut self.page)
     }
 }
 
@@ -106,14 +225,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_appended_without_an_open_file() {
+    fn nothing_is_written_without_an_open_file() {
         let mut host = CountingHost::default();
-        assert!(host.append(b'a').is_err());
+        assert!(host.write(b"a").is_err());
         assert!(host.close().is_err());
         host.create("writes.dat").expect("creating always works");
-        host.append(b'a').expect("the file is open");
+        host.write(b"a").expect("the file is open");
         host.close().expect("the file is open");
-        assert!(host.append(b'b').is_err());
-        assert_eq!(host.appends, 1);
+        assert!(host.write(b"b").is_err());
+        assert_eq!(host.writes, 1);
+    }
+
+    #[test]
+    fn files_are_kept() {
+        let mut host = CountingHost::default();
+        assert!(host.open("a").is_err());
+        for text in [&b"longer"[..], b"text"] {
+            host.create("a").expect("creating always works");
+            host.write(text).expect("the file is open");
+            assert!(host.read(&mut [0]).is_err(), "it is open for writing");
+        }
+        host.open("a").expect("the file is there");
+        assert!(host.write(b"b").is_err(), "it is open for reading");
+        let mut buffer = [0; 3];
+        assert_eq!(host.read(&mut buffer), Ok(3));
+        assert_eq!(&buffer, b"tex");
+        assert_eq!(host.read(&mut buffer), Ok(1));
+        assert_eq!(host.read(&mut buffer), Ok(0));
+        let mut names = Vec::new();
+        host.list(&mut |name| names.push(name.to_vec())).expect("listing always works");
+        assert_eq!(names, [b"a"]);
     }
 }

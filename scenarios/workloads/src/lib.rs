@@ -8,14 +8,39 @@
 
 #![no_std]
 
+extern crate alloc as heap;
+
+pub mod alloc;
+pub mod blake3;
+pub mod clock;
+pub mod deflate;
+pub mod dispatch;
+pub mod fib;
+pub mod fileio;
 pub mod fnv;
+pub mod hashmap;
 pub mod hello;
 mod host;
+pub mod json;
+pub mod mandelbrot;
+pub mod markdown;
+pub mod matmul;
+pub mod memcopy;
+pub mod memgrow;
+pub mod nbody;
+pub mod regex;
 pub mod sha256;
+pub mod sleep;
+pub mod sort;
+pub mod spin;
 pub mod splitmix;
+pub mod stdio;
+pub mod strings;
+mod text;
+pub mod workerpool;
 pub mod writes;
 
-pub use host::{CountingHost, Host, HostError};
+pub use host::{CountingHost, Host, HostError, PAGE_BYTES};
 
 use core::hint::black_box;
 
@@ -55,7 +80,33 @@ impl Workload {
 }
 
 /// Every workload, by name.
-pub const WORKLOADS: &[Workload] = &[hello::WORKLOAD, sha256::WORKLOAD, writes::WORKLOAD];
+pub const WORKLOADS: &[Workload] = &[
+    alloc::WORKLOAD,
+    blake3::WORKLOAD,
+    clock::WORKLOAD,
+    deflate::WORKLOAD,
+    dispatch::WORKLOAD,
+    fib::WORKLOAD,
+    fileio::WORKLOAD,
+    hashmap::WORKLOAD,
+    hello::WORKLOAD,
+    json::WORKLOAD,
+    mandelbrot::WORKLOAD,
+    markdown::WORKLOAD,
+    matmul::WORKLOAD,
+    memcopy::WORKLOAD,
+    memgrow::WORKLOAD,
+    nbody::WORKLOAD,
+    regex::WORKLOAD,
+    sha256::WORKLOAD,
+    sleep::WORKLOAD,
+    sort::WORKLOAD,
+    spin::WORKLOAD,
+    stdio::WORKLOAD,
+    strings::WORKLOAD,
+    workerpool::WORKLOAD,
+    writes::WORKLOAD,
+];
 
 /// Runs `work` between the start mark and the end mark, and returns its check.
 ///
@@ -75,6 +126,14 @@ pub fn measure<H: Host + ?Sized>(
     Ok(check)
 }
 
+/// The size as a number of things in memory.
+///
+/// # Errors
+/// If it is more than an address can say.
+fn to_len(n: u64) -> Result<usize, HostError> {
+    usize::try_from(n).map_err(|_| HostError { operation: "making room for n things", errno: None })
+}
+
 /// Reads a size as a guest is given it: decimal digits and nothing else. `None` if it is not that, or above `u64`.
 #[must_use]
 pub fn parse_n(argument: &[u8]) -> Option<u64> {
@@ -91,59 +150,84 @@ pub fn parse_n(argument: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use heap::string::String;
+
     use super::*;
 
-    /// Notes the order in which a workload asks for things: `<` start, `>` end, `p` print, `c` create, `a` append,
-    /// `x` close.
+    /// Notes the order in which a workload asks for things: `<` start, `>` end, `i` standard input, `p` print,
+    /// `c` create, `o` open, `r` read, `w` write, `x` close, `l` list, `t` clock, `z` sleep, `g` grow.
     #[derive(Default)]
     struct Recorder {
-        events: [u8; 16],
-        count: usize,
+        events: String,
+        host: CountingHost,
     }
 
     impl Recorder {
-        fn note(&mut self, event: u8) -> Result<(), HostError> {
-            self.events[self.count] = event;
-            self.count += 1;
-            Ok(())
+        fn note(&mut self, event: char) -> &mut CountingHost {
+            self.events.push(event);
+            &mut self.host
         }
     }
 
     impl Host for Recorder {
         fn mark(&mut self, mark: u64) -> Result<(), HostError> {
             match mark {
-                MARK_START => self.note(b'<'),
-                MARK_END => self.note(b'>'),
+                MARK_START => self.note('<').mark(mark),
+                MARK_END => self.note('>').mark(mark),
                 other => panic!("an unexpected mark: {other:#x}"),
             }
         }
-        fn print(&mut self, _text: &str) -> Result<(), HostError> {
-            self.note(b'p')
+        fn read_stdin(&mut self, buffer: &mut [u8]) -> Result<usize, HostError> {
+            self.note('i').read_stdin(buffer)
         }
-        fn create(&mut self, _name: &str) -> Result<(), HostError> {
-            self.note(b'c')
+        fn write_stdout(&mut self, bytes: &[u8]) -> Result<(), HostError> {
+            self.note('p').write_stdout(bytes)
         }
-        fn append(&mut self, _byte: u8) -> Result<(), HostError> {
-            self.note(b'a')
+        fn create(&mut self, name: &str) -> Result<(), HostError> {
+            self.note('c').create(name)
+        }
+        fn open(&mut self, name: &str) -> Result<(), HostError> {
+            self.note('o').open(name)
+        }
+        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, HostError> {
+            self.note('r').read(buffer)
+        }
+        fn write(&mut self, bytes: &[u8]) -> Result<(), HostError> {
+            self.note('w').write(bytes)
         }
         fn close(&mut self) -> Result<(), HostError> {
-            self.note(b'x')
+            self.note('x').close()
         }
-    }
-
-    fn events(workload: &Workload, n: u64) -> ([u8; 16], usize) {
-        let mut recorder = Recorder::default();
-        (workload.run)(&mut recorder, n).expect("the recorder refuses nothing");
-        (recorder.events, recorder.count)
+        fn list(&mut self, visit: &mut dyn FnMut(&[u8])) -> Result<(), HostError> {
+            self.note('l').list(visit)
+        }
+        fn clock_ns(&mut self) -> Result<u64, HostError> {
+            self.note('t').clock_ns()
+        }
+        fn sleep_ns(&mut self, duration_ns: u64) -> Result<(), HostError> {
+            self.note('z').sleep_ns(duration_ns)
+        }
+        fn grow(&mut self) -> Result<&mut [u8], HostError> {
+            self.note('g').grow()
+        }
     }
 
     #[test]
     fn only_the_work_lies_between_the_marks() {
-        for (workload, n, expected) in
-            [(hello::WORKLOAD, 2, "<pp>"), (sha256::WORKLOAD, 2, "<>"), (writes::WORKLOAD, 3, "c<aaa>x")]
-        {
-            let (events, count) = events(&workload, n);
-            assert_eq!(&events[..count], expected.as_bytes(), "{}", workload.name);
+        for workload in WORKLOADS {
+            let expected = match workload.name {
+                "clock" => "<tt>",
+                "fileio" => "<cwxcwxcxcxcxcxcxcxorrxorrxorxorxorxorxorxorxl>",
+                "hello" => "<pp>",
+                "memgrow" => "<gg>",
+                "sleep" => "<ttzt>",
+                "stdio" => "<i>",
+                "writes" => "c<ww>x",
+                _ => "<>",
+            };
+            let mut recorder = Recorder::default();
+            (workload.run)(&mut recorder, 2).expect("the recorder refuses nothing");
+            assert_eq!(recorder.events, expected, "{}", workload.name);
         }
     }
 

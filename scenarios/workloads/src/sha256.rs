@@ -7,11 +7,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::splitmix::SplitMix64;
+use crate::splitmix::{SEED, SplitMix64};
 use crate::{Host, HostError, Workload, measure};
-
-/// Where the stream starts: `"WASISCOP"` in ASCII.
-pub const SEED: u64 = 0x5741_5349_5343_4F50;
 
 /// How much is generated and hashed at a time; a multiple of the generator's eight bytes.
 pub const PIECE_BYTES: usize = 4096;
@@ -44,9 +41,7 @@ fn digest(n: u64) -> [u8; 32] {
     let mut remaining_bytes = n;
     while remaining_bytes > 0 {
         let len = usize::try_from(remaining_bytes).map_or(PIECE_BYTES, |bytes| bytes.min(PIECE_BYTES));
-        for eight in piece[..len].chunks_mut(8) {
-            eight.copy_from_slice(&random.next_u64().to_le_bytes()[..eight.len()]);
-        }
+        random.fill(&mut piece[..len]);
         hash.update(&piece[..len]);
         remaining_bytes -= len as u64;
     }

@@ -1,5 +1,8 @@
 //! SplitMix64: the source of reproducible input, chosen because any language can repeat it in five lines.
 
+/// Where the input of every workload starts: `"WASISCOP"` in ASCII.
+pub const SEED: u64 = 0x5741_5349_5343_4F50;
+
 /// The generator of Steele, Lea and Flood (2014), with the constants of Vigna's `splitmix64.c`.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
@@ -18,6 +21,25 @@ impl SplitMix64 {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The next number below `bound`: the upper 32 of the next 64 bits, times `bound`, divided by 2³².
+    pub const fn below(&mut self, bound: u32) -> u32 {
+        let product = (self.next_u64() >> 32) * bound as u64;
+        let [_, _, _, _, a, b, c, d] = product.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// The next number in [0, 1): the upper 53 of the next 64 bits, divided by 2⁵³, so without rounding.
+    pub const fn fraction(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Fills `bytes`, each step giving eight of them, least significant first; the last step is cut if need be.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for eight in bytes.chunks_mut(8) {
+            eight.copy_from_slice(&self.next_u64().to_le_bytes()[..eight.len()]);
+        }
     }
 }
 
@@ -38,5 +60,15 @@ mod tests {
         ] {
             assert_eq!(random.next_u64(), expected);
         }
+    }
+
+    /// Computed from the vector above by the same rules written in Python.
+    #[test]
+    fn derived_numbers() {
+        assert_eq!(SplitMix64::new(1_234_567).below(100), 35);
+        assert_eq!((SplitMix64::new(1_234_567).fraction() * 1e5).to_bits(), 35007.95420214081f64.to_bits());
+        let mut bytes = [0; 11];
+        SplitMix64::new(1_234_567).fill(&mut bytes);
+        assert_eq!(bytes, [0x85, 0xfc, 0x08, 0xfb, 0x17, 0xd0, 0x9e, 0x59, 0xa5, 0x0f, 0x54]);
     }
 }

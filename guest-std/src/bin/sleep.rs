@@ -1,0 +1,9 @@
+//! The `sleep` workload as a command on std.
+
+use std::process::ExitCode;
+
+use wasiscope_workloads::sleep::{WORKLOAD, run};
+
+fn main() -> ExitCode {
+    wasiscope_guest_std::run(WORKLOAD.name, WORKLOAD.default_n, run)
+}
