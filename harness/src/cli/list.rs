@@ -8,6 +8,7 @@ use serde_json::json;
 use wasiscope_workloads::WORKLOADS;
 
 use super::{Exit, ListFormat, print};
+use crate::guest;
 use crate::places::Places;
 use crate::scenario::{self, ENGINE_PRESETS, Flavour};
 
@@ -32,6 +33,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
                     "name": workload.name,
                     "summary": workload.summary,
                     "default_n": workload.default_n,
+                    "flavours": flavours(places, workload.name),
                 })).collect::<Vec<_>>(),
                 "flavours": Flavour::ALL.map(|flavour| json!({
                     "name": flavour.name(),
@@ -59,7 +61,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
                 &mut text,
                 "workloads",
                 WORKLOADS.iter().map(|workload| {
-                    (workload.name.to_owned(), format!("{} [n = {}]", workload.summary, workload.default_n))
+                    let flavours = flavours(places, workload.name).join(", ");
+                    let size = format!("[n = {}; {flavours}]", workload.default_n);
+                    (workload.name.to_owned(), format!("{} {size}", workload.summary))
                 }),
             );
             section(
@@ -77,6 +81,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     };
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// The flavours that a workload is to be had in.
+fn flavours(places: &Places, workload: &str) -> Vec<&'static str> {
+    guest::flavours_of(places, workload).into_iter().map(Flavour::name).collect()
 }
 
 fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {

@@ -141,6 +141,12 @@ fn builder(flavour: Flavour) -> Box<dyn Builder> {
     }
 }
 
+/// The flavours in which the checkout has a source of this workload.
+#[must_use]
+pub fn flavours_of(places: &Places, workload: &str) -> Vec<Flavour> {
+    Flavour::ALL.into_iter().filter(|flavour| builder(*flavour).has(&places.root, workload)).collect()
+}
+
 /// Builds the guests of every flavour asked for, or takes them from the store. A flavour that cannot be built is an
 /// error for its guests alone. `say` gets a line for whatever takes long or changes the machine.
 pub fn build(
