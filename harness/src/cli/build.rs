@@ -82,6 +82,26 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         })
         .collect();
     let mut exit = Exit::Done;
+    let mut own: Vec<(String, GuestSource)> =
+        scenarios.iter().flat_map(plan::matrix).map(|case| (case.workload, case.guest)).collect();
+    own.dedup();
+    for (workload, guest) in own {
+        let artifact = match guest {
+            GuestSource::Built { .. } => continue,
+            GuestSource::File(path) => Artifact::of_file(&path).map_err(|error| format!("{}: {error}", path.display())),
+            GuestSource::Cargo(own) => {
+                guest::build_own(places, &own, &mut |line| eprintln!("{line}")).map_err(|error| error.to_string())
+            }
+        };
+        let name = format!("{workload}/custom");
+        match artifact {
+            Ok(artifact) => built.push(Built { name, artifact }),
+            Err(reason) => {
+                eprintln!("error: {name}: {reason}");
+                exit = Exit::CaseFailed;
+            }
+        }
+    }
     for ((flavour, workload), result) in guest::build(places, &wanted, &mut |line| eprintln!("{line}")) {
         let name = format!("{workload}/{}", flavour.name());
         match result {

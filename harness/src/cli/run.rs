@@ -33,8 +33,6 @@ use crate::summary;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    #[command(flatten)]
-    selection: Selection,
     /// Watch the kernel: where possible, always (anything else is an error), or not at all
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     capture: When,
@@ -50,6 +48,9 @@ pub(super) struct Arguments {
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    // Last, because it ends with a heading that holds for whatever follows.
+    #[command(flatten)]
+    selection: Selection,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

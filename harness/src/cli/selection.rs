@@ -27,8 +27,6 @@ pub(super) struct Selection {
     /// Engines for .wasm files [default: cranelift]
     #[arg(long = "engine", value_name = "NAME")]
     engines: Vec<String>,
-    #[command(flatten)]
-    input: InputArguments,
     /// Workers per case, in place of the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     processes: Option<u32>,
@@ -38,6 +36,9 @@ pub(super) struct Selection {
     /// Longest time of one iteration, in place of the scenario's, for example 500ms
     #[arg(long, value_name = "TIME", value_parser = wall)]
     wall: Option<Duration>,
+    // Last, because its heading holds for whatever follows.
+    #[command(flatten)]
+    input: InputArguments,
 }
 
 /// What .wasm files are given.

@@ -12,7 +12,7 @@ use crate::units;
 #[must_use]
 pub fn render(name: &str, facts: &Facts) -> String {
     let number = |fact: &str| facts.get(fact).and_then(Value::as_u64);
-    let whole = number("size.wasm").unwrap_or_default();
+    let whole = number("size.wasm").or_else(|| number("size.native")).unwrap_or_default();
     let mut text = format!("{name}  {whole} B ({})\n", units::bytes(whole));
     let mut packed = Vec::new();
     for (label, fact) in [("stripped", "size.stripped"), ("gzip", "size.gzip"), ("zstd", "size.zstd")] {
