@@ -56,6 +56,10 @@ impl Builder for Cargo {
         format!("--release --locked --target {target} --remap-path-prefix")
     }
 
+    fn recipe(&self) -> &'static str {
+        STABLE_RUSTC
+    }
+
     fn has(&self, root: &Path, workload: &str) -> bool {
         root.join(self.folder).join("src/bin").join(format!("{workload}.rs")).is_file()
     }
@@ -87,7 +91,7 @@ impl Builder for Cargo {
         cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
         let output = cargo.output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
         if !output.status.success() {
-            let what = format!("{} in {}", workloads.join(", "), self.folder);
+            let what = format!("building {} in {}", workloads.join(", "), self.folder);
             return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
         }
         let extension = if self.target.is_some() { ".wasm" } else { std::env::consts::EXE_SUFFIX };
@@ -97,6 +101,28 @@ impl Builder for Cargo {
         };
         Ok(workloads.iter().map(output).collect())
     }
+}
+
+/// Checks what can be known of a user's own crate before anything is built: that its manifest is one, and has the
+/// binary.
+pub(super) fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
+    let mut cargo = command("cargo", &own.dir);
+    cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = cargo.output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+    if !output.status.success() {
+        let what = format!("reading the manifest in {}", own.dir.display());
+        return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 10) });
+    }
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let targets = list(&metadata["packages"]).into_iter().flat_map(|package| list(&package["targets"]));
+    let is_binary = |target: &serde_json::Value| list(&target["kind"]).iter().any(|kind| kind == "bin");
+    let bins: Vec<String> =
+        targets.filter(is_binary).filter_map(|target| Some(target["name"].as_str()?.to_owned())).collect();
+    if bins.contains(&own.bin) {
+        return Ok(());
+    }
+    Err(GuestError::NoBinary { bin: own.bin.clone(), folder: own.dir.clone(), bins })
 }
 
 /// Compiles a user's own crate as its own manifest says.
@@ -110,7 +136,7 @@ pub(super) fn build_own(own: &CargoGuest, scratch: &Path, say: &mut dyn FnMut(&s
     cargo.args(["build", "--bin", &own.bin, "--target", &own.target, "--profile", &own.profile, "--target-dir"]);
     let output = cargo.arg(&scratch).output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
     if !output.status.success() {
-        let what = format!("{} in {}", own.bin, folder.display());
+        let what = format!("building {} in {}", own.bin, folder.display());
         return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
     }
     // cargo's profile `dev` has another folder than name.
@@ -138,7 +164,12 @@ fn ensure_target(folder: &Path, target: &str, say: &mut dyn FnMut(&str)) -> Resu
     say(&format!("adding the target {target}: rustup target add {target}"));
     let because = match command("rustup", folder).args(["target", "add", target]).output() {
         Ok(output) if output.status.success() && is_there() => return Ok(()),
-        Ok(output) => format!(" (rustup said: {})", String::from_utf8_lossy(&output.stderr).trim()),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            // What follows is a list of causes, and with RUST_BACKTRACE a backtrace.
+            let error = said.lines().find(|line| line.starts_with("error")).or(said.lines().next());
+            format!(" (rustup said: {})", error.unwrap_or_default())
+        }
         Err(error) => format!(" (rustup cannot be run: {error})"),
     };
     Err(GuestError::NoTarget { target: target.to_owned(), folder: folder.to_owned(), because })

@@ -81,7 +81,7 @@ impl Builder for Go {
             go.args(self.arguments).arg("-o").arg(&output).arg(format!("./cmd/{workload}"));
             let built = go.output().map_err(|_| GuestError::Absent { program: self.program, mend: self.mend })?;
             if !built.status.success() {
-                let what = format!("{workload} with {}", self.program);
+                let what = format!("building {workload} with {}", self.program);
                 return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&built.stderr), 40) });
             }
             outputs.insert((*workload).to_owned(), output);

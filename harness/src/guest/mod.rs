@@ -37,14 +37,19 @@ impl Artifact {
     /// # Errors
     /// When it cannot be read.
     pub fn of_file(path: &Path) -> std::io::Result<Self> {
-        let wasm = std::fs::read(path)?;
-        Ok(Self {
+        Ok(Self::of_bytes(path, &std::fs::read(path)?))
+    }
+
+    /// Describes what a file holds, or is assembled to.
+    #[must_use]
+    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
+        Self {
             path: path.to_owned(),
-            sha256: hex(&Sha256::digest(&wasm)),
-            bytes: wasm.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+            bytes: bytes.len() as u64,
             toolchain: None,
             flags: None,
-        })
+        }
     }
 }
 
@@ -86,10 +91,23 @@ pub enum GuestError {
         /// What rustup said, if it was there to ask.
         because: String,
     },
+    /// The crate has no such binary.
+    #[error(
+        "no binary `{bin}` in {}; there are: {}", folder.display(),
+        if bins.is_empty() { "none".to_owned() } else { bins.join(", ") }
+    )]
+    NoBinary {
+        /// The binary asked for.
+        bin: String,
+        /// The crate's folder.
+        folder: PathBuf,
+        /// Those that there are.
+        bins: Vec<String>,
+    },
     /// The compiler refused the sources.
-    #[error("building {what} failed:\n{said}")]
+    #[error("{what} failed:\n{said}")]
     Build {
-        /// What was being built.
+        /// What was being done.
         what: String,
         /// The end of what the compiler said.
         said: String,
@@ -119,6 +137,10 @@ trait Builder {
     fn sources(&self) -> Vec<&'static str>;
     /// What the compiler is told, without paths: they differ between machines and are mapped away.
     fn flags(&self) -> String;
+    /// What of the harness itself decides what comes out.
+    fn recipe(&self) -> &'static str {
+        ""
+    }
     /// Whether the catalogue has this workload in this flavour.
     fn has(&self, root: &Path, workload: &str) -> bool;
     /// Which compiler it is; `None` when it cannot be run, as by a user without one.
@@ -180,6 +202,14 @@ pub fn build(
         }
     }
     built
+}
+
+/// Checks a crate that is not in the catalogue, before anything is built.
+///
+/// # Errors
+/// When its manifest is not one, or has no such binary.
+pub fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
+    cargo::check_own(own)
 }
 
 /// Builds a crate that is not in the catalogue, each time: cargo itself knows what is fresh.

@@ -112,6 +112,7 @@ fn key(root: &Path, builder: &dyn Builder) -> Result<String, GuestError> {
     files.sort();
     let mut hash = Sha256::new();
     hash.update(builder.flags());
+    hash.update(builder.recipe());
     for path in files {
         let contents =
             fs::read(&path).map_err(|reason| GuestError::Io { what: format!("reading {}", path.display()), reason })?;
