@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wasiscope::stats;
 use wasiscope::worker::cell::PhaseCell;
-use wasiscope::worker::{Ending, Message};
+use wasiscope::worker::{Ending, Iteration, Message, Timed};
 use wasiscope_ebpf_abi::Phase;
 
 fn phase_cell(criterion: &mut Criterion) {
@@ -16,13 +16,14 @@ fn phase_cell(criterion: &mut Criterion) {
 }
 
 fn message(criterion: &mut Criterion) {
-    let message = Message::Iteration {
-        durations: Phase::REPORTED.map(|phase| (phase, 12_345)).to_vec(),
+    let message = Message::Iteration(Iteration {
+        timed: Phase::REPORTED.map(|phase| Timed::once(phase, 12_345)).to_vec(),
         entered: Phase::REPORTED.to_vec(),
         memory: Vec::new(),
+        preemptions: Some(0),
         line: None,
         ending: Ending::Returned,
-    };
+    });
     criterion.bench_function("worker: one iteration's message", |bencher| {
         bencher.iter(|| serde_json::to_vec(black_box(&message)));
     });

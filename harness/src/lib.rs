@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod executable;
 pub mod guest;
 pub mod interrupt;
@@ -15,6 +16,7 @@ pub mod module;
 pub mod places;
 pub mod plan;
 pub mod record;
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod scenario;

@@ -37,6 +37,17 @@ impl CpuTimes {
     }
 }
 
+/// The processors that this process may use and choose among; none where the kernel does not let it choose.
+#[must_use]
+pub fn processors() -> Vec<usize> {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    // Asking for what is so already changes nothing, and tells whether asking is allowed.
+    if rustix::thread::sched_setaffinity(None, &allowed).is_err() {
+        return Vec::new();
+    }
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
+}
+
 /// The machine as a report names it.
 #[must_use]
 pub fn describe(steal_ratio: Option<f64>) -> Machine {
@@ -54,6 +65,10 @@ pub fn describe(steal_ratio: Option<f64>) -> Machine {
             .map(|kib| kib << 10),
         virtualized: value_of(&cpuinfo, "flags").map(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
         steal_ratio,
+        frequency_governor: fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+            .ok()
+            .map(|governor| governor.trim().to_owned()),
+        pinned: !processors().is_empty(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! of milliseconds and unwatched workers must run on a kernel without them; which half comes first alternates
 //! (off on, on off, …), so that drift cancels and programs are attached once in two rounds.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rand::SeedableRng;
@@ -70,6 +71,8 @@ pub struct Case {
     pub processes: u32,
     /// Iterations per worker.
     pub iterations: u32,
+    /// Metric → relative change that a comparison lets pass.
+    pub tolerance: BTreeMap<String, f64>,
 }
 
 impl Case {
@@ -111,6 +114,7 @@ pub fn matrix(scenario: &Scenario) -> Vec<Case> {
                     limits: scenario.limits,
                     processes: scenario.processes,
                     iterations: scenario.iterations,
+                    tolerance: scenario.tolerance.clone(),
                 });
             }
         }
@@ -138,6 +142,7 @@ fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
         limits: scenario.limits,
         processes: scenario.processes,
         iterations: scenario.iterations,
+        tolerance: scenario.tolerance.clone(),
     }
 }
 

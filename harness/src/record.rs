@@ -56,6 +56,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn once() -> u32 {
+    1
+}
+
 impl Outcome {
     /// Ran to its end.
     #[must_use]
@@ -95,6 +99,12 @@ pub fn metric_of(phase: Phase) -> String {
     format!("phase.{}", phase.name())
 }
 
+/// Whether an iteration passes this phase several times when the guest is short.
+#[must_use]
+pub const fn is_repeated(phase: Phase) -> bool {
+    matches!(phase, Phase::Instantiate | Phase::Init | Phase::Run | Phase::Trap | Phase::Teardown)
+}
+
 /// Resident memory of the worker after an instance was made.
 pub const RSS_INSTANTIATE: &str = "memory.rss.instantiate";
 /// Resident memory of the worker at the end of `run`.
@@ -127,6 +137,15 @@ pub struct ProcessRecord {
     /// Bytes of memory at certain points of each iteration, by metric.
     #[serde(default)]
     pub memory: BTreeMap<String, Vec<u64>>,
+    /// How often the phases of which [`is_repeated`] is true were passed in each iteration; a sample is their mean.
+    #[serde(default = "once")]
+    pub repeats: u32,
+    /// How often the kernel took the processor away, in each iteration.
+    #[serde(default)]
+    pub preemptions: Vec<u64>,
+    /// Share of the machine's processor time that the hypervisor gave to others meanwhile.
+    #[serde(default)]
+    pub steal_ratio: Option<f64>,
     /// How often each phase was entered, including passes that did not end.
     pub entered: BTreeMap<Phase, u64>,
     /// What the kernel charged to the worker; `None` when it was not watched.
@@ -147,6 +166,9 @@ mod tests {
             outcome: Outcome::because(Status::Timeout, "no sign of life for 10 s"),
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
             memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
+            repeats: 7,
+            preemptions: vec![0, 3],
+            steal_ratio: Some(0.25),
             entered: BTreeMap::from([(Phase::Run, 2)]),
             kernel: Some(BTreeMap::new()),
         });

@@ -8,7 +8,7 @@ use crate::capture::{Coverage, PhaseEvents, Tally};
 use crate::guest::Artifact;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
-    ArtifactReport, Calls, CaseReport, Faults, KernelPhase, KernelReport, Measurement, ScenarioReport,
+    ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, ScenarioReport,
 };
 use crate::runner::Prepared;
 use crate::stats;
@@ -32,7 +32,9 @@ pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> 
     scenarios
 }
 
-fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverage) -> CaseReport {
+/// One case of a plan.
+#[must_use]
+pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverage) -> CaseReport {
     let case = &prepared.case;
     let mut facts = Facts::new();
     let mut outcomes = Vec::new();
@@ -61,6 +63,9 @@ fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverag
         args: case.input.args.clone(),
         processes: case.processes,
         iterations: case.iterations,
+        batch: unwatched.first().map_or(1, |process| process.repeats),
+        engine_settings: (!case.is_native()).then_some(case.engine.settings),
+        disturbance: disturbance(&unwatched),
         artifact: prepared.guest.as_ref().ok().map(artifact),
         outcome: worst(&outcomes),
         facts,
@@ -101,8 +106,39 @@ fn measurements(unwatched: &[&ProcessRecord]) -> Vec<Measurement> {
 }
 
 fn measurement(metric: String, unit: &str, samples: Vec<Vec<u64>>) -> Option<Measurement> {
-    let summary = stats::summarise(&samples.iter().map(|process| as_floats(process)).collect::<Vec<_>>())?;
-    Some(Measurement { metric, unit: unit.to_owned(), direction: "lower_is_better".to_owned(), samples, summary })
+    let floats: Vec<Vec<f64>> = samples.iter().map(|process| as_floats(process)).collect();
+    let warm_up = stats::warm_up(&floats);
+    let warm: Vec<Vec<f64>> = floats.iter().map(|process| process[warm_up..].to_vec()).collect();
+    let (unit, direction) = (unit.to_owned(), "lower_is_better".to_owned());
+    Some(Measurement { metric, unit, direction, samples, warm_up, summary: stats::summarise(&warm)? })
+}
+
+/// What the machine did besides, and whether it was too much.
+fn disturbance(processes: &[&ProcessRecord]) -> Option<Disturbance> {
+    /// A scheduler's tick or two now and then is peace; one in every iteration means that somebody else computes.
+    const PREEMPTIONS_MAX: f64 = 1.0;
+    /// The share of stolen time above which medians move more than their intervals say.
+    const STEAL_RATIO_MAX: f64 = 0.05;
+    if processes.is_empty() {
+        return None;
+    }
+    let preemptions: Vec<f64> =
+        processes.iter().flat_map(|process| &process.preemptions).map(|count| *count as f64).collect();
+    let steal: Vec<f64> = processes.iter().filter_map(|process| process.steal_ratio).collect();
+    let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let (preemptions, steal) = (mean(&preemptions), mean(&steal));
+    let preempted = preemptions
+        .filter(|mean| *mean > PREEMPTIONS_MAX)
+        .map(|mean| format!("preempted {mean:.1} times per iteration (bound {PREEMPTIONS_MAX})"));
+    let stolen = steal.filter(|ratio| *ratio > STEAL_RATIO_MAX).map(|ratio| {
+        format!("{:.0} % of processor time stolen (bound {:.0} %)", ratio * 100.0, STEAL_RATIO_MAX * 100.0)
+    });
+    let notes: Vec<String> = preempted.into_iter().chain(stolen).collect();
+    Some(Disturbance {
+        preemptions_per_iteration: preemptions,
+        steal_ratio: steal,
+        note: (!notes.is_empty()).then(|| notes.join(", ")),
+    })
 }
 
 /// Samples as floats: exact up to 2^53, which is 104 days in nanoseconds.
@@ -184,6 +220,9 @@ mod tests {
             outcome: Outcome::ok(),
             samples: BTreeMap::from([(Phase::Spawn, vec![1_000_000]), (Phase::Run, iteration_ns.to_vec())]),
             memory: BTreeMap::new(),
+            repeats: 1,
+            preemptions: Vec::new(),
+            steal_ratio: None,
             entered: BTreeMap::from([(Phase::Spawn, 1), (Phase::Run, iteration_ns.len() as u64)]),
             kernel: kernel.map(|events| BTreeMap::from([(Phase::Run, events)])),
         }
@@ -200,6 +239,21 @@ mod tests {
         let on = process(true, &[110, 5_000, 110], None);
         assert_eq!(observer_ratio(&[&off], &[&on]), Some(1.1));
         assert_eq!(observer_ratio(&[&off], &[]), None);
+    }
+
+    #[test]
+    fn a_disturbed_case_says_what_disturbed_it() {
+        let mut calm = process(false, &[1, 1], None);
+        calm.preemptions = vec![0, 1];
+        calm.steal_ratio = Some(0.01);
+        let quiet = disturbance(&[&calm]).expect("it ran");
+        assert_eq!((quiet.preemptions_per_iteration, quiet.note), (Some(0.5), None));
+        let mut busy = calm.clone();
+        busy.preemptions = vec![4, 4];
+        busy.steal_ratio = Some(0.2);
+        let note = disturbance(&[&busy]).and_then(|disturbance| disturbance.note).expect("both bounds are passed");
+        assert!(note.contains("preempted 4.0 times") && note.contains("20 % of processor time"), "{note}");
+        assert_eq!(disturbance(&[]), None);
     }
 
     #[test]

@@ -31,6 +31,21 @@ pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
     Some(three_digits(count as f64 / iterations as f64))
 }
 
+/// A ratio as a change: `+3.1 %`, `-0.42 %`.
+#[must_use]
+pub fn change(ratio: f64) -> String {
+    let percent = (ratio - 1.0) * 100.0;
+    let sign = if percent < 0.0 { "-" } else { "+" };
+    format!("{sign}{} %", three_digits(percent.abs()))
+}
+
+/// A share without its sign: `99` for 0.99, `99.75` for 0.9975.
+#[must_use]
+pub fn percent_plain(share: f64) -> String {
+    let text = format!("{:.3}", share * 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn three_digits(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 99.95 {
@@ -62,6 +77,14 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(98_611), "96.3 KiB");
         assert_eq!(bytes(1_887_437), "1.80 MiB");
+    }
+
+    #[test]
+    fn ratios_read_as_changes() {
+        assert_eq!(change(1.031), "+3.10 %");
+        assert_eq!(change(0.9958), "-0.42 %");
+        assert_eq!(change(2.5), "+150 %");
+        assert_eq!((percent_plain(0.99).as_str(), percent_plain(0.9975).as_str()), ("99", "99.75"));
     }
 
     #[test]

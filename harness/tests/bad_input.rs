@@ -74,6 +74,66 @@ fn files_that_are_no_guests_are_refused() {
 }
 
 #[test]
+fn what_a_guest_is_given_is_checked_before_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let wasm = file(&folder, "a.wasm", guest(""));
+    let library = file(&folder, "b.wat", "(module (func (export \"add\") (param i32)))");
+    let here = folder.path().to_str().unwrap();
+    for (arguments, part) in [
+        (vec![&*wasm, "--dir", &wasm], "a.wasm: not a folder"),
+        (vec![&wasm, "--dir", "nowhere"], "--dir nowhere"),
+        (vec![&wasm, "--dir", "d::"], "write HOST or HOST::GUEST"),
+        (vec![&wasm, "--dir", here, "--dir", here], "two folders would be"),
+        (vec![&wasm, "--stdin", here], "a folder, not a file"),
+        (vec![&wasm, "--stdin", "nothing"], "--stdin nothing"),
+        (vec![&wasm, "--env", "=b"], "write NAME=VALUE"),
+        (vec![&wasm, "--env", "A=1", "--env", "A=2"], "`A` is given twice"),
+        (vec![&library, "--invoke", "add", "--arg", "x"], "`add` takes (i32) and was given x"),
+        (vec![&library, "--invoke", "add"], "`add` takes (i32) and was given none"),
+        (vec![&library, "--invoke", "sub"], "it exports add"),
+    ] {
+        let output = command(&folder).args(&arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_guest_that_a_scenario_brings_is_checked_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("app/src")).unwrap();
+    std::fs::write(folder.path().join("app/src/main.rs"), "fn main() {}").unwrap();
+    let manifest = "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(folder.path().join("app/Cargo.toml"), manifest).unwrap();
+    for (text, parts) in [
+        ("name: a\nwasm: none.wasm\n", ["s.yaml:2:1", "none.wasm"]),
+        ("name: a\ncargo: {dir: none, bin: app}\n", ["s.yaml:2:1", "no crate in"]),
+        ("name: a\ncargo: {dir: app, bin: app, target: x86_64}\n", ["s.yaml:2:37", "no target of WebAssembly"]),
+        ("name: a\ncargo: {dir: app, bin: ap}\n", ["no binary `ap`", "there are: app"]),
+    ] {
+        let path = file(&folder, "s.yaml", text);
+        let output = command(&folder).arg(&path).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        for part in parts {
+            assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_module_has_no_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let junk = file(&folder, "junk.wasm", "");
+    for more in [&["--size"][..], &[]] {
+        let output = std::process::Command::new(common::WASISCOPE).args(["build", &junk]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not a WebAssembly module"));
+    }
+}
+
+#[test]
 fn two_guests_of_one_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("other")).unwrap();

@@ -26,7 +26,7 @@ fn long_run(folder: &tempfile::TempDir) -> Child {
         .unwrap();
     let records = folder.path().join("report.records.partial.jsonl");
     wait_until("samples are recorded", || {
-        fs::read_to_string(&records).is_ok_and(|text| text.contains("\"record\":\"process\""))
+        fs::read_to_string(&records).is_ok_and(|text| text.contains("\"record\":\"process\",\"case\":0,"))
     });
     child
 }

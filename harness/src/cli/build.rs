@@ -40,8 +40,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut exit = Exit::Done;
     let mut built = Vec::new();
     for file in &files {
-        let artifact = Artifact::of_file(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
-        built.push(Built { name: (*file).clone(), artifact });
+        let wasm = module::read(Path::new(file))?;
+        module::validate(&wasm).with_context(|| (*file).clone())?;
+        built.push(Built { name: (*file).clone(), artifact: Artifact::of_bytes(Path::new(file), &wasm) });
     }
     if files.is_empty() || !names.is_empty() {
         let scenarios = if names.is_empty() {
@@ -88,7 +89,9 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
     for (workload, guest) in own {
         let artifact = match guest {
             GuestSource::Built { .. } => continue,
-            GuestSource::File(path) => Artifact::of_file(&path).map_err(|error| format!("{}: {error}", path.display())),
+            GuestSource::File(path) => {
+                module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
+            }
             GuestSource::Cargo(own) => {
                 guest::build_own(places, &own, &mut |line| eprintln!("{line}")).map_err(|error| error.to_string())
             }

@@ -25,6 +25,8 @@ pub(super) struct Arguments {
 struct Finding {
     what: &'static str,
     ok: bool,
+    /// Whether most people do without it.
+    optional: bool,
     detail: String,
     /// What to do about it; `None` when all is well.
     mend: Option<String>,
@@ -32,11 +34,11 @@ struct Finding {
 
 impl Finding {
     fn good(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { what, ok: true, detail: detail.into(), mend: None }
+        Self { what, ok: true, optional: false, detail: detail.into(), mend: None }
     }
 
     fn bad(what: &'static str, detail: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { what, ok: false, detail: detail.into(), mend: Some(mend.into()) }
+        Self { what, ok: false, optional: false, detail: detail.into(), mend: Some(mend.into()) }
     }
 }
 
@@ -45,7 +47,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let text = match arguments.format {
         ListFormat::Json => serde_json::to_string_pretty(&findings)? + "\n",
         ListFormat::Table => findings.iter().fold(String::new(), |mut text, finding| {
-            let mark = if finding.ok { "ok  " } else { "MISS" };
+            let mark = match (finding.ok, finding.optional) {
+                (true, _) => "ok  ",
+                (false, true) => "none",
+                (false, false) => "MISS",
+            };
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{mark}  {:<22} {}", finding.what, finding.detail);
             if let Some(mend) = &finding.mend {
@@ -89,7 +95,7 @@ fn tool(places: &Places, program: &'static str, argument: &str, mend: &str) -> F
 fn optional(places: &Places, program: &'static str, argument: &str, note: &str) -> Finding {
     match machine::first_line(program, &[argument], &places.root) {
         Some(version) => Finding::good(program, version),
-        None => Finding { mend: Some(note.to_owned()), ..Finding::good(program, "not there") },
+        None => Finding { optional: true, ..Finding::bad(program, "not there", note) },
     }
 }
 

@@ -1,8 +1,10 @@
 //! The command line: one file per verb, and nothing in them that a user of the library would miss.
 
 mod build;
+mod compare;
 mod doctor;
 mod list;
+mod prepare;
 mod progress;
 mod run;
 mod selection;
@@ -21,10 +23,11 @@ Examples:
   wasiscope run startup --capture on         one scenario; without live capture this is an error
   wasiscope run my.wasm --iterations 50      a guest of your own
   wasiscope run --only '*/std/*' --format markdown
+  wasiscope compare old.wasm new.wasm        did it get worse?
   wasiscope doctor                           what this machine lacks, and the mend
 
-Exit status: 0 done · 1 a case failed or a fact differs · 2 bad usage or input · 4 a required capability is missing
-· 130 interrupted";
+Exit status: 0 done · 1 a case failed or a fact differs · 2 bad usage or input · 3 inconclusive, where that was
+asked to fail · 4 a required capability is missing · 130 interrupted";
 
 /// What a WebAssembly guest really costs, with the kernel watched at the same time.
 #[derive(Debug, Parser)]
@@ -43,6 +46,8 @@ enum Verb {
     Run(Box<run::Arguments>),
     /// Compile the guests only; print path, hash, size
     Build(build::Arguments),
+    /// Two .wasm files, two git revisions, or two reports: what got slower, and how sure that is
+    Compare(Box<compare::Arguments>),
     /// Scenarios, workloads, flavours, engines
     List(list::Arguments),
     /// Toolchains, kernel features, privileges; each line says how to mend it
@@ -59,6 +64,7 @@ impl Cli {
         match self.verb {
             Verb::Run(arguments) => run::run(&places, *arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
+            Verb::Compare(arguments) => compare::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),
         }
@@ -75,6 +81,8 @@ pub enum Exit {
     CaseFailed = 1,
     /// Bad usage or bad input.
     BadInput = 2,
+    /// Inconclusive, where that was asked to fail.
+    Inconclusive = 3,
     /// A capability that was required is missing.
     CapabilityMissing = 4,
     /// Ctrl-C.

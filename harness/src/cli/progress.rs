@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::compare::live;
 use crate::runner::Event;
 
 pub(super) struct Progress(ProgressBar);
@@ -28,6 +29,18 @@ impl Progress {
             Event::Started { id } => self.0.set_message((*id).to_owned()),
             Event::Recorded(_) => self.0.inc(1),
             Event::CaptureFailed(error) => self.say(&error.to_string()),
+        }
+    }
+
+    pub(super) fn on_comparison(&self, event: &live::Event<'_>) {
+        self.0.enable_steady_tick(Duration::from_millis(200));
+        match event {
+            live::Event::Learning { id } => self.0.set_message(format!("facts of {id}")),
+            live::Event::Process { id, process, open, confirming } => {
+                let what = if *confirming { "confirming" } else { "not settled" };
+                self.0.inc(1);
+                self.0.set_message(format!("{open} {what}: {id}, worker {}", process + 1));
+            }
         }
     }
 

@@ -1,32 +1,28 @@
 //! `wasiscope run`.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
+use super::prepare::prepare;
 use super::progress::Progress;
 use super::selection::{self, Selection};
 use super::{Exit, print};
 use crate::capture::ebpf::EbpfCapture;
 use crate::capture::{Capture, CaptureError, Coverage};
-use crate::guest::{self, Artifact};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
-use crate::module;
 use crate::places::Places;
-use crate::plan::{Case, GuestSource};
 use crate::record::Record;
+use crate::reference;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureReport, CaptureStatus, SCHEMA_VERSION};
 use crate::report::{Report, table};
-use crate::runner::{ChildWorkers, Event, Prepared, Runner, Settings, Walk};
+use crate::runner::{ChildWorkers, Event, Runner, Settings, Walk};
 use crate::scratch;
 use crate::stats;
 use crate::summary;
@@ -62,7 +58,7 @@ enum When {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     #[default]
     Table,
     Json,
@@ -86,7 +82,9 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
 
     let progress = Progress::new();
-    let prepared = prepare(places, cases, scratch.path(), &progress)?;
+    let mut prepared = prepare(places, cases, scratch.path(), &mut |line| progress.say(line))?;
+    let most = prepared.iter().map(|prepared| prepared.case.processes).max().unwrap_or(1);
+    prepared.push(reference::prepare(scratch.path(), most)?);
     let mut records: Vec<Record> = Vec::new();
     let mut trouble: Option<String> = None;
     let mut on_event = |event: Event<'_>| {
@@ -108,6 +106,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         budget: arguments.budget.map(|budget| (&elapsed as &dyn Fn() -> Duration, budget)),
         interrupt: interrupt.clone(),
         scratch: scratch.path().to_owned(),
+        cpus: machine::processors(),
     };
     // The running binary itself, even if the file it came from has been replaced since.
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
@@ -119,7 +118,9 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         progress.say(&format!("the cost of the kernel programs is not known: {error}"));
     }
     progress.finish();
-    if walk == Walk::Interrupted && !records.iter().any(|record| matches!(record, Record::Process(_))) {
+    // The last case is the reference, which is of use only beside others.
+    let is_of_use = |record: &Record| matches!(record, Record::Process(process) if process.case + 1 < prepared.len());
+    if walk == Walk::Interrupted && !records.iter().any(is_of_use) {
         journal.discard().context("cannot take the empty journal away")?;
         eprintln!("interrupted before anything was measured: no report written");
         return Ok(Exit::Interrupted);
@@ -140,7 +141,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         machine: machine::describe(cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to))),
         tools: machine::tools(&places.root),
         capture,
-        scenarios: summary::scenarios(&prepared, &records, coverage),
+        scenarios: summary::scenarios(&prepared[..prepared.len() - 1], &records, coverage),
+        reference: prepared.last().map(|last| summary::case(prepared.len() - 1, last, &records, coverage)),
     };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     let records = journal.finish().context("cannot give the journal its name")?;
@@ -197,36 +199,4 @@ fn capture_report(
         (None, None) => CaptureStatus::Off,
     };
     CaptureReport { status, reason, programs: accounts.0, ledger: accounts.1 }
-}
-
-/// Builds or finds the guest of every case. What cannot be built becomes a failed row.
-fn prepare(places: &Places, cases: Vec<Case>, scratch: &Path, progress: &Progress) -> anyhow::Result<Vec<Prepared>> {
-    let wanted: BTreeSet<_> = cases
-        .iter()
-        .filter_map(|case| match &case.guest {
-            GuestSource::Built { flavour, workload } => Some((*flavour, workload.clone())),
-            GuestSource::File(_) | GuestSource::Cargo(_) => None,
-        })
-        .collect();
-    let built = guest::build(places, &wanted, &mut |line| progress.say(line));
-    let mut prepared = Vec::with_capacity(cases.len());
-    for case in cases {
-        let guest = match &case.guest {
-            GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
-            GuestSource::File(path) => Ok(own_copy(path, scratch)?),
-            GuestSource::Cargo(own) => {
-                guest::build_own(places, own, &mut |line| progress.say(line)).map_err(Into::into)
-            }
-        };
-        prepared.push(Prepared { case, guest });
-    }
-    Ok(prepared)
-}
-
-/// A file that somebody may change or delete while it is being measured is copied first; text is assembled.
-fn own_copy(path: &Path, scratch: &Path) -> anyhow::Result<Artifact> {
-    let name = path.with_extension("wasm");
-    let copy = scratch.join(name.file_name().unwrap_or(OsStr::new("guest.wasm")));
-    fs::write(&copy, module::read(path)?)?;
-    Ok(Artifact::of_file(&copy)?)
 }

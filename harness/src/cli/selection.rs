@@ -1,6 +1,6 @@
 //! Which cases the command line asks for: scenarios by name or path, guests by path, and what it overrides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,12 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use globset::{Glob, GlobMatcher};
 
+use crate::guest;
 use crate::module;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::scenario::{self, Engine, Expectation, Limits, Scenario};
+use crate::worker;
 
 /// Which cases to run.
 #[derive(Debug, Args)]
@@ -44,7 +46,7 @@ pub(super) struct Selection {
 /// What .wasm files are given.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For .wasm files")]
-struct InputArguments {
+pub(super) struct InputArguments {
     /// An argument; once for each
     #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
     args: Vec<String>,
@@ -63,43 +65,61 @@ struct InputArguments {
 }
 
 impl InputArguments {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let Self { args, env, dir, stdin, invoke } = self;
         args.is_empty() && env.is_empty() && dir.is_empty() && stdin.is_none() && invoke.is_none()
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
     fn checked(&self) -> anyhow::Result<Input> {
-        let absolute = |path: &PathBuf| {
-            std::path::absolute(path)
-                .and_then(|absolute| fs::metadata(&absolute).map(|_| absolute))
-                .with_context(|| format!("cannot use {}", path.display()))
-        };
-        let mut directories = Vec::new();
+        let mut directories: Vec<(PathBuf, String)> = Vec::new();
         for (host, guest) in &self.dir {
-            directories.push((absolute(host)?, guest.clone()));
+            if directories.iter().any(|(_, other)| other == guest) {
+                bail!("--dir: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
+            }
+            let (path, metadata) = found("--dir", host)?;
+            if !metadata.is_dir() {
+                bail!("--dir {}: not a folder; a file goes in with the folder it is in", host.display());
+            }
+            directories.push((path, guest.clone()));
         }
+        let mut names = BTreeSet::new();
+        if let Some((twice, _)) = self.env.iter().find(|(name, _)| !names.insert(name)) {
+            bail!("--env: `{twice}` is given twice");
+        }
+        let stdin = self.stdin.as_deref().map(|file| match found("--stdin", file)? {
+            (_, metadata) if metadata.is_dir() => bail!("--stdin {}: a folder, not a file", file.display()),
+            (path, _) => Ok(path),
+        });
         Ok(Input {
             args: self.args.clone(),
             environment: self.env.clone(),
             directories,
-            stdin: self.stdin.as_ref().map(absolute).transpose()?,
+            stdin: stdin.transpose()?,
             invoke: self.invoke.clone(),
         })
     }
 }
 
+/// The absolute path of what an option names, which must be there.
+fn found(option: &str, path: &Path) -> anyhow::Result<(PathBuf, fs::Metadata)> {
+    let absolute = std::path::absolute(path);
+    let looked_at = absolute.and_then(|absolute| fs::metadata(&absolute).map(|metadata| (absolute, metadata)));
+    looked_at.with_context(|| format!("{option} {}", path.display()))
+}
+
 fn environment_variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 fn directory(text: &str) -> Result<(PathBuf, String), String> {
     let (host, guest) = text.split_once("::").unwrap_or((text, text));
-    if guest == "." {
-        return Err("the guest's own folder is `.` already: give this one another name, HOST::GUEST".to_owned());
+    match guest {
+        "." => Err("the guest's own folder is `.` already: give this one another name, HOST::GUEST".to_owned()),
+        _ if host.is_empty() || guest.is_empty() => Err("write HOST or HOST::GUEST".to_owned()),
+        _ => Ok((PathBuf::from(host), guest.to_owned())),
     }
-    Ok((PathBuf::from(host), guest.to_owned()))
 }
 
 /// The cases of everything that was named, validated.
@@ -115,17 +135,10 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Ve
         bail!("--engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files; a scenario says these itself");
     }
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
-    let engines = named_engines(&arguments.engines)?;
-    let input = arguments.input.checked()?;
     for guest in guests {
-        cases.extend(guest_cases(Path::new(guest), &engines, &input));
+        cases.extend(guest_cases(Path::new(guest), &arguments.engines, &arguments.input)?);
     }
-    for case in &cases {
-        if let GuestSource::File(path) = &case.guest {
-            let entry = case.input.invoke.as_deref().unwrap_or("_start");
-            module::check(&module::read(path)?, entry).with_context(|| path.display().to_string())?;
-        }
-    }
+    cases.iter().try_for_each(check)?;
     check_distinct(&cases)?;
     check_buildable(places, &cases)?;
     for case in &mut cases {
@@ -133,19 +146,55 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Ve
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
         case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
-    let only = arguments.only.as_deref().map(glob).transpose()?;
-    let ids: Vec<String> = cases.iter().map(Case::id).collect();
-    cases.retain(|case| only.as_ref().is_none_or(|glob| glob.is_match(case.id())));
+    let cases = matching(cases, arguments.only.as_deref())?;
     if cases.is_empty() {
-        match &arguments.only {
-            Some(only) => bail!(
-                "no case matches --only {only} (the pattern is held against the whole id, as in '{only}/*'); there are: {}",
-                ids.join(", ")
-            ),
-            None => bail!("no scenario in {} is marked `default: true`", places.scenarios().display()),
-        }
+        bail!("no scenario in {} is marked `default: true`", places.scenarios().display());
     }
     Ok(cases)
+}
+
+/// The cases of these scenarios, or of all there are.
+pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    let scenarios =
+        if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
+    let cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    cases.iter().try_for_each(check)?;
+    matching(cases, only)
+}
+
+/// Those whose id the pattern matches, which must be some.
+fn matching(mut cases: Vec<Case>, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    let Some(pattern) = only else { return Ok(cases) };
+    let glob = glob(pattern)?;
+    let ids: Vec<String> = cases.iter().map(Case::id).collect();
+    cases.retain(|case| glob.is_match(case.id()));
+    if cases.is_empty() {
+        bail!(
+            "no case matches --only {pattern} (the pattern is held against the whole id, as in '{pattern}/*'); there are: {}",
+            ids.join(", ")
+        );
+    }
+    Ok(cases)
+}
+
+/// The pattern of --only.
+pub(super) fn only(pattern: Option<&str>) -> anyhow::Result<Option<GlobMatcher>> {
+    pattern.map(glob).transpose()
+}
+
+/// Checks what can be known of one case before anything is built or run: its guest, and its engine.
+pub(super) fn check(case: &Case) -> anyhow::Result<()> {
+    match &case.guest {
+        GuestSource::File(path) => {
+            let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
+            module::check(&module::read(path)?, call.unwrap_or(("_start", &[])))
+                .with_context(|| path.display().to_string())?;
+        }
+        GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
+        GuestSource::Built { .. } => {}
+    }
+    worker::check_engine(case.engine.settings, &case.limits)
+        .map_err(|reason| anyhow!("engine {}: wasmtime refuses it: {reason}", case.engine.name))
 }
 
 /// A report in which two rows bear one id could not be compared with another.
@@ -216,8 +265,9 @@ fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
         .collect()
 }
 
-/// A file as a scenario of its own: one case per engine.
-fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> Vec<Case> {
+/// A file as a scenario of its own: one case per engine named.
+pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArguments) -> anyhow::Result<Vec<Case>> {
+    let (engines, input) = (named_engines(engines)?, input.checked()?);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let case = |engine: &Engine| Case {
         scenario: stem.clone(),
@@ -231,6 +281,7 @@ fn guest_cases(path: &Path, engines: &[Engine], input: &Input) -> Vec<Case> {
         limits: Limits::default(),
         processes: scenario::DEFAULT_PROCESSES,
         iterations: scenario::DEFAULT_ITERATIONS,
+        tolerance: BTreeMap::new(),
     };
-    engines.iter().map(case).collect()
+    Ok(engines.iter().map(case).collect())
 }

@@ -4,7 +4,8 @@ mod ledger;
 
 use std::path::Path;
 
-use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::types::Types;
+use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures};
 
 pub use ledger::facts;
 
@@ -37,6 +38,20 @@ pub enum ModuleError {
         /// The functions that there are.
         exported: Vec<String>,
     },
+    /// The function takes something else.
+    #[error(
+        "`{function}` takes {} and was given {}",
+        if params.is_empty() { "no arguments".to_owned() } else { format!("({})", params.join(", ")) },
+        if args.is_empty() { "none: give each with --arg".to_owned() } else { args.join(", ") }
+    )]
+    Arguments {
+        /// The function to call.
+        function: String,
+        /// The types that it takes.
+        params: Vec<String>,
+        /// What it was given.
+        args: Vec<String>,
+    },
 }
 
 /// Reads a guest from a file; text (`.wat`) is assembled first.
@@ -54,29 +69,58 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks that `wasm` is a module that exports the function to call.
+/// Checks that `wasm` is a module that exports the function to call, and that it takes these arguments.
 ///
 /// # Errors
 /// When it is not.
-pub fn check(wasm: &[u8], wanted: &str) -> Result<(), ModuleError> {
-    check_format(wasm)?;
-    // What the engine supports is the engine's to say, case by case; here only the format counts.
-    Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)?;
+pub fn check(wasm: &[u8], (wanted, args): (&str, &[String])) -> Result<(), ModuleError> {
+    let types = validate(wasm)?;
     let mut exported = Vec::new();
+    let mut found = None;
     for payload in Parser::new(0).parse_all(wasm) {
         if let Payload::ExportSection(exports) = payload.map_err(invalid)? {
             for export in exports {
                 let export = export.map_err(invalid)?;
-                if export.kind == ExternalKind::Func {
+                if matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact) {
                     exported.push(export.name.to_owned());
+                    found = found.or((export.name == wanted).then_some(export.index));
                 }
             }
         }
     }
-    if exported.iter().any(|name| name == wanted) {
+    let Some(index) = found else {
+        return Err(ModuleError::NoSuchFunction { wanted: wanted.to_owned(), exported });
+    };
+    let types = types.as_ref();
+    let params = types[types.core_function_at(index)].unwrap_func().params();
+    if params.len() == args.len() && params.iter().zip(args).all(|(ty, text)| is_value(*ty, text)) {
         return Ok(());
     }
-    Err(ModuleError::NoSuchFunction { wanted: wanted.to_owned(), exported })
+    Err(ModuleError::Arguments {
+        function: wanted.to_owned(),
+        params: params.iter().map(ToString::to_string).collect(),
+        args: args.to_vec(),
+    })
+}
+
+/// Checks that `wasm` is a module. What the engine supports is the engine's to say, case by case; here only the format
+/// counts.
+///
+/// # Errors
+/// When it is not.
+pub fn validate(wasm: &[u8]) -> Result<Types, ModuleError> {
+    check_format(wasm)?;
+    Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)
+}
+
+/// Whether a word of the command line can be passed as this type.
+fn is_value(ty: ValType, text: &str) -> bool {
+    match ty {
+        ValType::I32 => text.parse::<i32>().is_ok(),
+        ValType::I64 => text.parse::<i64>().is_ok(),
+        ValType::F32 | ValType::F64 => text.parse::<f64>().is_ok(),
+        _ => false,
+    }
 }
 
 /// A module of WebAssembly at all, before a parser looks at it.
@@ -111,15 +155,21 @@ mod tests {
 
     #[test]
     fn what_is_no_guest_is_refused_with_the_reason() {
-        assert!(check(&assemble(COMMAND), "_start").is_ok());
-        let reason = |bytes: &[u8]| check(bytes, "_start").expect_err("not a guest").to_string();
+        assert!(check(&assemble(COMMAND), ("_start", &[])).is_ok());
+        let reason = |bytes: &[u8]| check(bytes, ("_start", &[])).expect_err("not a guest").to_string();
         assert!(reason(b"MZ, surely not wasm").contains("not a WebAssembly module"));
         assert!(reason(b"").contains("not a WebAssembly module"));
         assert!(reason(&assemble(COMMAND)[..40]).contains("not a WebAssembly module"));
         assert!(reason(&assemble("(component)")).contains("component"));
         assert!(reason(&assemble("(module)")).contains("exports no function `_start`; it exports none"));
-        let library = assemble(r#"(module (func (export "add")))"#);
+        let library = assemble(r#"(module (func (export "add") (param i32 f64)))"#);
         assert!(reason(&library).contains("it exports add"));
-        assert!(check(&library, "add").is_ok());
+        let call = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            check(&library, ("add", &args)).map_err(|error| error.to_string())
+        };
+        assert!(call(&["-1", "2.5"]).is_ok());
+        assert_eq!(call(&["1.5", "2"]).unwrap_err(), "`add` takes (i32, f64) and was given 1.5, 2");
+        assert_eq!(call(&[]).unwrap_err(), "`add` takes (i32, f64) and was given none: give each with --arg");
     }
 }

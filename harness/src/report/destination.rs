@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Report;
+use serde::Serialize;
 
 /// A place that a report can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,12 +73,12 @@ impl Destination {
         self.is_file
     }
 
-    /// Writes a report. A file is written beside its place, synced, and renamed into it: what was there stays until
+    /// Writes a report or a comparison. A file is written beside its place, synced, and renamed into it: what was there stays until
     /// then.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&self, report: &Report) -> io::Result<()> {
+    pub fn write(&self, report: &impl Serialize) -> io::Result<()> {
         if !self.is_file {
             return write_json(&mut OpenOptions::new().write(true).open(&self.path)?, report);
         }
@@ -92,7 +92,7 @@ impl Destination {
     }
 }
 
-fn write_json(file: &mut fs::File, report: &Report) -> io::Result<()> {
+fn write_json(file: &mut fs::File, report: &impl Serialize) -> io::Result<()> {
     let mut buffered = io::BufWriter::new(file);
     serde_json::to_writer_pretty(&mut buffered, report)?;
     buffered.write_all(b"\n")?;

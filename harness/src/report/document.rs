@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{Ledger, ProgramCost};
 use crate::record::{Facts, Outcome};
+use crate::scenario::EngineSettings;
 use crate::stats::Summary;
 
 /// Version of the stored format.
@@ -43,6 +44,9 @@ pub struct Report {
     pub capture: CaptureReport,
     /// What was run.
     pub scenarios: Vec<ScenarioReport>,
+    /// A fixed guest among them, the same in every version of this tool: by it, reports of different times are compared.
+    #[serde(default)]
+    pub reference: Option<CaseReport>,
 }
 
 impl Report {
@@ -86,6 +90,12 @@ pub struct Machine {
     pub virtualized: Option<bool>,
     /// Share of the run's processor time that the hypervisor gave to others.
     pub steal_ratio: Option<f64>,
+    /// How the processor's frequency is governed; `None` where the kernel does not say, as in most virtual machines.
+    #[serde(default)]
+    pub frequency_governor: Option<String>,
+    /// Whether each worker was kept on one processor.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Whether the kernel was watched.
@@ -158,6 +168,16 @@ pub struct CaseReport {
     /// Iterations of each worker.
     #[serde(default)]
     pub iterations: u32,
+    /// Warm passes (`instantiate` to `teardown`) in each iteration of an unwatched worker; a sample of these phases is
+    /// their mean. More than 1 for guests too short for the clock.
+    #[serde(default = "once")]
+    pub batch: u32,
+    /// What the engine's name stands for; `None` outside wasm.
+    #[serde(default)]
+    pub engine_settings: Option<EngineSettings>,
+    /// What else the machine did meanwhile; `None` when nothing was measured.
+    #[serde(default)]
+    pub disturbance: Option<Disturbance>,
     /// The guest; `None` when it could not be built.
     pub artifact: Option<ArtifactReport>,
     /// How it ended.
@@ -170,6 +190,21 @@ pub struct CaseReport {
     pub observer_ratio: Option<f64>,
     /// What the kernel saw; `None` without capture.
     pub kernel: Option<KernelReport>,
+}
+
+const fn once() -> u32 {
+    1
+}
+
+/// How much the machine kept from a case while it was being timed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disturbance {
+    /// How often the kernel took the processor away in an iteration, on average; `None` where it does not tell.
+    pub preemptions_per_iteration: Option<f64>,
+    /// Share of the machine's processor time that the hypervisor gave to others, on average over the workers.
+    pub steal_ratio: Option<f64>,
+    /// Which bound was passed; `None` when the case ran in peace.
+    pub note: Option<String>,
 }
 
 /// A guest as a file, without its place.
@@ -196,7 +231,10 @@ pub struct Measurement {
     pub direction: String,
     /// Every sample, grouped by process. From unwatched workers only.
     pub samples: Vec<Vec<u64>>,
-    /// What they say.
+    /// Leading iterations of every process that the summary leaves out, because they still differ from the later ones.
+    #[serde(default)]
+    pub warm_up: usize,
+    /// What the others say.
     pub summary: Summary,
 }
 

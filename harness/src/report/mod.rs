@@ -1,5 +1,6 @@
 //! The report and its renderings. Renders, never recomputes; knows nothing of wasmtime or aya.
 
+pub mod comparison;
 pub mod destination;
 pub mod document;
 pub mod json;

@@ -15,7 +15,7 @@ pub fn render(name: &str, facts: &Facts) -> String {
     let whole = number("size.wasm").or_else(|| number("size.native")).unwrap_or_default();
     let mut text = format!("{name}  {whole} B ({})\n", units::bytes(whole));
     let mut packed = Vec::new();
-    for (label, fact) in [("stripped", "size.stripped"), ("gzip", "size.gzip"), ("zstd", "size.zstd")] {
+    for (label, fact) in [("stripped", "size.stripped"), ("gzip -9", "size.gzip"), ("zstd -19", "size.zstd")] {
         packed.extend(number(fact).map(|bytes| format!("{label} {bytes} B")));
     }
     // Writing to a String cannot fail, here and below.
@@ -33,6 +33,8 @@ pub fn render(name: &str, facts: &Facts) -> String {
             crates.iter().map(|(name, bytes)| (name.as_str(), bytes.as_u64().unwrap_or_default())).collect();
         crates.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         let _ = writeln!(text, "{}\n", shares("crate", crates, code));
+    } else if facts.contains_key("size.wasm") {
+        let _ = writeln!(text, "  bytes by crate: not known, the guest has no names (it is stripped)\n");
     }
     let functions = facts.get("functions.largest").and_then(Value::as_array).into_iter().flatten();
     let functions: Vec<(&str, u64)> =

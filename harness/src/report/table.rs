@@ -63,7 +63,7 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
         Style::Plain => "  ",
         Style::Markdown => "\n- ",
     };
-    for line in [facts_line(case), memory_line(case)].iter().filter(|line| !line.is_empty()) {
+    for line in [facts_line(case), memory_line(case), sampling_line(case)].iter().filter(|line| !line.is_empty()) {
         let _ = writeln!(text, "{bullet}{line}");
     }
     if !case.measurements.is_empty() {
@@ -124,6 +124,25 @@ fn memory_line(case: &CaseReport) -> String {
     labels.into_iter().filter_map(figure).collect::<Vec<_>>().join(" · ")
 }
 
+/// How it was sampled, and what stood in the way.
+fn sampling_line(case: &CaseReport) -> String {
+    let Some(processes) = case.measurements.iter().map(|measurement| measurement.summary.processes).max() else {
+        return String::new();
+    };
+    let count = |number: usize, what: &str, plural: &str| {
+        if number == 1 { format!("1 {what}") } else { format!("{number} {plural}") }
+    };
+    let mut line =
+        count(processes, "process", "processes") + " × " + &count(case.iterations as usize, "iteration", "iterations");
+    if case.batch > 1 {
+        let _ = write!(line, " × {} passes from instantiate on", case.batch);
+    }
+    if let Some(note) = case.disturbance.as_ref().and_then(|disturbance| disturbance.note.as_ref()) {
+        let _ = write!(line, " · disturbed: {note}");
+    }
+    line
+}
+
 fn new_table(style: Style, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(match style {
@@ -177,8 +196,16 @@ fn figures(measurement: &Measurement) -> [String; 5] {
         interval(summary.ci_low, summary.ci_high),
         units::duration(summary.min),
         units::duration(summary.p95),
-        summary.n.to_string(),
+        samples(measurement),
     ]
+}
+
+/// Samples in the summary, and how many iterations of each process were left out as warm-up.
+fn samples(measurement: &Measurement) -> String {
+    match measurement.warm_up {
+        0 => measurement.summary.n.to_string(),
+        left_out => format!("{} (−{left_out} each)", measurement.summary.n),
+    }
 }
 
 fn interval(low: Option<f64>, high: Option<f64>) -> String {
@@ -208,7 +235,7 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
 
 fn summary(report: &Report, style: Style) -> String {
     let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
-    let mut header = vec!["case", "outcome", "wasm"];
+    let mut header = vec!["case", "outcome", "size"];
     header.extend(columns.map(Phase::name));
     header.extend(["run syscalls", "run faults"]);
     let mut table = new_table(style, &header);

@@ -12,6 +12,7 @@ use crate::capture::WatchedWorker;
 use crate::capture::ebpf::enter_watched;
 use crate::clock;
 use crate::interrupt::Interrupt;
+use crate::machine::CpuTimes;
 use crate::worker::{self, Message, Request};
 
 use super::{Death, WorkerRun, Workers};
@@ -70,6 +71,7 @@ impl Workers for ChildWorkers {
             Ok(file) => file,
             Err(error) => return WorkerRun::not_started(format!("cannot make a temporary file: {error}")),
         };
+        let cpu_before = CpuTimes::now();
         let before_ns = clock::monotonic_ns();
         let mut child = match self.start(watched, &stderr) {
             Ok(child) => child,
@@ -78,7 +80,7 @@ impl Workers for ChildWorkers {
         run.pid = child.id();
         let messages = read_messages(&mut child);
         hand_over(&mut child, request);
-        let death = self.listen(&messages, request.limits.wall, &mut run);
+        let death = self.listen(&messages, request.subject.limits.wall, &mut run);
         if death.is_some() {
             // A worker that has just ended on its own is no error here.
             let _ = child.kill();
@@ -89,6 +91,7 @@ impl Workers for ChildWorkers {
         if let Some(Message::Ready { at_ns }) = run.messages.first() {
             run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
         }
+        run.steal_ratio = cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to));
         run.death = death.or_else(|| death_of(status, &mut stderr));
         run
     }

@@ -1,10 +1,12 @@
 //! Walks the plan: starts workers, hands them work, judges how they ended, and emits events. Never prints.
 
 mod child;
+mod facts;
 mod judge;
+mod pairs;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wasiscope_ebpf_abi::Phase;
@@ -13,12 +15,13 @@ use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
-use crate::record::{Facts, Outcome, ProcessRecord, Record, Status};
-use crate::worker::{Message, Request, Task};
-use crate::{executable, module};
+use crate::record::{Outcome, ProcessRecord, Record, Status};
+use crate::worker::{Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
-use judge::{expected_check, judge, judge_death};
+use facts::Known;
+use judge::{judge, judge_death};
+pub use pairs::{Pair, PairPlan, PairSamples, Pairs};
 
 /// Starts workers; the real one is [`ChildWorkers`].
 pub trait Workers {
@@ -35,6 +38,8 @@ pub struct WorkerRun {
     pub spawn_ns: Option<u64>,
     /// All it said.
     pub messages: Vec<Message>,
+    /// Share of the machine's processor time that the hypervisor gave to others meanwhile; `None` when unknown.
+    pub steal_ratio: Option<f64>,
     /// How it died, when it did not end by itself and in order.
     pub death: Option<Death>,
 }
@@ -63,12 +68,14 @@ pub struct Prepared {
     pub case: Case,
     /// The guest.
     pub guest: Result<Artifact, NoGuest>,
+    /// Whether the kernel's side of it is wanted.
+    pub watch: bool,
 }
 
 impl Prepared {
     /// A native executable is a process of the worker's own, which the kernel programs do not follow.
     fn can_be_watched(&self) -> bool {
-        !self.case.is_native()
+        self.watch && !self.case.is_native()
     }
 }
 
@@ -120,6 +127,8 @@ pub struct Settings<'a> {
     pub interrupt: Interrupt,
     /// A folder for the workers' own folders.
     pub scratch: PathBuf,
+    /// Processors to keep workers on, in turn; none to leave it to the kernel.
+    pub cpus: Vec<usize>,
 }
 
 /// Walks a plan over prepared cases.
@@ -129,14 +138,6 @@ pub struct Runner<'a> {
     settings: Settings<'a>,
     on_event: &'a mut dyn FnMut(Event<'_>),
     next_slot: u32,
-}
-
-/// What the facts pass found out about a case that the timed passes need.
-#[derive(Clone, Debug)]
-struct Known {
-    marked: bool,
-    /// The check that every pass must print.
-    check: Option<String>,
 }
 
 impl<'a> Runner<'a> {
@@ -221,56 +222,15 @@ impl<'a> Runner<'a> {
     fn facts(&mut self, index: usize, prepared: &Prepared) -> Option<Known> {
         let id = prepared.case.id();
         (self.on_event)(Event::Started { id: &id });
-        let mut facts = Facts::new();
-        let (outcome, known) = match &prepared.guest {
-            Ok(artifact) => self.measure_facts(&prepared.case, artifact, &mut facts),
-            Err(no_guest) => (no_guest.outcome(), None),
-        };
-        let record = Record::Facts { case: index, id, outcome, facts };
+        let learnt = facts::learn(self.workers, prepared, &self.settings.scratch);
+        let record = Record::Facts { case: index, id, outcome: learnt.outcome, facts: learnt.facts };
         (self.on_event)(Event::Recorded(&record));
-        known
+        learnt.known
     }
 
-    fn measure_facts(&mut self, case: &Case, artifact: &Artifact, facts: &mut Facts) -> (Outcome, Option<Known>) {
-        match facts_of_file(case, artifact) {
-            Ok(found) => facts.extend(found),
-            Err(reason) => return (Outcome::because(Status::Failed, reason), None),
-        }
-        let request = match self.request(case, artifact, Task::Facts) {
-            Ok(request) => request,
-            Err(outcome) => return (outcome, None),
-        };
-        let run = self.workers.run(&request, None);
-        for message in &run.messages {
-            if let Message::Facts { marked, facts: found, line, ending } = message {
-                facts.extend(found.clone());
-                let expected = expected_check(case, line.as_ref());
-                let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
-                let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
-                let known = outcome.expected.then_some(Known { marked: *marked, check });
-                return (outcome, known);
-            }
-        }
-        (judge_death(&run, case), None)
-    }
-
-    fn request(&self, case: &Case, artifact: &Artifact, task: Task) -> Result<Request, Outcome> {
-        let directory = self.settings.scratch.join("guest");
-        if let Err(error) = std::fs::create_dir_all(&directory) {
-            let reason = format!("cannot make the guest's folder {}: {error}", directory.display());
-            return Err(Outcome::because(Status::Failed, reason));
-        }
-        let own_name = artifact.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        Ok(Request {
-            guest: artifact.path.clone(),
-            native: case.is_native(),
-            name: own_name.unwrap_or_default(),
-            input: case.input.clone(),
-            directory,
-            engine: case.engine.settings,
-            limits: case.limits,
-            task,
-        })
+    fn request(&self, prepared: &Prepared, process: u32, marked: bool, task: Task) -> Result<Request, Outcome> {
+        let subject = subject(prepared, &self.settings.scratch.join("guest"), marked)?;
+        Ok(Request { subject, cpu: cpu_of(&self.settings.cpus, process), task })
     }
 
     fn process(&mut self, step: Step, prepared: &Prepared, known: &Known) -> ProcessRecord {
@@ -285,14 +245,14 @@ impl<'a> Runner<'a> {
             outcome: Outcome::ok(),
             samples: BTreeMap::new(),
             memory: BTreeMap::new(),
+            repeats: known.repeats,
+            preemptions: Vec::new(),
+            steal_ratio: None,
             entered: BTreeMap::new(),
             kernel: None,
         };
-        let task = Task::Iterate { iterations: case.iterations, marked: known.marked };
-        let request = match &prepared.guest {
-            Ok(artifact) => self.request(case, artifact, task),
-            Err(no_guest) => Err(no_guest.outcome()),
-        };
+        let task = Task::Iterate { iterations: case.iterations, repeats: known.repeats };
+        let request = self.request(prepared, step.process, known.marked, task);
         let request = match request {
             Ok(request) => request,
             Err(outcome) => {
@@ -302,6 +262,7 @@ impl<'a> Runner<'a> {
         };
         let (run, kernel) = if step.watched { self.watch(&request) } else { (self.workers.run(&request, None), None) };
         record.kernel = kernel;
+        record.steal_ratio = run.steal_ratio;
         if let Some(spawn_ns) = run.spawn_ns {
             record.samples.insert(Phase::Spawn, vec![spawn_ns]);
             record.entered.insert(Phase::Spawn, 1);
@@ -341,9 +302,11 @@ impl<'a> Runner<'a> {
         let counting = capture.count_costs()?;
         capture.arm()?;
         for prepared in cases {
-            let (Ok(artifact), true) = (&prepared.guest, prepared.can_be_watched()) else { continue };
-            let task = Task::Iterate { iterations: prepared.case.iterations, marked: true };
-            if let Ok(request) = self.request(&prepared.case, artifact, task) {
+            if !prepared.can_be_watched() {
+                continue;
+            }
+            let task = Task::Iterate { iterations: prepared.case.iterations, repeats: 1 };
+            if let Ok(request) = self.request(prepared, 0, true, task) {
                 self.watch(&request);
                 break;
             }
@@ -353,32 +316,55 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// What the guest's bytes alone tell.
-fn facts_of_file(case: &Case, artifact: &Artifact) -> Result<Facts, String> {
-    let bytes = std::fs::read(&artifact.path).map_err(|error| error.to_string())?;
-    if case.is_native() { executable::facts(&bytes) } else { module::facts(&bytes).map_err(|error| error.to_string()) }
+/// The processor for the worker of this index.
+fn cpu_of(cpus: &[usize], process: u32) -> Option<usize> {
+    cpus.get(process as usize % cpus.len().max(1)).copied()
+}
+
+/// What a worker needs to know of a case; `directory` is made if need be.
+fn subject(prepared: &Prepared, directory: &Path, marked: bool) -> Result<Subject, Outcome> {
+    let Prepared { case, guest, watch: _ } = prepared;
+    let artifact = guest.as_ref().map_err(NoGuest::outcome)?;
+    std::fs::create_dir_all(directory).map_err(|error| {
+        let reason = format!("cannot make the guest's folder {}: {error}", directory.display());
+        Outcome::because(Status::Failed, reason)
+    })?;
+    let own_name = artifact.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(Subject {
+        guest: artifact.path.clone(),
+        native: case.is_native(),
+        marked,
+        name: own_name.unwrap_or_default(),
+        input: case.input.clone(),
+        directory: directory.to_owned(),
+        engine: case.engine.settings,
+        limits: case.limits,
+    })
 }
 
 /// Moves the good iterations into the record and says how the worker as a whole ended.
 fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut ProcessRecord) -> Outcome {
     let mut outcome = None;
     for message in &run.messages {
-        let Message::Iteration { durations, entered, memory, line, ending } = message else { continue };
-        for phase in entered {
+        let Message::Iteration(iteration) = message else { continue };
+        for phase in &iteration.entered {
             *record.entered.entry(*phase).or_default() += 1;
         }
-        let judged = judge(case, ending, line.as_ref(), known.check.as_deref());
+        let judged = judge(case, &iteration.ending, iteration.line.as_ref(), known.check.as_deref());
         if !judged.expected {
             // A wrong answer is never timed as right.
             outcome = Some(judged);
             break;
         }
-        for (phase, ns) in durations {
-            record.samples.entry(*phase).or_default().push(*ns);
+        for timed in &iteration.timed {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of durations")]
+            let nearest_ns = timed.mean_ns().round() as u64;
+            record.samples.entry(timed.phase).or_default().push(nearest_ns);
         }
-        for (metric, bytes) in memory {
+        for (metric, bytes) in &iteration.memory {
             record.memory.entry(metric.clone()).or_default().push(*bytes);
         }
+        record.preemptions.extend(iteration.preemptions);
         outcome = Some(judged);
     }
     match outcome {

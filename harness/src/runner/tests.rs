@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use super::*;
 use crate::capture::recorded::RecordedCapture;
 use crate::plan::{GuestSource, Input};
+use crate::record::Facts;
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
-use crate::worker::{Ending, ProtocolLine};
+use crate::worker::{Ending, Iteration, Pace, ProtocolLine, Timed};
 
 const RIGHT: &str = "e60e7ee648829675";
 
@@ -23,7 +24,7 @@ impl Scripted {
 
 impl Workers for Scripted {
     fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun {
-        self.seen.push((request.task, watched.is_some()));
+        self.seen.push((request.task.clone(), watched.is_some()));
         if self.runs.len() > 1 { self.runs.pop_front().expect("more than one") } else { self.runs[0].clone() }
     }
 }
@@ -33,23 +34,28 @@ fn line(check: &str) -> Option<ProtocolLine> {
 }
 
 fn facts_run(ending: Ending, check: &str) -> WorkerRun {
-    let facts = Message::Facts { marked: true, facts: Facts::new(), line: line(check), ending };
-    WorkerRun { pid: 1, spawn_ns: None, messages: vec![facts], death: None }
+    let pace = Pace::default();
+    let facts = Message::Facts { marked: true, facts: Facts::new(), line: line(check), ending, pace };
+    WorkerRun { pid: 1, messages: vec![facts], ..WorkerRun::default() }
 }
 
 fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
-    let iteration = |check: &&str| Message::Iteration {
-        durations: vec![(Phase::Run, 100)],
-        entered: vec![Phase::Run],
-        memory: Vec::new(),
-        line: line(check),
-        ending: Ending::Returned,
+    let iteration = |check: &&str| {
+        Message::Iteration(Iteration {
+            timed: vec![Timed::once(Phase::Run, 100)],
+            entered: vec![Phase::Run],
+            memory: Vec::new(),
+            preemptions: None,
+            line: line(check),
+            ending: Ending::Returned,
+        })
     };
-    WorkerRun { pid: 1, spawn_ns: Some(5), messages: checks.iter().map(iteration).collect(), death }
+    let messages = checks.iter().map(iteration).collect();
+    WorkerRun { pid: 1, spawn_ns: Some(5), messages, death, ..WorkerRun::default() }
 }
 
 /// A case whose guest is a real file, because facts are read from it.
-fn prepared(folder: &std::path::Path, trap: bool) -> Prepared {
+fn prepared(folder: &Path, trap: bool) -> Prepared {
     let path = folder.join("hello.wasm");
     std::fs::write(&path, wat::parse_str("(module (func (export \"_start\")))").expect("valid")).expect("a file");
     Prepared {
@@ -65,8 +71,10 @@ fn prepared(folder: &std::path::Path, trap: bool) -> Prepared {
             limits: Limits::default(),
             processes: 2,
             iterations: 2,
+            tolerance: BTreeMap::new(),
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
+        watch: true,
     }
 }
 
@@ -99,6 +107,7 @@ fn walk_with(
         budget: budget.map(|budget| (&elapsed as &dyn Fn() -> Duration, budget)),
         interrupt,
         scratch: folder.path().to_owned(),
+        cpus: Vec::new(),
     };
     let walk = Runner::new(&mut workers, capture, settings, &mut on_event).walk(&cases);
     Walked { walk, records: records.into_inner(), tasks: workers.seen }

@@ -4,6 +4,7 @@
 //! error knows its line and column.
 
 mod diagnostic;
+mod engine;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
+pub use engine::{Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel};
 
 /// How a workload becomes wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,98 +58,6 @@ impl Flavour {
             Self::Go => "Go with its standard library for wasip1; skipped where `go` is not on PATH",
             Self::Tinygo => "the same Go sources by TinyGo; skipped where `tinygo` is not on PATH",
         }
-    }
-}
-
-/// What turns wasm into machine code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compiler {
-    /// wasmtime's optimising compiler.
-    #[default]
-    Cranelift,
-}
-
-/// How an access past the end of linear memory is caught.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BoundsChecks {
-    /// By unmapped pages behind the memory and the signal that touching them raises.
-    #[default]
-    Guard,
-    /// By a comparison before every access; no signals.
-    Explicit,
-}
-
-/// How hard the compiler tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptLevel {
-    /// No optimisation.
-    None,
-    /// For speed: wasmtime's default.
-    #[default]
-    Speed,
-    /// For speed, then for size.
-    SpeedAndSize,
-}
-
-/// A wasmtime configuration without its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineSettings {
-    /// The compiler.
-    pub compiler: Compiler,
-    /// How bounds are checked.
-    pub bounds_checks: BoundsChecks,
-    /// Optimisation level of the compiler.
-    pub opt_level: OptLevel,
-}
-
-/// A named wasmtime configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Engine {
-    /// The name, last part of a case's id.
-    pub name: String,
-    /// What it stands for.
-    pub settings: EngineSettings,
-}
-
-/// Engines that a scenario can name without spelling them out: name, settings, and one line for `wasiscope list`.
-pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 2] = [
-    (
-        "cranelift",
-        EngineSettings {
-            compiler: Compiler::Cranelift,
-            bounds_checks: BoundsChecks::Guard,
-            opt_level: OptLevel::Speed,
-        },
-        "wasmtime's defaults: Cranelift for speed, guard pages",
-    ),
-    (
-        "cranelift-checked",
-        EngineSettings {
-            compiler: Compiler::Cranelift,
-            bounds_checks: BoundsChecks::Explicit,
-            opt_level: OptLevel::Speed,
-        },
-        "Cranelift with a comparison before every memory access, no signals",
-    ),
-];
-
-impl Engine {
-    /// What stands in a native case's id in place of an engine.
-    #[must_use]
-    pub fn native() -> Self {
-        Self { name: "native".to_owned(), settings: EngineSettings::default() }
-    }
-
-    /// The preset of that name.
-    #[must_use]
-    pub fn preset(name: &str) -> Option<Self> {
-        ENGINE_PRESETS
-            .into_iter()
-            .find(|(preset, ..)| *preset == name)
-            .map(|(name, settings, _)| Self { name: name.to_owned(), settings })
     }
 }
 
@@ -251,7 +161,9 @@ pub const DEFAULT_ITERATIONS: u32 = 20;
 pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
     let text =
         std::fs::read_to_string(path).map_err(|reason| ScenarioError::Unreadable { path: path.to_owned(), reason })?;
-    parse(path, &text)
+    let scenario = parse(path, &text)?;
+    wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
+    Ok(scenario)
 }
 
 /// Validates the text of a scenario file; `path` is only for messages.

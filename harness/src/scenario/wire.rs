@@ -13,8 +13,8 @@ use crate::record::metric_names;
 
 use super::diagnostic::Problem;
 use super::{
-    BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine, EngineSettings,
-    Expectation, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
+    Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
+    EngineSettings, Expectation, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
 };
 
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
@@ -113,9 +113,26 @@ fn own_guest(
         (Some(_), Some(_)) => Err(("cargo", "a scenario brings along one guest: `wasm` or `cargo`".to_owned())),
         (Some(wasm), None) => Ok(Some(OwnGuest::Wasm(folder.join(wasm)))),
         (None, Some(WireCargo { dir, bin, target, profile })) => {
-            Ok(Some(OwnGuest::Cargo(CargoGuest { dir: folder.join(dir), bin, target, profile })))
+            let dir = folder.join(dir);
+            if !target.starts_with("wasm") {
+                return Err(("cargo", format!("`{target}` is no target of WebAssembly: write `wasm32-wasip1`")));
+            }
+            Ok(Some(OwnGuest::Cargo(CargoGuest { dir, bin, target, profile })))
         }
         (None, None) => Ok(None),
+    }
+}
+
+/// Whether what the scenario names is there.
+pub(super) fn check_files(scenario: &Scenario, text: &str) -> Result<(), Problem> {
+    let missing = |key, what: &str, path: &Path| {
+        let message = format!("no {what} `{}` (paths are relative to this file)", path.display());
+        Err(Problem::at_key(text, key, message))
+    };
+    match &scenario.own {
+        Some(OwnGuest::Wasm(path)) if !path.is_file() => missing("wasm", "file", path),
+        Some(OwnGuest::Cargo(own)) if !own.dir.join("Cargo.toml").is_file() => missing("cargo", "crate in", &own.dir),
+        _ => Ok(()),
     }
 }
 
@@ -296,7 +313,7 @@ macro_rules! from_text {
     )*};
 }
 
-from_text!(Flavour, WorkloadName, Wall, Bytes, MetricName, Percent);
+from_text!(Flavour, WorkloadName, Wall, Bytes, AddressSpace, MetricName, Percent);
 
 impl Flavour {
     fn from_text(name: &str) -> Result<Self, String> {
@@ -389,6 +406,41 @@ struct EngineMap {
     compiler: Option<Compiler>,
     bounds_checks: Option<BoundsChecks>,
     opt_level: Option<OptLevel>,
+    allocation: Option<Allocation>,
+    copy_on_write: Option<bool>,
+    epoch: Option<bool>,
+    fuel: Option<bool>,
+    memory_reservation: Option<AddressSpace>,
+    memory_guard: Option<AddressSpace>,
+}
+
+impl EngineMap {
+    /// What is left out is as in wasmtime's defaults.
+    fn settings(&self) -> EngineSettings {
+        let defaults = EngineSettings::default();
+        EngineSettings {
+            compiler: self.compiler.unwrap_or(defaults.compiler),
+            bounds_checks: self.bounds_checks.unwrap_or(defaults.bounds_checks),
+            opt_level: self.opt_level.unwrap_or(defaults.opt_level),
+            allocation: self.allocation.unwrap_or(defaults.allocation),
+            copy_on_write: self.copy_on_write.unwrap_or(defaults.copy_on_write),
+            epoch: self.epoch.unwrap_or(defaults.epoch),
+            fuel: self.fuel.unwrap_or(defaults.fuel),
+            memory_reservation: self.memory_reservation.as_ref().map(|bytes| bytes.0),
+            memory_guard: self.memory_guard.as_ref().map(|bytes| bytes.0),
+        }
+    }
+
+    fn is_spelled_out(&self) -> bool {
+        let Self { name: _, compiler, bounds_checks, opt_level, allocation, .. } = self;
+        compiler.is_some()
+            || bounds_checks.is_some()
+            || opt_level.is_some()
+            || allocation.is_some()
+            || [self.copy_on_write, self.epoch, self.fuel].iter().any(Option::is_some)
+            || self.memory_reservation.is_some()
+            || self.memory_guard.is_some()
+    }
 }
 
 impl FromNameOrMap for WireEngine {
@@ -402,17 +454,15 @@ impl FromNameOrMap for WireEngine {
     }
 
     fn from_map(map: EngineMap) -> Result<Self, String> {
-        let spelled_out = map.compiler.is_some() || map.bounds_checks.is_some() || map.opt_level.is_some();
-        if !spelled_out {
+        if !map.is_spelled_out() {
             return Self::from_name(&map.name);
         }
-        let settings = EngineSettings {
-            compiler: map.compiler.unwrap_or_default(),
-            bounds_checks: map.bounds_checks.unwrap_or_default(),
-            opt_level: map.opt_level.unwrap_or_default(),
-        };
+        let settings = map.settings();
         if map.name.is_empty() || map.name.contains('/') {
             return Err(format!("`{}` cannot name an engine: it is a part of the case's id", map.name));
+        }
+        if settings.compiler == Compiler::Winch && map.opt_level.is_some() {
+            return Err("winch has no `opt_level`: it compiles in one pass".to_owned());
         }
         match Engine::preset(&map.name) {
             Some(preset) if preset.settings != settings => {
@@ -463,6 +513,18 @@ impl Bytes {
         match text.parse::<bytesize::ByteSize>() {
             Ok(size) if size.0 > 0 => Ok(Self(size.0)),
             _ => Err(format!("`{text}` is not a size: write `64MiB` or `512KiB`")),
+        }
+    }
+}
+
+/// Bytes of address space, which may be none.
+struct AddressSpace(u64);
+
+impl AddressSpace {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) => Ok(Self(size.0)),
+            Err(_) => Err(format!("`{text}` is not a size: write `4GiB`, `64KiB` or `0`")),
         }
     }
 }

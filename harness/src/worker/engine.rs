@@ -1,36 +1,101 @@
 //! From a named configuration to wasmtime's.
 
-use wasmtime::{Config, OptLevel as WasmtimeOptLevel, Strategy};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel as WasmtimeOptLevel, PoolingAllocationConfig, Store, Strategy,
+};
 
-use crate::scenario::{BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
+use crate::scenario::{Allocation, BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
 
 /// The version of wasmtime that guests run under; a test holds it against the lock file.
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
+/// Pulley's bytecode for machines with 64-bit addresses.
+const PULLEY_TARGET: &str = "pulley64";
+
+/// Instances that live at the same time in one worker, with one to spare.
+const POOLED_INSTANCES: u32 = 3;
+/// Most elements of a pooled table: Go's programs have about 10,000 functions in theirs.
+const POOLED_TABLE_ELEMENTS: usize = 1 << 17;
+/// Most bytes of what wasmtime keeps beside a pooled instance, which grows with the module's functions and globals.
+const POOLED_INSTANCE_BYTES: usize = 8 << 20;
+
+/// Says why this machine's wasmtime cannot make such an engine.
+///
+/// # Errors
+/// With wasmtime's own reason.
+pub fn check(settings: EngineSettings, limits: &Limits) -> Result<(), String> {
+    let made = config(settings, limits).and_then(|config| Engine::new(&config));
+    made.map(drop).map_err(|error| format!("{error:#}"))
+}
+
 /// The configuration that `settings` stand for.
-#[must_use]
-pub fn config(settings: EngineSettings, limits: &Limits) -> Config {
+///
+/// # Errors
+/// When this build of wasmtime has no such compiler.
+pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     match settings.compiler {
         Compiler::Cranelift => config.strategy(Strategy::Cranelift),
+        Compiler::Winch => config.strategy(Strategy::Winch),
+        Compiler::Pulley => config.strategy(Strategy::Cranelift).target(PULLEY_TARGET)?,
     };
     config.cranelift_opt_level(match settings.opt_level {
         OptLevel::None => WasmtimeOptLevel::None,
         OptLevel::Speed => WasmtimeOptLevel::Speed,
         OptLevel::SpeedAndSize => WasmtimeOptLevel::SpeedAndSize,
     });
+    config.memory_init_cow(settings.copy_on_write);
+    config.epoch_interruption(settings.epoch);
+    config.consume_fuel(settings.fuel);
     if settings.bounds_checks == BoundsChecks::Explicit {
         // Without this the check itself is a load from address 0 whenever an access is out of bounds (wasmtime's
         // Spectre mitigation), which is a signal again.
         config.signals_based_traps(false);
         config.memory_guard_size(0);
     }
+    if let Some(bytes) = settings.memory_reservation {
+        config.memory_reservation(bytes);
+    }
+    if let Some(bytes) = settings.memory_guard {
+        config.memory_guard_size(bytes);
+    }
+    if settings.allocation == Allocation::Pooling {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings, limits)));
+    }
     // A limit past the address space is the same as none.
     let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
     config.max_wasm_stack(stack);
     // wasmtime refuses a stack limit above the size of its fibers' stacks, although no fiber is used here.
     config.async_stack_size(stack.saturating_add(1 << 20));
-    config
+    Ok(config)
+}
+
+/// A pool of just what a worker needs, so that making the engine does not pay for a thousand slots.
+fn pool(settings: EngineSettings, limits: &Limits) -> PoolingAllocationConfig {
+    /// wasmtime's reservation where nothing else is said, on 64-bit machines.
+    const RESERVATION: u64 = 4 << 30;
+    let reservation = settings.memory_reservation.unwrap_or(RESERVATION);
+    let memory = usize::try_from(limits.memory_bytes.min(reservation)).unwrap_or(usize::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(POOLED_INSTANCES)
+        .total_memories(POOLED_INSTANCES)
+        .total_tables(POOLED_INSTANCES)
+        .total_component_instances(0)
+        .max_core_instance_size(POOLED_INSTANCE_BYTES)
+        .table_elements(POOLED_TABLE_ELEMENTS)
+        .max_memory_size(memory);
+    pool
+}
+
+/// Makes a new store's checks pass for good: neither fuel nor an epoch ends a guest here.
+pub(super) fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime::Result<()> {
+    if settings.fuel {
+        store.set_fuel(u64::MAX)?;
+    }
+    if settings.epoch {
+        store.set_epoch_deadline(u64::MAX >> 1);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -42,5 +107,21 @@ mod tests {
         let lock = include_str!("../../../Cargo.lock");
         let locked = lock.lines().skip_while(|line| *line != "name = \"wasmtime\"").nth(1);
         assert_eq!(locked, Some(format!("version = \"{WASMTIME_VERSION}\"").as_str()));
+    }
+
+    #[test]
+    fn every_preset_is_an_engine() {
+        for (name, settings, _) in crate::scenario::ENGINE_PRESETS {
+            assert_eq!(check(settings, &Limits::default()), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_wasmtime_refuses_is_refused_with_its_reason() {
+        // A pool whose slots are smaller than what a memory may grow to.
+        let pooled = EngineSettings { allocation: Allocation::Pooling, ..EngineSettings::WASMTIME };
+        let limits = Limits { memory_bytes: 1 << 60, ..Limits::default() };
+        let huge = EngineSettings { memory_reservation: Some(1 << 60), ..pooled };
+        assert!(check(huge, &limits).is_err_and(|reason| !reason.is_empty()));
     }
 }

@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::cell::PhaseCell;
-use super::protocol::Request;
+use super::protocol::Subject;
 use crate::clock;
 use crate::units;
 
@@ -38,26 +38,26 @@ pub(super) struct Host {
 
 impl Host {
     /// `stdin` is what the guest reads from standard input.
-    pub(super) fn new(request: &Request, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
+    pub(super) fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
         let stdout = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let stderr = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen on this thread, so that no hand-over to another is measured with them. A preopened
         // folder takes the setting as it is at that moment, so it comes first.
         wasi.allow_blocking_current_thread(true)
-            .arg(&request.name)
-            .args(&request.input.args)
-            .envs(&request.input.environment)
+            .arg(&subject.name)
+            .args(&subject.input.args)
+            .envs(&subject.input.environment)
             .stdout(stdout.clone())
             .stderr(stderr.clone())
-            .preopened_dir(&request.directory, ".", FsPerms::ReadWrite)?;
-        for (host, guest) in &request.input.directories {
+            .preopened_dir(&subject.directory, ".", FsPerms::ReadWrite)?;
+        for (host, guest) in &subject.input.directories {
             wasi.preopened_dir(host, guest, FsPerms::ReadWrite)?;
         }
         if let Some(stdin) = stdin {
             wasi.stdin(MemoryInputPipe::new(stdin.clone()));
         }
-        let memory = usize::try_from(request.limits.memory_bytes).unwrap_or(usize::MAX);
+        let memory = usize::try_from(subject.limits.memory_bytes).unwrap_or(usize::MAX);
         Ok(Self {
             wasi: wasi.build_p1(),
             limits: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),

@@ -5,15 +5,18 @@
 
 pub mod cell;
 mod engine;
+mod entry;
+mod facts;
 mod host;
 mod memory;
 mod native;
+mod pair;
 mod pass;
 mod protocol;
+mod thread;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -21,10 +24,11 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
 use cell::PhaseCell;
+use pair::{Layout, Pair};
 use pass::Worker;
 
-pub use engine::WASMTIME_VERSION;
-pub use protocol::{Ending, Message, ProtocolLine, Request, Task};
+pub use engine::{WASMTIME_VERSION, check as check_engine};
+pub use protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
 pub const VERB: &str = "__worker";
@@ -44,36 +48,41 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
 
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
-    let request: Request = serde_json::from_str(&line).context("the request is not one")?;
-    if request.native {
-        return serve(request.task, || native::facts(&request), |_| native::iterate(&request));
+    let Request { subject, cpu, task } = serde_json::from_str(&line).context("the request is not one")?;
+    // Before any other thread is started. A machine that forbids it is measured all the same; the parent knows.
+    let _ = cpu.map(thread::stay_on);
+    if subject.native && !matches!(task, Task::Compare { .. }) {
+        return serve(&task, || native::facts(&subject), |_| native::iterate(&subject));
     }
-    let task = request.task;
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     wait_until_other_threads_sleep();
 
-    let worker = Worker::new(request, cell)?;
-    serve(task, || worker.facts(), |marked| worker.iterate(marked))
+    if let Task::Compare { other, quads, compilations, repeats, other_first } = task {
+        let first = if other_first { Side::New } else { Side::Base };
+        let layout = Layout { quads, compilations, repeats, first };
+        let done = Pair::new(subject, *other).and_then(|pair| pair.run(layout, &mut send));
+        return done.or_else(|error| send(&refused(&error)));
+    }
+    let worker = Worker::new(subject, cell)?;
+    serve(&task, || worker.facts(), |repeats| worker.iterate(repeats))
 }
 
 /// Does the task and sends what it gives, message by message.
 fn serve<E: std::fmt::Display>(
-    task: Task,
+    task: &Task,
     facts: impl FnOnce() -> Result<Message, E>,
-    iterate: impl Fn(bool) -> Result<Message, E>,
+    iterate: impl Fn(u32) -> Result<Iteration, E>,
 ) -> anyhow::Result<()> {
-    let (count, marked) = match task {
-        Task::Facts => return send(&facts().unwrap_or_else(|error| refused(&error))),
-        Task::Iterate { iterations, marked } => (iterations, marked),
+    let Task::Iterate { iterations, repeats } = task else {
+        return send(&facts().unwrap_or_else(|error| refused(&error)));
     };
-    for _ in 0..count {
-        let message = iterate(marked).unwrap_or_else(|error| refused(&error));
-        send(&message)?;
-        if matches!(message, Message::Refused { .. }) {
-            break;
+    for _ in 0..*iterations {
+        match iterate(*repeats) {
+            Ok(iteration) => send(&Message::Iteration(iteration))?,
+            Err(error) => return send(&refused(&error)),
         }
     }
     Ok(())
@@ -101,7 +110,7 @@ fn wait_until_other_threads_sleep() {
         if !busy {
             return;
         }
-        thread::sleep(Duration::from_micros(200));
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::pass::empty_folder;
-use super::protocol::{Ending, Message, ProtocolLine, Request};
+use super::protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
 use crate::clock;
 use crate::record::Facts;
 
@@ -24,33 +24,34 @@ struct Pass {
 }
 
 /// One timed run.
-pub(super) fn iterate(request: &Request) -> anyhow::Result<Message> {
-    let pass = run(request)?;
-    let mut durations = Vec::new();
+pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
+    let pass = run(subject)?;
+    let mut timed = Vec::new();
     if let Some((start, end)) = pass.marks_ns {
-        durations.push((Phase::Init, start.saturating_sub(pass.started_ns)));
-        durations.push((Phase::Run, end.saturating_sub(start)));
-        durations.push((Phase::Teardown, pass.ended_ns.saturating_sub(end)));
+        timed.push(Timed::once(Phase::Init, start.saturating_sub(pass.started_ns)));
+        timed.push(Timed::once(Phase::Run, end.saturating_sub(start)));
+        timed.push(Timed::once(Phase::Teardown, pass.ended_ns.saturating_sub(end)));
     } else {
-        durations.push((Phase::Run, pass.ended_ns - pass.started_ns));
+        timed.push(Timed::once(Phase::Run, pass.ended_ns - pass.started_ns));
     }
-    let entered = durations.iter().map(|(phase, _)| *phase).collect();
-    Ok(Message::Iteration { durations, entered, memory: Vec::new(), line: pass.line, ending: pass.ending })
+    let entered = timed.iter().map(|timed| timed.phase).collect();
+    Ok(Iteration { timed, entered, memory: Vec::new(), preemptions: None, line: pass.line, ending: pass.ending })
 }
 
 /// One run for its answer.
-pub(super) fn facts(request: &Request) -> anyhow::Result<Message> {
-    let pass = run(request)?;
+pub(super) fn facts(subject: &Subject) -> anyhow::Result<Message> {
+    let pass = run(subject)?;
     let check = Value::from(pass.line.as_ref().map(|line| line.check.clone()));
     let facts = Facts::from([("check".to_owned(), check)]);
-    Ok(Message::Facts { marked: pass.marks_ns.is_some(), facts, line: pass.line, ending: pass.ending })
+    let marked = pass.marks_ns.is_some();
+    Ok(Message::Facts { marked, facts, line: pass.line, ending: pass.ending, pace: Pace::default() })
 }
 
-fn run(request: &Request) -> anyhow::Result<Pass> {
-    empty_folder(&request.directory)?;
+fn run(subject: &Subject) -> anyhow::Result<Pass> {
+    empty_folder(&subject.directory)?;
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-    let mut command = Command::new(&request.guest);
-    command.args(&request.input.args).env_clear().current_dir(&request.directory);
+    let mut command = Command::new(&subject.guest);
+    command.args(&subject.input.args).env_clear().current_dir(&subject.directory);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let die_with_worker = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
     // SAFETY: it makes one system call: no allocation, no lock, as is required between fork and exec.

@@ -5,40 +5,52 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{
-    Config, Engine, Func, FuncType, Instance, InstancePre, Linker, Module, Store, Trap, TypedFunc, Val, ValType,
-};
+use wasmtime::{Engine, Instance, InstancePre, Linker, Module, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use super::cell::PhaseCell;
 use super::engine;
+use super::entry::Entry;
 use super::host::{self, Host};
 use super::memory;
-use super::protocol::{Ending, Message, ProtocolLine, Request};
-use crate::record::{self, Facts};
+use super::protocol::{Ending, Iteration, ProtocolLine, Subject, Timed};
+use super::thread;
+use crate::record;
 
-/// What every pass of a worker shares.
+/// What every pass of one guest shares.
 pub(super) struct Worker {
-    request: Request,
-    wasm: Vec<u8>,
+    pub(super) subject: Subject,
+    pub(super) wasm: Vec<u8>,
     stdin: Option<Bytes>,
-    cell: Arc<PhaseCell>,
+    pub(super) cell: Arc<PhaseCell>,
+    /// For all but the first of repeated passes: the kernel's counts are of one pass.
+    unseen: Arc<PhaseCell>,
+}
+
+/// A guest ready to be instantiated.
+pub(super) struct Linked {
+    engine: Engine,
+    pub(super) instance_pre: InstancePre<Host>,
 }
 
 /// The phases of one pass as they happen.
-struct Stopwatch<'a> {
-    cell: &'a PhaseCell,
-    durations: Vec<(Phase, u64)>,
+pub(super) struct Stopwatch {
+    cell: Arc<PhaseCell>,
+    timed: Vec<Timed>,
     entered: Vec<Phase>,
 }
 
-impl<'a> Stopwatch<'a> {
-    fn new(cell: &'a PhaseCell) -> Self {
+impl Stopwatch {
+    fn new(cell: &Arc<PhaseCell>) -> Self {
         // Room for every phase, so that no pass allocates between two of them.
         let room = Phase::REPORTED.len();
-        Self { cell, durations: Vec::with_capacity(room), entered: Vec::with_capacity(room) }
+        Self { cell: Arc::clone(cell), timed: Vec::with_capacity(room), entered: Vec::with_capacity(room) }
+    }
+
+    /// What was timed so far.
+    pub(super) fn timed(&self) -> &[Timed] {
+        &self.timed
     }
 
     /// Runs `work` as `phase`. What `work` returns is dropped by the caller, outside the phase.
@@ -49,208 +61,158 @@ impl<'a> Stopwatch<'a> {
         let result = work();
         let took = start.elapsed();
         self.cell.enter(Phase::Outside);
-        self.durations.push((phase, nanoseconds(took)));
+        self.add(phase, took);
         result
     }
-}
 
-/// What is called in an instance, found and converted before any clock runs.
-struct Entry {
-    /// `_initialize` of a reactor: its runtime's start.
-    initialize: Option<Func>,
-    /// `_start`, or the function that the user named.
-    main: Main,
-    results: Vec<Val>,
-}
-
-enum Main {
-    /// `_start`, without the detour over values of any type.
-    Start(TypedFunc<(), ()>),
-    /// What the user named, with its arguments.
-    Named(Func, Vec<Val>),
-}
-
-impl Entry {
-    fn find(request: &Request, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
-        let Some(name) = &request.input.invoke else {
-            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-            return Ok(Self { initialize: None, main: Main::Start(start), results: Vec::new() });
-        };
-        let named = instance
-            .get_func(&mut *store, name)
-            .ok_or_else(|| wasmtime::format_err!("the guest exports no function `{name}`"))?;
-        let ty = named.ty(&*store);
-        let results = vec![Val::I32(0); ty.results().len()];
-        let main = Main::Named(named, parameters(name, &ty, &request.input.args)?);
-        Ok(Self { initialize: instance.get_func(&mut *store, "_initialize"), main, results })
+    fn add(&mut self, phase: Phase, took: Duration) {
+        self.timed.push(Timed::once(phase, nanoseconds(took)));
     }
 
-    fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
-        match &self.main {
-            Main::Start(start) => start.call(store, ()),
-            Main::Named(named, params) => named.call(store, params, &mut self.results),
+    /// Adds what a repeated pass took to what the first one did.
+    fn absorb(&mut self, repeated: &Self) {
+        for again in &repeated.timed {
+            match self.timed.iter_mut().find(|present| present.phase == again.phase) {
+                Some(present) => {
+                    present.total_ns += again.total_ns;
+                    present.passes += again.passes;
+                }
+                None => self.timed.push(*again),
+            }
         }
     }
 }
 
-/// The arguments of the command line as what the function takes.
-fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Vec<Val>> {
-    if ty.params().len() != args.len() {
-        wasmtime::bail!("`{name}` takes {} arguments, {} were given with --arg", ty.params().len(), args.len());
-    }
-    let value = |(ty, text): (ValType, &String)| {
-        let value = match ty {
-            ValType::I32 => text.parse().ok().map(Val::I32),
-            ValType::I64 => text.parse().ok().map(Val::I64),
-            ValType::F32 => text.parse().ok().map(|value: f32| Val::F32(value.to_bits())),
-            ValType::F64 => text.parse().ok().map(|value: f64| Val::F64(value.to_bits())),
-            _ => None,
-        };
-        value.ok_or_else(|| wasmtime::format_err!("`{text}` is no value of type {ty}, which `{name}` takes"))
-    };
-    ty.params().zip(args).map(value).collect()
-}
-
-/// A result as text; references have none.
-fn shown(value: &Val) -> String {
-    match value {
-        Val::I32(value) => value.to_string(),
-        Val::I64(value) => value.to_string(),
-        Val::F32(bits) => f32::from_bits(*bits).to_string(),
-        Val::F64(bits) => f64::from_bits(*bits).to_string(),
-        other => format!("{other:?}"),
-    }
-}
-
-/// What one run under fuel counting found out.
-struct Counted {
-    /// Between the marks, or in the whole call where there are none.
-    fuel: Option<u64>,
-    marked: bool,
-    ending: Ending,
+/// How one warm pass went, besides its durations.
+struct Warm {
+    memory: Vec<(String, u64)>,
     line: Option<ProtocolLine>,
-    results: Vec<String>,
-    final_pages: Option<u64>,
+    ending: Ending,
 }
 
 impl Worker {
-    pub(super) fn new(request: Request, cell: PhaseCell) -> anyhow::Result<Self> {
-        let wasm = std::fs::read(&request.guest)?;
-        let stdin = request.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
-        Ok(Self { request, wasm, stdin, cell: Arc::new(cell) })
+    pub(super) fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
+        let wasm = std::fs::read(&subject.guest)?;
+        let stdin = subject.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
+        Ok(Self { subject, wasm, stdin, cell: Arc::new(cell), unseen: Arc::new(PhaseCell::private(0)) })
+    }
+
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::new(&self.cell)
     }
 
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
-    pub(super) fn iterate(&self, marked: bool) -> wasmtime::Result<Message> {
-        empty_folder(&self.request.directory)?;
-        let mut watch = Stopwatch::new(&self.cell);
-        let config = engine::config(self.request.engine, &self.request.limits);
+    /// The phases from `instantiate` on are passed `repeats` times.
+    pub(super) fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
+        empty_folder(&self.subject.directory)?;
+        let preemptions_before = thread::preemptions();
+        let mut watch = self.stopwatch();
+        let linked = self.prepare(&mut watch)?;
+        let mut first = self.store(&linked.engine, &self.cell)?;
+        watch.time(Phase::InstantiateCold, || linked.instance_pre.instantiate(&mut first))?;
+        // Not of the instance that is measured next: reading it takes system calls.
+        let resident = memory::resident_bytes();
+        drop(first);
+        let mut iteration = self.repeat(&linked, repeats, watch)?;
+        iteration.memory.extend(resident.map(|bytes| (record::RSS_INSTANTIATE.to_owned(), bytes)));
+        iteration.preemptions = thread::preemptions().zip(preemptions_before).map(|(now, before)| now - before);
+        Ok(iteration)
+    }
+
+    /// Warm passes alone, of a guest that is compiled and linked.
+    pub(super) fn warm(&self, linked: &Linked, repeats: u32) -> wasmtime::Result<Iteration> {
+        empty_folder(&self.subject.directory)?;
+        self.repeat(linked, repeats, self.stopwatch())
+    }
+
+    /// Instances that are made and dropped without being run, added to what was timed already: making one takes
+    /// microseconds, and a long guest has few passes.
+    pub(super) fn instantiate_more(
+        &self,
+        linked: &Linked,
+        instances: u32,
+        pass: &mut Iteration,
+    ) -> wasmtime::Result<()> {
+        let mut watch = Stopwatch { timed: std::mem::take(&mut pass.timed), ..Stopwatch::new(&self.unseen) };
+        for _ in 0..instances {
+            let mut again = Stopwatch::new(&self.unseen);
+            let mut store = self.store(&linked.engine, &self.unseen)?;
+            again.time(Phase::Instantiate, || linked.instance_pre.instantiate(&mut store))?;
+            watch.absorb(&again);
+        }
+        pass.timed = watch.timed;
+        Ok(())
+    }
+
+    /// From bytes to something that can be instantiated.
+    pub(super) fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
+        let config = engine::config(self.subject.engine, &self.subject.limits)?;
         let engine = watch.time(Phase::Engine, || Engine::new(&config))?;
         let module = watch.time(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;
         let precompiled = module.serialize()?;
         // SAFETY: the bytes were made by `serialize` of this very engine, two lines above.
         let loaded = watch.time(Phase::Deserialize, || unsafe { Module::deserialize(&engine, &precompiled) })?;
         drop((loaded, precompiled));
-        let linked = watch.time(Phase::Link, || link(&engine, &module))?;
+        let instance_pre = watch.time(Phase::Link, || link(&engine, &module))?;
+        Ok(Linked { engine, instance_pre })
+    }
 
-        let mut first = self.store(&engine)?;
-        watch.time(Phase::InstantiateCold, || linked.instantiate(&mut first))?;
-        // Not of the instance that is measured next: reading it takes system calls.
-        let resident_instantiated = memory::resident_bytes();
-        drop(first);
-        let mut store = self.store(&engine)?;
-        let instance = watch.time(Phase::Instantiate, || linked.instantiate(&mut store))?;
-        let mut guest = Entry::find(&self.request, &mut store, &instance)?;
+    fn repeat(&self, linked: &Linked, repeats: u32, mut watch: Stopwatch) -> wasmtime::Result<Iteration> {
+        let mut first = self.pass(linked, &mut watch)?;
+        let mut passed = 1;
+        while passed < repeats && first.ending == Ending::Returned {
+            empty_folder(&self.subject.directory)?;
+            let mut again = Stopwatch::new(&self.unseen);
+            let pass = self.pass(linked, &mut again)?;
+            watch.absorb(&again);
+            passed += 1;
+            // A pass that ends or answers otherwise is the one to judge.
+            if pass.ending != first.ending || pass.line != first.line {
+                first = pass;
+                break;
+            }
+        }
+        Ok(Iteration {
+            timed: watch.timed,
+            entered: watch.entered,
+            memory: first.memory,
+            preemptions: None,
+            line: first.line,
+            ending: first.ending,
+        })
+    }
+
+    /// One instance, from `instantiate` to `teardown`.
+    fn pass(&self, linked: &Linked, watch: &mut Stopwatch) -> wasmtime::Result<Warm> {
+        let mut store = self.store(&linked.engine, &watch.cell)?;
+        let instance = watch.time(Phase::Instantiate, || linked.instance_pre.instantiate(&mut store))?;
+        let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
 
         let initialized = match guest.initialize {
             Some(initialize) => watch.time(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
             None => Ok(()),
         };
-        let first_phase = if marked && guest.initialize.is_none() { Phase::Init } else { Phase::Run };
+        let first_phase = if self.subject.marked && guest.initialize.is_none() { Phase::Init } else { Phase::Run };
         watch.entered.push(first_phase);
-        self.cell.enter(first_phase);
+        watch.cell.enter(first_phase);
         let entry = Instant::now();
         let result = initialized.and_then(|()| guest.call(&mut store));
         let back = Instant::now();
-        self.cell.enter(Phase::Outside);
+        watch.cell.enter(Phase::Outside);
 
         let ending = ending(&result, store.data());
-        charge(&mut watch, first_phase, store.data(), entry, back, &ending);
+        charge(watch, first_phase, store.data(), entry, back, &ending);
         let line = ProtocolLine::last_in(&store.data().stdout());
         let touched = linear_memory(&instance, &mut store).and_then(memory::resident_in);
-        let memory = [
-            (record::RSS_INSTANTIATE, resident_instantiated),
-            (record::RSS_RUN, memory::resident_bytes()),
-            (record::TOUCHED, touched),
-        ];
+        let memory = [(record::RSS_RUN, memory::resident_bytes()), (record::TOUCHED, touched)];
         let memory = memory.into_iter().filter_map(|(metric, bytes)| Some((metric.to_owned(), bytes?))).collect();
         watch.time(Phase::Teardown, || drop(store));
-        Ok(Message::Iteration { durations: watch.durations, entered: watch.entered, memory, line, ending })
+        Ok(Warm { memory, line, ending })
     }
 
-    /// Two runs with fuel counting, which slows the guest: nothing of it is timed.
-    pub(super) fn facts(&self) -> wasmtime::Result<Message> {
-        empty_folder(&self.request.directory)?;
-        let plain = engine::config(self.request.engine, &self.request.limits);
-        let compiled = Module::from_binary(&Engine::new(&plain)?, &self.wasm)?;
-        // The functions themselves: the whole of the text section is padded to a page.
-        let native_code: usize = compiled.functions().map(|function| function.len).sum();
-
-        let mut counting: Config = engine::config(self.request.engine, &self.request.limits);
-        counting.consume_fuel(true);
-        let engine = Engine::new(&counting)?;
-        let module = Module::from_binary(&engine, &self.wasm)?;
-        let module = link(&engine, &module)?;
-        let first = self.count_fuel(&engine, &module)?;
-        // Fuel is a fact only where it is one: Go's scheduler, for one, follows the clock and random numbers.
-        empty_folder(&self.request.directory)?;
-        let fuel =
-            first.fuel.filter(|fuel| self.count_fuel(&engine, &module).is_ok_and(|again| again.fuel == Some(*fuel)));
-        let line = first.line;
-        let mut facts = Facts::from([
-            ("size.native_code".to_owned(), Value::from(native_code)),
-            ("memory.final_pages".to_owned(), Value::from(first.final_pages)),
-            ("fuel".to_owned(), Value::from(fuel)),
-            ("check".to_owned(), Value::from(line.as_ref().map(|line| line.check.clone()))),
-        ]);
-        if !first.results.is_empty() {
-            facts.insert("result".to_owned(), Value::from(first.results));
-        }
-        Ok(Message::Facts { marked: first.marked, facts, line, ending: first.ending })
-    }
-
-    /// One run of a module that counts fuel.
-    fn count_fuel(&self, engine: &Engine, module: &InstancePre<Host>) -> wasmtime::Result<Counted> {
-        let mut store = self.store(engine)?;
-        store.set_fuel(u64::MAX)?;
-        let instance = module.instantiate(&mut store)?;
-        let mut guest = Entry::find(&self.request, &mut store, &instance)?;
-        let initialized = match guest.initialize {
-            Some(initialize) => initialize.call(&mut store, &[], &mut []),
-            None => Ok(()),
-        };
-        let before = host::fuel_left(&store);
-        let result = initialized.and_then(|()| guest.call(&mut store));
-        let after = host::fuel_left(&store);
-        let marks = &store.data().marks;
-        let fuel = match (marks.start, marks.end) {
-            (Some(start), Some(end)) => host::fuel_between(start, end),
-            // Stopped inside its measured part: there is no such figure.
-            (Some(_), None) => None,
-            _ => before.zip(after).map(|(before, after)| before.saturating_sub(after)),
-        };
-        Ok(Counted {
-            fuel,
-            marked: marks.start.is_some(),
-            ending: ending(&result, store.data()),
-            line: ProtocolLine::last_in(&store.data().stdout()),
-            results: if result.is_ok() { guest.results.iter().map(shown).collect() } else { Vec::new() },
-            final_pages: instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store)),
-        })
-    }
-
-    fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Host>> {
-        let mut store = Store::new(engine, Host::new(&self.request, self.stdin.as_ref(), &self.cell)?);
+    pub(super) fn store(&self, engine: &Engine, cell: &Arc<PhaseCell>) -> wasmtime::Result<Store<Host>> {
+        let mut store = Store::new(engine, Host::new(&self.subject, self.stdin.as_ref(), cell)?);
+        engine::unlimited(&mut store, self.subject.engine)?;
         store.limiter(|host| &mut host.limits);
         Ok(store)
     }
@@ -263,17 +225,17 @@ fn linear_memory(instance: &Instance, store: &mut Store<Host>) -> Option<std::op
     Some(start..start + memory.data_size(&*store))
 }
 
-fn link(engine: &Engine, module: &Module) -> wasmtime::Result<InstancePre<Host>> {
+pub(super) fn link(engine: &Engine, module: &Module) -> wasmtime::Result<InstancePre<Host>> {
     let mut linker = Linker::new(engine);
     host::add_imports(&mut linker)?;
     linker.instantiate_pre(module)
 }
 
 /// Splits the time between entry of `_start` and control back in the host among the phases, by the guest's marks.
-fn charge(watch: &mut Stopwatch<'_>, first_phase: Phase, host: &Host, entry: Instant, back: Instant, ending: &Ending) {
+fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, entry: Instant, back: Instant, ending: &Ending) {
     let trapped = matches!(ending, Ending::Trapped { .. });
     let marks = &host.marks;
-    let mut pass = |phase, from: Instant, to: Instant| watch.durations.push((phase, nanoseconds(to - from)));
+    let mut pass = |phase, from: Instant, to: Instant| watch.add(phase, to - from);
     if let Some(start) = marks.start {
         if first_phase == Phase::Init {
             pass(Phase::Init, entry, start.at);
@@ -292,11 +254,11 @@ fn charge(watch: &mut Stopwatch<'_>, first_phase: Phase, host: &Host, entry: Ins
     }
     if trapped {
         let latest = [marks.start, marks.end, marks.fault].into_iter().flatten().map(|mark| mark.at).max();
-        watch.durations.push((Phase::Trap, nanoseconds(back - latest.unwrap_or(entry))));
+        watch.add(Phase::Trap, back - latest.unwrap_or(entry));
     }
 }
 
-fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
+pub(super) fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
     let returned = || host.complaint().map_or(Ending::Returned, |reason| Ending::Broken { reason });
     let Err(error) = result else { return returned() };
     if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -13,10 +13,23 @@ use crate::scenario::{EngineSettings, Limits};
 /// What one worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
+    /// With what.
+    pub subject: Subject,
+    /// The processor to stay on; `None` to go wherever the kernel likes.
+    pub cpu: Option<usize>,
+    /// What to do.
+    pub task: Task,
+}
+
+/// A guest and all that decides how it runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Subject {
     /// The guest.
     pub guest: PathBuf,
     /// Whether it is a native executable and no wasm.
     pub native: bool,
+    /// Whether it is known to mark its measured part. If not, all of `_start` is the phase `run`.
+    pub marked: bool,
     /// The name under which it is called, its first argument.
     pub name: String,
     /// What it is given.
@@ -27,12 +40,10 @@ pub struct Request {
     pub engine: EngineSettings,
     /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
     pub limits: Limits,
-    /// What to do.
-    pub task: Task,
 }
 
 /// What to do with the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// One pass with fuel counting, untimed.
@@ -41,12 +52,25 @@ pub enum Task {
     Iterate {
         /// How many.
         iterations: u32,
-        /// Whether the guest marks its measured part. If not, all of `_start` is the phase `run`.
-        marked: bool,
+        /// Warm passes in each iteration.
+        repeats: u32,
+    },
+    /// Timed passes of two guests, alternating A B B A, B A A B, …
+    Compare {
+        /// The other guest, B.
+        other: Box<Subject>,
+        /// How many quads of passes.
+        quads: u32,
+        /// How many quads of compilations; with 0 each is compiled once.
+        compilations: u32,
+        /// Warm passes in each.
+        repeats: u32,
+        /// Whether B begins. Workers take turns, so that what the order does is noise and no bias.
+        other_first: bool,
     },
 }
 
-/// What a worker says, in order: `Ready`, then `Facts` or many `Iteration`s, then it exits.
+/// What a worker says, in order: `Ready`, then `Facts`, or many `Iteration`s or `Compared`s, then it exits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Message {
@@ -65,25 +89,97 @@ pub enum Message {
         line: Option<ProtocolLine>,
         /// How the guest ended.
         ending: Ending,
+        /// How long things take.
+        pace: Pace,
     },
     /// One pass of [`Task::Iterate`].
-    Iteration {
-        /// Nanoseconds of each phase that was passed, in order.
-        durations: Vec<(Phase, u64)>,
-        /// Phases entered, also those that did not end (a trap in `run` ends no `run`).
-        entered: Vec<Phase>,
-        /// Bytes of memory, by metric.
-        memory: Vec<(String, u64)>,
-        /// The protocol line that the guest printed.
-        line: Option<ProtocolLine>,
-        /// How the guest ended.
-        ending: Ending,
+    Iteration(Iteration),
+    /// One pass of [`Task::Compare`].
+    Compared {
+        /// Whose.
+        side: Side,
+        /// The pass, of some phases only.
+        iteration: Iteration,
     },
     /// The engine or the linker refused before the guest could start.
     Refused {
         /// The engine's reason.
         reason: String,
     },
+}
+
+/// One of two guests being compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// A: what is compared with.
+    Base,
+    /// B: what may have changed.
+    New,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Base => Self::New,
+            Self::New => Self::Base,
+        }
+    }
+}
+
+/// One pass through the phases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Iteration {
+    /// Every phase that was passed to its end, in order.
+    pub timed: Vec<Timed>,
+    /// Phases entered, also those that did not end (a trap in `run` ends no `run`). Of the first pass only, which is the
+    /// one that the kernel's counts are of.
+    pub entered: Vec<Phase>,
+    /// Bytes of memory, by metric.
+    pub memory: Vec<(String, u64)>,
+    /// How often the kernel took the processor away; `None` where it does not tell.
+    pub preemptions: Option<u64>,
+    /// The protocol line that the guest printed.
+    pub line: Option<ProtocolLine>,
+    /// How the guest ended.
+    pub ending: Ending,
+}
+
+/// What one phase took. A phase of a short guest is passed several times, because a single pass is shorter than a clock
+/// can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed {
+    /// The phase.
+    pub phase: Phase,
+    /// Nanoseconds of all passes together.
+    pub total_ns: u64,
+    /// How often it was passed.
+    pub passes: u32,
+}
+
+impl Timed {
+    /// A phase that was passed once.
+    #[must_use]
+    pub const fn once(phase: Phase, total_ns: u64) -> Self {
+        Self { phase, total_ns, passes: 1 }
+    }
+
+    /// Nanoseconds of one pass.
+    #[must_use]
+    pub fn mean_ns(&self) -> f64 {
+        self.total_ns as f64 / f64::from(self.passes.max(1))
+    }
+}
+
+/// Rough durations that only serve to plan the passes to come; `None` where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Nanoseconds of one warm pass: instantiate to teardown.
+    pub pass_ns: Option<u64>,
+    /// Nanoseconds of one compilation.
+    pub compile_ns: Option<u64>,
 }
 
 /// How a guest's `_start` ended.

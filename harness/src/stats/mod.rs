@@ -1,9 +1,18 @@
-//! Samples to summaries. Knows nothing of processes, clocks or cases: only of numbers grouped into independent units.
+//! Samples to summaries and verdicts. Knows nothing of processes, clocks or cases: only of numbers grouped into
+//! independent units.
 //!
 //! A *unit* is one worker process. Iterations inside a process share its address-space layout, its heap and the mood
 //! of the machine, so they are not independent; treating them as if they were makes intervals far too narrow.
 
+mod estimate;
+mod verdict;
+mod warm_up;
+
 use serde::{Deserialize, Serialize};
+
+pub use estimate::{Estimate, UNITS_MIN, log_ratio, shift};
+pub use verdict::{FALSE_ALARMS, LOOKS, Verdict, family};
+pub use warm_up::warm_up;
 
 /// The share of repetitions in which [`Summary::ci_low`]..=[`Summary::ci_high`] covers the true median, at least.
 pub const CONFIDENCE: f64 = 0.99;

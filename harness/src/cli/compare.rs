@@ -1,0 +1,414 @@
+//! `wasiscope compare`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use rand::RngExt;
+
+use super::prepare::prepare;
+use super::progress::Progress;
+use super::run::Format;
+use super::selection::{self, InputArguments};
+use super::{Exit, print};
+use crate::compare::live::{self, Candidate, Processes};
+use crate::compare::revision::{self, Worktree};
+use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
+use crate::interrupt::Interrupt;
+use crate::machine;
+use crate::places::Places;
+use crate::plan::{Case, GuestSource};
+use crate::record::metric_names;
+use crate::report::comparison;
+use crate::report::destination::Destination;
+use crate::report::document::Git;
+use crate::report::{json, table};
+use crate::runner::{ChildWorkers, Pair, Pairs, Prepared, Settings};
+use crate::scenario;
+use crate::scratch;
+use crate::stats::{FALSE_ALARMS, Verdict};
+
+/// Passes of each side in a worker.
+const ITERATIONS: u32 = 10;
+/// Time for each pair of guests that differ, where nothing else is said.
+const BUDGET_PER_PAIR: Duration = Duration::from_secs(30);
+
+const EXAMPLES: &str = "\
+Examples:
+  wasiscope compare old.wasm new.wasm             both in the same workers, A B B A, until it is settled
+  wasiscope compare main HEAD                     every scenario whose guests differ between two revisions
+  wasiscope compare HEAD~1 HEAD catalogue --only '*/std/*' --metric phase.run
+  wasiscope compare a.wasm a.wasm --base-engine cranelift --engine winch
+  wasiscope compare old.json new.json             two reports: quick, and less sure
+
+Exit status: 0 done · 1 a regression was confirmed, or a case failed · 2 bad usage or input · 3 inconclusive, with
+--fail-on inconclusive · 130 interrupted";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// A .wasm file, a git revision, or a report
+    base: String,
+    /// The same, of what may have changed
+    new: String,
+    /// With revisions: scenarios whose guests are compared [default: every scenario]
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// Only cases whose id (workload/flavour/engine) matches
+    #[arg(long, value_name = "GLOB")]
+    only: Option<String>,
+    /// Only these metrics, for example phase.run
+    #[arg(long = "metric", value_name = "METRIC", value_parser = metric)]
+    metrics: Vec<String>,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Also write the comparison as JSON
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What makes the exit status other than 0
+    #[arg(long, value_enum, default_value_t)]
+    fail_on: FailOn,
+    /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 2 %, others 3 %]
+    #[arg(long = "tolerance", value_name = "METRIC=PERCENT", value_parser = tolerance)]
+    tolerances: Vec<(String, f64)>,
+    /// Stop when this time is spent, even if not all is settled [default: 30s for each pair of guests that differ]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    budget: Option<Duration>,
+    /// Exactly so many workers per pair [default: 10, 20, 40 or 80, until it is settled]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    processes: Option<u32>,
+    /// Passes of each side in a worker
+    #[arg(long, value_name = "N", default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    iterations: u32,
+    /// Decides the order of workers [default: random; printed and stored]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Engines for .wasm files [default: cranelift]
+    #[arg(long = "engine", value_name = "NAME")]
+    engines: Vec<String>,
+    /// Another engine for the base, to compare engines
+    #[arg(long, value_name = "NAME")]
+    base_engine: Option<String>,
+    #[command(flatten)]
+    input: InputArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// 1 when a regression was confirmed
+    #[default]
+    Regressed,
+    /// As well, 3 when a row is inconclusive
+    Inconclusive,
+    /// 0 whatever the verdict
+    Never,
+}
+
+/// What the user named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Guest,
+    Report,
+    Revision,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        let path = Path::new(name);
+        if selection::is_guest_file(name) {
+            Self::Guest
+        } else if path.extension().is_some_and(|extension| extension == "json") || path.is_file() {
+            Self::Report
+        } else {
+            Self::Revision
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "a .wasm file",
+            Self::Report => "a report",
+            Self::Revision => "a revision",
+        }
+    }
+}
+
+fn metric(text: &str) -> Result<String, String> {
+    if metric_names().any(|metric| metric == text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<String> = metric_names().filter(|name| name.starts_with("phase.")).collect();
+    let meant =
+        scenario::nearest(text, names.iter().map(String::as_str)).map(|name| format!("; did you mean `{name}`?"));
+    Err(format!("no metric `{text}`{}", meant.unwrap_or_default()))
+}
+
+fn tolerance(text: &str) -> Result<(String, f64), String> {
+    let (name, written) = text.split_once('=').ok_or("write METRIC=PERCENT, as in phase.run=2%")?;
+    let number = written.strip_suffix('%').unwrap_or(written).trim().parse::<f64>().ok();
+    let percent = number.filter(|percent| (0.0..=1000.0).contains(percent));
+    let percent = percent.ok_or_else(|| format!("`{written}` is not a percentage: write 2%"))?;
+    Ok((metric(name)?, percent / 100.0))
+}
+
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let (base, new) = (Kind::of(&arguments.base), Kind::of(&arguments.new));
+    if base != new {
+        bail!("{} is {} and {} is {}: compare like with like", arguments.base, base.name(), arguments.new, new.name());
+    }
+    if base != Kind::Guest
+        && !(arguments.engines.is_empty() && arguments.base_engine.is_none() && arguments.input.is_empty())
+    {
+        bail!("--engine, --base-engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files");
+    }
+    if base != Kind::Revision && !arguments.scenarios.is_empty() {
+        bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
+    }
+    let out = arguments.out.as_deref().map(Destination::check).transpose()?;
+    let comparison = match base {
+        Kind::Report => of_reports(arguments)?,
+        Kind::Guest => of_guests(places, arguments)?,
+        Kind::Revision => of_revisions(places, arguments)?,
+    };
+    if let Some(out) = &out {
+        out.write(&comparison).with_context(|| format!("cannot write {}", out.path().display()))?;
+    }
+    print(&match arguments.format {
+        Format::Table => comparison::render(&comparison, table::Style::Plain),
+        Format::Markdown => comparison::render(&comparison, table::Style::Markdown),
+        Format::Json => serde_json::to_string_pretty(&comparison)? + "\n",
+    })?;
+    Ok(exit(&comparison, arguments.fail_on))
+}
+
+fn exit(comparison: &Comparison, fail_on: FailOn) -> Exit {
+    let regressed = comparison.rows.iter().any(|row| row.verdict == Verdict::Regressed);
+    let inconclusive = comparison.rows.iter().any(|row| row.verdict == Verdict::Inconclusive);
+    match fail_on {
+        _ if comparison.interrupted => Exit::Interrupted,
+        FailOn::Never => Exit::Done,
+        _ if regressed || comparison.has_failures() => Exit::CaseFailed,
+        FailOn::Inconclusive if inconclusive => Exit::Inconclusive,
+        _ => Exit::Done,
+    }
+}
+
+impl Arguments {
+    fn tolerances(&self) -> Tolerances {
+        Tolerances::new(self.tolerances.iter().cloned().collect())
+    }
+
+    fn wants(&self, metric: &str) -> bool {
+        self.metrics.is_empty() || self.metrics.iter().any(|wanted| wanted == metric)
+    }
+}
+
+fn of_reports(arguments: &Arguments) -> anyhow::Result<Comparison> {
+    let (base, new) = (json::read(Path::new(&arguments.base))?, json::read(Path::new(&arguments.new))?);
+    let mut differences =
+        reports::compare(&base, &new, &arguments.tolerances(), &|metric: &str| arguments.wants(metric));
+    if let Some(glob) = selection::only(arguments.only.as_deref())? {
+        differences.rows.retain(|row| glob.is_match(&row.case));
+        differences.facts.retain(|row| glob.is_match(&row.case));
+    }
+    let side = |label: &str, report: crate::report::Report| SideReport {
+        label: label.to_owned(),
+        git: report.git,
+        machine: Some(report.machine),
+        tools: report.tools,
+    };
+    Ok(Comparison {
+        schema_version: SCHEMA_VERSION,
+        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
+        base: side(&arguments.base, base),
+        new: side(&arguments.new, new),
+        verdict: compare::overall(&differences.rows),
+        seed: None,
+        confidence: 1.0 - FALSE_ALARMS,
+        interrupted: false,
+        budget_spent: false,
+        warnings: differences.warnings,
+        facts: differences.facts,
+        rows: differences.rows,
+    })
+}
+
+fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
+    let side = |path: &str, engines: &[String]| selection::guest_cases(Path::new(path), engines, &arguments.input);
+    let new = side(&arguments.new, &arguments.engines)?;
+    let base = match &arguments.base_engine {
+        Some(_) if new.len() > 1 => bail!("--base-engine is compared with one --engine"),
+        Some(engine) => side(&arguments.base, std::slice::from_ref(engine))?,
+        None => side(&arguments.base, &arguments.engines)?,
+    };
+    for case in base.iter().chain(&new) {
+        selection::check(case)?;
+    }
+    let label = |name: &str, git| SideReport { label: name.to_owned(), git, ..here(places) };
+    let sides = (label(&arguments.base, None), label(&arguments.new, None));
+    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
+    let progress = Progress::new();
+    let mut say = |line: &str| progress.say(line);
+    let (one, other) = (scratch.path().join("base"), scratch.path().join("new"));
+    std::fs::create_dir_all(&one)?;
+    std::fs::create_dir_all(&other)?;
+    let base = prepare(places, base, &one, &mut say)?;
+    let new = prepare(places, new, &other, &mut say)?;
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    live(arguments, base.into_iter().zip(new).collect(), sides, scratch.path(), &progress, interrupt)
+}
+
+fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
+    revision::commit_of(&places.root, &arguments.base)?;
+    revision::commit_of(&places.root, &arguments.new)?;
+    if !places.is_checkout() {
+        bail!("{} is no checkout of wasiscope: run inside one or name it with --root", places.root.display());
+    }
+    let cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
+    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
+    let progress = Progress::new();
+    // First of all: a signal from here on lets the worktrees be taken away.
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    let side = |revision: &str, name: &str| -> anyhow::Result<(SideReport, Vec<Prepared>, Worktree)> {
+        progress.say(&format!("{name}: building the guests of {revision}"));
+        let worktree = Worktree::add(&places.root, revision, &scratch.path().join(name))?;
+        let there = Places { root: worktree.root.clone(), ..places.clone() };
+        let cases = cases.iter().map(|case| at_revision(case, &places.root, &worktree.root)).collect();
+        let copies = scratch.path().join(format!("{name}-guests"));
+        std::fs::create_dir_all(&copies)?;
+        let prepared = prepare(&there, cases, &copies, &mut |line| progress.say(line))?;
+        let git = Some(Git { commit: worktree.commit.clone(), dirty: false });
+        Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared, worktree))
+    };
+    let (base_side, base, base_tree) = side(&arguments.base, "base")?;
+    let (new_side, new, new_tree) = side(&arguments.new, "new")?;
+    let pairs = base.into_iter().zip(new).collect();
+    let comparison = live(arguments, pairs, (base_side, new_side), scratch.path(), &progress, interrupt);
+    drop((base_tree, new_tree));
+    comparison
+}
+
+/// A guest that lies in the checkout is taken from where it lies in the revision's.
+fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
+    let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
+    let guest = match &case.guest {
+        GuestSource::Built { .. } => case.guest.clone(),
+        GuestSource::File(path) => GuestSource::File(moved(path)),
+        GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
+    };
+    Case { guest, ..case.clone() }
+}
+
+/// This machine and its tools: both sides run here.
+fn here(places: &Places) -> SideReport {
+    SideReport {
+        label: String::new(),
+        git: None,
+        machine: Some(machine::describe(None)),
+        tools: machine::tools(&places.root),
+    }
+}
+
+fn live(
+    arguments: &Arguments,
+    pairs: Vec<(Prepared, Prepared)>,
+    (base, new): (SideReport, SideReport),
+    scratch: &Path,
+    progress: &Progress,
+    interrupt: Interrupt,
+) -> anyhow::Result<Comparison> {
+    let own = arguments.tolerances();
+    let mut seen = BTreeSet::new();
+    let candidates: Vec<Candidate> = pairs
+        .into_iter()
+        .filter(|(_, new)| seen.insert(new.case.id()))
+        .map(|(base, new)| Candidate {
+            tolerances: Tolerances::new(new.case.tolerance.clone()).overridden_by(&own),
+            pair: Pair { base, new },
+        })
+        .collect();
+    let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    let differing = candidates.iter().filter(|candidate| !candidate.pair.is_identical()).count();
+    let budget = arguments.budget.unwrap_or(BUDGET_PER_PAIR * u32::try_from(differing).unwrap_or(u32::MAX));
+    let began = Instant::now();
+    let elapsed = || began.elapsed();
+    let settings = live::Settings {
+        processes: arguments.processes.map_or(Processes::UntilSettled, Processes::Exactly),
+        iterations: arguments.iterations,
+        time_identical: false,
+        confirm: true,
+        wants: &|metric: &str| arguments.wants(metric),
+        seed,
+        budget: Some((&elapsed as &dyn Fn() -> Duration, budget)),
+        interrupt: interrupt.clone(),
+    };
+    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
+    let walk = Settings { seed, budget: None, interrupt, scratch: scratch.to_owned(), cpus: machine::processors() };
+    let mut runner = Pairs::new(&mut workers, &walk);
+    let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
+    progress.finish();
+    Ok(Comparison {
+        schema_version: SCHEMA_VERSION,
+        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
+        base,
+        new,
+        verdict: compare::overall(&done.rows),
+        seed: Some(seed),
+        confidence: 1.0 - FALSE_ALARMS,
+        interrupted: done.interrupted,
+        budget_spent: done.budget_spent,
+        warnings: Vec::new(),
+        facts: done.facts,
+        rows: done.rows,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tolerances_are_read_as_percentages_of_known_metrics() {
+        assert_eq!(tolerance("phase.run=2%"), Ok(("phase.run".to_owned(), 0.02)));
+        assert_eq!(tolerance("phase.init=0.5"), Ok(("phase.init".to_owned(), 0.005)));
+        assert!(tolerance("phase.rnu=2%").unwrap_err().contains("did you mean `phase.run`?"));
+        assert!(tolerance("phase.run=-1%").unwrap_err().contains("not a percentage"));
+        assert!(tolerance("phase.run").unwrap_err().contains("METRIC=PERCENT"));
+    }
+
+    #[test]
+    fn a_name_is_told_by_its_ending() {
+        assert_eq!(Kind::of("a/b.wasm"), Kind::Guest);
+        assert_eq!(Kind::of("report.json"), Kind::Report);
+        assert_eq!(Kind::of("HEAD~1"), Kind::Revision);
+    }
+
+    #[test]
+    fn the_exit_status_says_what_was_asked_for() {
+        let of = |verdict, fail_on| {
+            let comparison = Comparison {
+                schema_version: 1,
+                wasiscope: String::new(),
+                base: SideReport::default(),
+                new: SideReport::default(),
+                verdict,
+                seed: None,
+                confidence: 0.99,
+                interrupted: false,
+                budget_spent: false,
+                warnings: Vec::new(),
+                facts: Vec::new(),
+                rows: vec![compare::Row::without_figures("a", verdict, "")],
+            };
+            exit(&comparison, fail_on)
+        };
+        assert_eq!(of(Verdict::Regressed, FailOn::Regressed), Exit::CaseFailed);
+        assert_eq!(of(Verdict::Regressed, FailOn::Never), Exit::Done);
+        assert_eq!(of(Verdict::Inconclusive, FailOn::Regressed), Exit::Done);
+        assert_eq!(of(Verdict::Inconclusive, FailOn::Inconclusive), Exit::Inconclusive);
+        assert_eq!(of(Verdict::Improved, FailOn::Inconclusive), Exit::Done);
+    }
+}

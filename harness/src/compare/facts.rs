@@ -1,0 +1,52 @@
+//! Facts that differ between two sides. Exact, so there is nothing to estimate.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::record::Facts;
+
+/// One fact that differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FactRow {
+    /// `workload/flavour/engine`.
+    pub case: String,
+    /// The fact.
+    pub fact: String,
+    /// On the base's side; `None` when it is not there.
+    pub base: Option<Value>,
+    /// On the new side; `None` when it is not there.
+    pub new: Option<Value>,
+}
+
+/// The facts in which two sides of a case differ, by name.
+#[must_use]
+pub fn differences(case: &str, base: &Facts, new: &Facts) -> Vec<FactRow> {
+    let mut names: Vec<&String> = base.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| base.get(*name) != new.get(*name))
+        .map(|name| FactRow {
+            case: case.to_owned(),
+            fact: name.clone(),
+            base: base.get(name).cloned(),
+            new: new.get(name).cloned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_named() {
+        let base = Facts::from([("a".into(), 1.into()), ("b".into(), 2.into()), ("c".into(), 3.into())]);
+        let new = Facts::from([("a".into(), 1.into()), ("b".into(), 5.into()), ("d".into(), 4.into())]);
+        let rows = differences("x", &base, &new);
+        let shown: Vec<_> = rows.iter().map(|row| (row.fact.as_str(), row.base.clone(), row.new.clone())).collect();
+        let number = |value: i32| Some(Value::from(value));
+        assert_eq!(shown, [("b", number(2), number(5)), ("c", number(3), None), ("d", None, number(4))]);
+    }
+}

@@ -1,0 +1,380 @@
+//! Two guests compared in the same workers, for as many workers as it takes to be sure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use wasiscope_ebpf_abi::Phase;
+
+use super::{FactRow, Row, Tolerances, facts};
+use crate::interrupt::Interrupt;
+use crate::record::{Outcome, metric_of};
+use crate::runner::{Pair, PairPlan, PairSamples, Pairs};
+use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
+use crate::worker::Side;
+
+/// The phases that say something of a guest, in the order of their rows. `engine` is added when the engines differ.
+const PHASES: [Phase; 5] = [Phase::Compile, Phase::Instantiate, Phase::Init, Phase::Run, Phase::Trap];
+
+/// Two cases to compare, and how much change is let pass.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The cases.
+    pub pair: Pair,
+    /// What is let pass.
+    pub tolerances: Tolerances,
+}
+
+/// How many workers each pair gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processes {
+    /// As many as it takes until every row is settled, looked at after each of [`LOOKS`].
+    UntilSettled,
+    /// So many, looked at once.
+    Exactly(u32),
+}
+
+/// How to compare.
+pub struct Settings<'a> {
+    /// Workers per pair.
+    pub processes: Processes,
+    /// Passes of each side in a worker.
+    pub iterations: u32,
+    /// Whether to time guests that are the same code: only to find out how often that raises an alarm.
+    pub time_identical: bool,
+    /// Whether a change is confirmed by fresh workers before it counts.
+    pub confirm: bool,
+    /// Which metrics are compared.
+    pub wants: &'a dyn Fn(&str) -> bool,
+    /// Decides the order.
+    pub seed: u64,
+    /// Time since the comparison began, and when to stop.
+    pub budget: Option<(&'a dyn Fn() -> Duration, Duration)>,
+    /// Asks to stop.
+    pub interrupt: Interrupt,
+}
+
+/// What happens meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The facts of a pair are being collected.
+    Learning {
+        /// The case.
+        id: &'a str,
+    },
+    /// A worker of a pair is about to start.
+    Process {
+        /// The case.
+        id: &'a str,
+        /// Which of the pair's workers, from 0.
+        process: u32,
+        /// How many pairs are not settled yet.
+        open: usize,
+        /// Whether this is to confirm a change.
+        confirming: bool,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// Every row, in the order of the pairs.
+    pub rows: Vec<Row>,
+    /// Facts that differ.
+    pub facts: Vec<FactRow>,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+    /// Whether the budget was spent before everything was settled.
+    pub budget_spent: bool,
+}
+
+/// One pair on its way.
+struct Running<'a> {
+    candidate: &'a Candidate,
+    id: String,
+    /// How it is timed, or the row that says why it is not.
+    plan: Result<PairPlan, Row>,
+    phases: Vec<Phase>,
+    tally: Tally,
+    settled: bool,
+}
+
+/// Per process of one pair, by phase.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    processes: u32,
+    log_ratios: BTreeMap<Phase, Vec<f64>>,
+    base_ns: BTreeMap<Phase, Vec<f64>>,
+    new_ns: BTreeMap<Phase, Vec<f64>>,
+}
+
+/// Why a round ended early.
+enum Stop {
+    Interrupted,
+    BudgetSpent,
+}
+
+impl Tally {
+    fn absorb(&mut self, samples: &PairSamples) {
+        self.processes += 1;
+        for (phase, base) in &samples.base {
+            let Some(new) = samples.new.get(phase) else { continue };
+            self.log_ratios.entry(*phase).or_default().extend(stats::log_ratio(base, new));
+            self.base_ns.entry(*phase).or_default().extend(stats::median(base));
+            self.new_ns.entry(*phase).or_default().extend(stats::median(new));
+        }
+    }
+}
+
+/// Compares every pair.
+pub fn compare(
+    candidates: &[Candidate],
+    runner: &mut Pairs<'_>,
+    settings: &Settings<'_>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Done {
+    let mut done = Done::default();
+    let mut running = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        if settings.interrupt.raised() {
+            done.interrupted = true;
+            break;
+        }
+        running.push(learn(candidate, runner, settings, &mut done.facts, on_event));
+    }
+    let looks: &[u32] = match &settings.processes {
+        Processes::UntilSettled => &LOOKS,
+        Processes::Exactly(count) => std::slice::from_ref(count),
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
+    for look in looks {
+        let stop = rounds(&mut running, *look, runner, settings, &mut random, on_event);
+        settle(&mut running, looks.len());
+        match stop {
+            Some(Stop::Interrupted) => done.interrupted = true,
+            Some(Stop::BudgetSpent) => done.budget_spent = true,
+            None if running.iter().any(|pair| !pair.settled) => continue,
+            None => {}
+        }
+        break;
+    }
+    let mut rows = rows(&running, looks.len());
+    if settings.confirm && !done.interrupted {
+        done.interrupted = confirm(&running, &mut rows, runner, settings, on_event);
+    }
+    done.rows = rows.into_iter().map(|(_, row)| row).collect();
+    done
+}
+
+fn learn<'a>(
+    candidate: &'a Candidate,
+    runner: &mut Pairs<'_>,
+    settings: &Settings<'_>,
+    differing: &mut Vec<FactRow>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Running<'a> {
+    let Pair { base, new } = &candidate.pair;
+    let id = new.case.id();
+    on_event(Event::Learning { id: &id });
+    let engines_differ = base.case.engine.settings != new.case.engine.settings;
+    let wanted = engines_differ.then_some(Phase::Engine).into_iter().chain(PHASES);
+    let phases: Vec<Phase> = wanted.filter(|phase| (settings.wants)(&metric_of(*phase))).collect();
+    let plan = if candidate.pair.is_identical() && !settings.time_identical {
+        Err(Row::without_figures(&id, Verdict::Unchanged, "identical code: same guest, same engine"))
+    } else {
+        let ((base_facts, new_facts), plan) = runner.learn(&candidate.pair, settings.iterations);
+        differing.extend(facts::differences(&id, &base_facts, &new_facts));
+        match plan {
+            Err((side, outcome)) => Err(failure(&id, side, &outcome)),
+            Ok(_) if base_facts.get("check") != new_facts.get("check") && base.case.n == new.case.n => {
+                Err(Row::without_figures(&id, Verdict::Inconclusive, "the checks differ: the two do different work"))
+            }
+            Ok(plan) => Ok(plan),
+        }
+    };
+    Running { candidate, id, settled: plan.is_err(), plan, phases, tally: Tally::default() }
+}
+
+fn failure(id: &str, side: Side, outcome: &Outcome) -> Row {
+    let which = match side {
+        Side::Base => "base",
+        Side::New => "new",
+    };
+    let detail = outcome.detail.as_deref().unwrap_or_default();
+    let note = format!("{which}: {}: {detail}", outcome.status.name());
+    let failed = outcome.status != crate::record::Status::Skipped;
+    Row { failed, ..Row::without_figures(id, Verdict::Inconclusive, note) }
+}
+
+/// Gives every open pair workers until each has `upto`. Pairs take turns, in a fresh random order each round.
+fn rounds(
+    running: &mut [Running<'_>],
+    upto: u32,
+    runner: &mut Pairs<'_>,
+    settings: &Settings<'_>,
+    random: &mut ChaCha8Rng,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Option<Stop> {
+    loop {
+        let mut open: Vec<usize> =
+            (0..running.len()).filter(|at| !running[*at].settled && running[*at].tally.processes < upto).collect();
+        if open.is_empty() {
+            return None;
+        }
+        open.shuffle(random);
+        let count = open.len();
+        for at in open {
+            if settings.interrupt.raised() {
+                return Some(Stop::Interrupted);
+            }
+            if settings.budget.is_some_and(|(elapsed, budget)| elapsed() >= budget) {
+                return Some(Stop::BudgetSpent);
+            }
+            let pair = &mut running[at];
+            let Ok(plan) = &pair.plan else { continue };
+            let process = pair.tally.processes;
+            on_event(Event::Process { id: &pair.id, process, open: count, confirming: false });
+            match runner.process(&pair.candidate.pair, plan, process) {
+                Ok(samples) => pair.tally.absorb(&samples),
+                Err(_) if settings.interrupt.raised() => return Some(Stop::Interrupted),
+                Err((side, outcome)) => {
+                    pair.plan = Err(failure(&pair.id, side, &outcome));
+                    pair.settled = true;
+                }
+            }
+        }
+    }
+}
+
+/// Every row that has an estimate or may get one: which pair, which phase.
+fn members(running: &[Running<'_>]) -> Vec<(usize, Phase)> {
+    let timed = running.iter().enumerate().filter(|(_, pair)| pair.plan.is_ok());
+    timed
+        .flat_map(|(at, pair)| pair.phases.iter().map(move |phase| (at, *phase)))
+        .filter(|(at, phase)| running[*at].tally.log_ratios.get(phase).is_some_and(|units| !units.is_empty()))
+        .collect()
+}
+
+fn verdicts(running: &[Running<'_>], members: &[(usize, Phase)], looks: usize) -> Vec<Verdict> {
+    let estimates: Vec<Option<(Estimate, f64)>> = members
+        .iter()
+        .map(|(at, phase)| {
+            let tolerance = running[*at].candidate.tolerances.of(&metric_of(*phase));
+            Estimate::of(&running[*at].tally.log_ratios[phase]).map(|estimate| (estimate, tolerance))
+        })
+        .collect();
+    stats::family(&estimates, looks)
+}
+
+/// Closes the pairs of which every row is settled.
+fn settle(running: &mut [Running<'_>], looks: usize) {
+    let members = members(running);
+    let verdicts = verdicts(running, &members, looks);
+    for (at, pair) in running.iter_mut().enumerate().filter(|(_, pair)| pair.plan.is_ok()) {
+        let mut own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at).peekable();
+        pair.settled = own.peek().is_some() && own.all(|(_, verdict)| *verdict != Verdict::Inconclusive);
+    }
+}
+
+/// The rows with the pair that each is of.
+fn rows(running: &[Running<'_>], looks: usize) -> Vec<(usize, Row)> {
+    let members = members(running);
+    let verdicts = verdicts(running, &members, looks);
+    let mut rows = Vec::new();
+    for (at, pair) in running.iter().enumerate() {
+        match &pair.plan {
+            Err(row) => rows.push((at, row.clone())),
+            Ok(_) if !members.iter().any(|(of, _)| *of == at) => {
+                rows.push((at, Row::without_figures(&pair.id, Verdict::Inconclusive, "stopped before it was reached")));
+            }
+            Ok(_) => {
+                let own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at);
+                rows.extend(own.map(|((_, phase), verdict)| (at, row(pair, *phase, *verdict, looks, members.len()))));
+            }
+        }
+    }
+    rows
+}
+
+fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family: usize) -> Row {
+    let metric = metric_of(phase);
+    let tolerance = pair.candidate.tolerances.of(&metric);
+    let log_ratios = pair.tally.log_ratios[&phase].clone();
+    let estimate = Estimate::of(&log_ratios);
+    let interval = estimate.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS / looks.max(1) as f64));
+    let note = match interval {
+        None => Some(format!("{} processes: fewer than {} say nothing", log_ratios.len(), stats::UNITS_MIN)),
+        Some(interval) if verdict == Verdict::Inconclusive && Verdict::of(interval, tolerance).is_change() => {
+            Some(format!("not beyond what chance gives in one of {family} rows (Holm)"))
+        }
+        Some(_) => None,
+    };
+    let typical = |side: &BTreeMap<Phase, Vec<f64>>| side.get(&phase).and_then(|medians| stats::median(medians));
+    Row {
+        case: pair.id.clone(),
+        metric: Some(metric),
+        unit: "ns".to_owned(),
+        base: typical(&pair.tally.base_ns),
+        new: typical(&pair.tally.new_ns),
+        ratio: estimate.map(|estimate| estimate.centre.exp()),
+        ci_low: interval.map(|(low, _)| low.exp()),
+        ci_high: interval.map(|(_, high)| high.exp()),
+        verdict,
+        note,
+        tolerance,
+        log_ratios,
+        failed: false,
+    }
+}
+
+/// Runs the pairs that seem to have changed once more, with fresh workers. A change that does not show again is none.
+/// Says whether it was interrupted.
+fn confirm(
+    running: &[Running<'_>],
+    rows: &mut [(usize, Row)],
+    runner: &mut Pairs<'_>,
+    settings: &Settings<'_>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> bool {
+    let mut changed: Vec<usize> = rows.iter().filter(|(_, row)| row.verdict.is_change()).map(|(at, _)| *at).collect();
+    changed.dedup();
+    let mut fresh: BTreeMap<usize, Tally> = changed.iter().map(|at| (*at, Tally::default())).collect();
+    let most = changed.iter().map(|at| running[*at].tally.processes).max().unwrap_or(0);
+    for process in 0..most {
+        for at in &changed {
+            let (pair, Some(tally)) = (&running[*at], fresh.get_mut(at)) else { continue };
+            let (Ok(plan), true) = (&pair.plan, process < pair.tally.processes) else { continue };
+            if settings.interrupt.raised() {
+                mark_unconfirmed(rows, "interrupted before a fresh run could confirm it");
+                return true;
+            }
+            on_event(Event::Process { id: &pair.id, process, open: changed.len(), confirming: true });
+            if let Ok(samples) = runner.process(&pair.candidate.pair, plan, process) {
+                tally.absorb(&samples);
+            }
+        }
+    }
+    for (at, row) in rows.iter_mut().filter(|(_, row)| row.verdict.is_change()) {
+        let phase = PHASES.into_iter().chain([Phase::Engine]).find(|phase| row.metric == Some(metric_of(*phase)));
+        let units = phase.and_then(|phase| fresh.get(at)?.log_ratios.get(&phase)).map_or(&[][..], Vec::as_slice);
+        let again = Estimate::of(units).map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
+        if again.is_none_or(|interval| Verdict::of(interval, row.tolerance) != row.verdict) {
+            let percent = |ratio: f64| format!("{:+.2} %", (ratio.exp() - 1.0) * 100.0);
+            let seen = again.map(|(low, high)| format!(", which saw {} … {}", percent(low), percent(high)));
+            row.note = Some(format!("{} not confirmed by a fresh run{}", row.verdict.name(), seen.unwrap_or_default()));
+            row.verdict = Verdict::Inconclusive;
+        } else {
+            row.note = Some("confirmed by a fresh run".to_owned());
+        }
+    }
+    false
+}
+
+fn mark_unconfirmed(rows: &mut [(usize, Row)], why: &str) {
+    for (_, row) in rows.iter_mut().filter(|(_, row)| row.verdict.is_change()) {
+        row.verdict = Verdict::Inconclusive;
+        row.note = Some(why.to_owned());
+    }
+}

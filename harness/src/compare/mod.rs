@@ -1,0 +1,133 @@
+//! Comparisons: what two guests, two revisions or two reports say of each other. [`live`] runs both sides in the same
+//! workers, which is the way to be sure; [`reports`] makes the best of two reports of different times.
+
+pub mod facts;
+pub mod live;
+pub mod reports;
+pub mod revision;
+mod tolerance;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::document::{Git, Machine};
+use crate::stats::Verdict;
+
+pub use facts::FactRow;
+pub use tolerance::Tolerances;
+
+/// Version of the stored format.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The document of one comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the tool.
+    pub wasiscope: String,
+    /// What is compared with.
+    pub base: SideReport,
+    /// What may have changed.
+    pub new: SideReport,
+    /// The worst of the rows.
+    pub verdict: Verdict,
+    /// What decided the order of workers; `None` where none were run.
+    pub seed: Option<u64>,
+    /// The chance, at least, that a row's interval covers the true ratio.
+    pub confidence: f64,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// Whether it stopped because its budget of time was spent.
+    pub budget_spent: bool,
+    /// What a reader must know before believing the rows: other machines, other tools.
+    pub warnings: Vec<String>,
+    /// Facts that differ.
+    pub facts: Vec<FactRow>,
+    /// What was compared.
+    pub rows: Vec<Row>,
+}
+
+/// One side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideReport {
+    /// What the user called it: a file or a revision.
+    pub label: String,
+    /// The commit.
+    pub git: Option<Git>,
+    /// The machine.
+    pub machine: Option<Machine>,
+    /// Tool → version.
+    pub tools: BTreeMap<String, Option<String>>,
+}
+
+/// One metric of one case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// `workload/flavour/engine`.
+    pub case: String,
+    /// The metric; `None` when the case as a whole could not be compared.
+    pub metric: Option<String>,
+    /// The unit of `base` and `new`.
+    pub unit: String,
+    /// Median over processes on the base's side.
+    pub base: Option<f64>,
+    /// Median over processes on the new side.
+    pub new: Option<f64>,
+    /// New over base: the estimate that the interval belongs to, which is not the ratio of the two medians.
+    pub ratio: Option<f64>,
+    /// Lower end of the ratio's interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of the ratio's interval.
+    pub ci_high: Option<f64>,
+    /// What follows.
+    pub verdict: Verdict,
+    /// Why, where the figures alone do not say it.
+    pub note: Option<String>,
+    /// The relative change that is let pass, 0.03 for 3 %.
+    #[serde(default)]
+    pub tolerance: f64,
+    /// The log of new over base in each worker; empty for reports, whose sides have workers of their own.
+    #[serde(default)]
+    pub log_ratios: Vec<f64>,
+    /// Whether a side failed or answered wrong.
+    #[serde(default)]
+    pub failed: bool,
+}
+
+impl Row {
+    /// A row that only says why there are no figures.
+    #[must_use]
+    pub fn without_figures(case: &str, verdict: Verdict, note: impl Into<String>) -> Self {
+        Self {
+            case: case.to_owned(),
+            metric: None,
+            unit: String::new(),
+            base: None,
+            new: None,
+            ratio: None,
+            ci_low: None,
+            ci_high: None,
+            verdict,
+            note: Some(note.into()),
+            tolerance: 0.0,
+            log_ratios: Vec::new(),
+            failed: false,
+        }
+    }
+}
+
+/// The worst verdict of all rows: regressed, else inconclusive, else improved, else unchanged.
+#[must_use]
+pub fn overall(rows: &[Row]) -> Verdict {
+    rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Inconclusive)
+}
+
+impl Comparison {
+    /// Whether a side of any case failed.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.rows.iter().any(|row| row.failed)
+    }
+}

@@ -1,0 +1,338 @@
+//! Two reports of different times. A block design: whatever the machine did in between looks like a change. So the
+//! reference case is taken off, the interval is widened, and "cannot tell" is said often; comparing revisions is the
+//! way to be sure.
+
+use std::collections::BTreeMap;
+
+use wasiscope_ebpf_abi::Phase;
+
+use super::{FactRow, Row, Tolerances, facts};
+use crate::record::{Status, metric_of};
+use crate::report::Report;
+use crate::report::document::{CaseReport, Measurement};
+use crate::stats::{self, Estimate, FALSE_ALARMS, Verdict};
+
+/// The phases that say something of a guest.
+const PHASES: [Phase; 6] =
+    [Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run, Phase::Trap];
+
+/// What two reports say of each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Differences {
+    /// Facts that differ.
+    pub facts: Vec<FactRow>,
+    /// Every metric of every case.
+    pub rows: Vec<Row>,
+    /// What differs besides the guests.
+    pub warnings: Vec<String>,
+}
+
+/// Advice for whoever wants to know better.
+const ADVICE: &str = "to be sure, compare the revisions or the .wasm files: both sides then run in the same workers";
+
+/// Compares two reports; cases are matched by scenario and id.
+#[must_use]
+pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn Fn(&str) -> bool) -> Differences {
+    let mut differences = Differences { warnings: warnings(base, new), ..Differences::default() };
+    let same_engine = base.tools.get("wasmtime") == new.tools.get("wasmtime");
+    let reference = reference(base, new);
+    let (old_cases, new_cases) = (by_name(base), by_name(new));
+    let mut pending: Vec<(Row, Option<(Estimate, f64)>)> = Vec::new();
+    for (name, old) in &old_cases {
+        let Some(case) = new_cases.get(name) else {
+            pending.push((missing(old, "only in base"), None));
+            continue;
+        };
+        differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
+        pending.extend(rows(old, case, same_engine, reference.as_ref(), tolerances, wants));
+    }
+    for (_, case) in new_cases.iter().filter(|(name, _)| !old_cases.contains_key(*name)) {
+        pending.push((missing(case, "only in new"), None));
+    }
+    let members: Vec<Option<(Estimate, f64)>> = pending.iter().map(|(_, member)| *member).collect();
+    let verdicts = stats::family(&members, 1);
+    for ((mut row, member), verdict) in pending.into_iter().zip(verdicts) {
+        if member.is_some() {
+            row.verdict = verdict;
+        }
+        differences.rows.push(row);
+    }
+    if differences.rows.iter().any(|row| row.verdict == Verdict::Inconclusive && row.ratio.is_some()) {
+        differences.warnings.push(ADVICE.to_owned());
+    }
+    differences
+}
+
+/// What makes the two incomparable in ways that no statistics can mend.
+fn warnings(base: &Report, new: &Report) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut differs = |what: &str, old: Option<&str>, now: Option<&str>| {
+        if old != now {
+            let (old, now) = (old.unwrap_or("unknown"), now.unwrap_or("unknown"));
+            warnings.push(format!("different {what}: {old} in base, {now} in new"));
+        }
+    };
+    let (old, now) = (&base.machine, &new.machine);
+    differs("processors", old.cpu.as_deref(), now.cpu.as_deref());
+    differs("numbers of processors", Some(&old.cpus.to_string()), Some(&now.cpus.to_string()));
+    differs("architectures", Some(&old.arch), Some(&now.arch));
+    differs("kernels", old.kernel.as_deref(), now.kernel.as_deref());
+    let tool = |report: &Report, tool: &str| report.tools.get(tool).cloned().flatten();
+    differs("wasmtime", tool(base, "wasmtime").as_deref(), tool(new, "wasmtime").as_deref());
+    warnings
+}
+
+/// What the machine did to a case that has not changed.
+fn reference(base: &Report, new: &Report) -> Result<Estimate, &'static str> {
+    let (Some(old), Some(now)) = (&base.reference, &new.reference) else { return Err("a side has no reference case") };
+    let same = old.artifact.as_ref().map(|guest| &guest.sha256) == now.artifact.as_ref().map(|guest| &guest.sha256);
+    if !same {
+        return Err("the two have different reference cases");
+    }
+    let run = metric_of(Phase::Run);
+    let medians = |case: &CaseReport| medians(case.measurements.iter().find(|measurement| measurement.metric == run)?);
+    let shift = medians(old).zip(medians(now)).and_then(|(old, now)| stats::shift(&old, &now));
+    shift.ok_or("the reference case has too few processes")
+}
+
+/// Median of each process, warm-up left out.
+fn medians(measurement: &Measurement) -> Option<Vec<f64>> {
+    let warm = |process: &Vec<u64>| process.iter().skip(measurement.warm_up).map(|ns| *ns as f64).collect::<Vec<f64>>();
+    let medians: Vec<f64> = measurement.samples.iter().filter_map(|process| stats::median(&warm(process))).collect();
+    (!medians.is_empty()).then_some(medians)
+}
+
+fn by_name(report: &Report) -> BTreeMap<(&str, &str), &CaseReport> {
+    let cases = report
+        .scenarios
+        .iter()
+        .flat_map(|scenario| scenario.cases.iter().map(|case| ((scenario.name.as_str(), case.id.as_str()), case)));
+    cases.collect()
+}
+
+fn missing(case: &CaseReport, note: &str) -> Row {
+    Row::without_figures(&case.id, Verdict::Inconclusive, note)
+}
+
+fn rows(
+    base: &CaseReport,
+    new: &CaseReport,
+    same_engine: bool,
+    reference: Result<&Estimate, &&'static str>,
+    tolerances: &Tolerances,
+    wants: &dyn Fn(&str) -> bool,
+) -> Vec<(Row, Option<(Estimate, f64)>)> {
+    if let Some(why) = incomparable(base, new) {
+        let failed = !new.outcome.expected || !base.outcome.expected;
+        return vec![(Row { failed, ..missing(new, &why) }, None)];
+    }
+    let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+    let identical = same_engine
+        && hash(base).is_some()
+        && hash(base) == hash(new)
+        && base.engine_settings == new.engine_settings
+        && base.args == new.args;
+    let mut rows = Vec::new();
+    for metric in PHASES.map(metric_of).into_iter().filter(|metric| wants(metric)) {
+        let of = |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
+        let (old, now) = (of(base), of(new));
+        let (old, now) = match (old, now) {
+            (None, None) => continue,
+            (Some(old), Some(now)) => (old, now),
+            (old, _) => {
+                let side = if old.is_none() { "only measured in new" } else { "only measured in base" };
+                rows.push((Row { metric: Some(metric), ..missing(new, side) }, None));
+                continue;
+            }
+        };
+        let tolerance = tolerances.of(&metric);
+        let estimate = stats::shift(&old, &now);
+        let relative =
+            estimate.zip(reference.ok().copied()).map(|(estimate, reference)| estimate.relative_to(&reference));
+        let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
+        let note = match (identical, estimate, reference) {
+            (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
+            (_, None, _) => {
+                Some(format!("{} and {} processes: fewer than {} say nothing", old.len(), now.len(), stats::UNITS_MIN))
+            }
+            (_, _, Err(why)) => Some((*why).to_owned()),
+            _ => None,
+        };
+        let verdict = if identical { Verdict::Unchanged } else { Verdict::Inconclusive };
+        let row = Row {
+            metric: Some(metric),
+            unit: "ns".to_owned(),
+            base: stats::median(&old),
+            new: stats::median(&now),
+            ratio: relative.map(|estimate| estimate.centre.exp()),
+            ci_low: interval.map(|(low, _)| low.exp()),
+            ci_high: interval.map(|(_, high)| high.exp()),
+            verdict,
+            note,
+            tolerance,
+            ..missing(new, "")
+        };
+        rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
+    }
+    if rows.is_empty() {
+        rows.push((missing(new, "nothing was measured on either side"), None));
+    }
+    rows
+}
+
+/// Why two cases of one id are not the same work.
+fn incomparable(base: &CaseReport, new: &CaseReport) -> Option<String> {
+    for (side, case) in [("base", base), ("new", new)] {
+        if !case.outcome.expected || case.outcome.status == Status::Skipped {
+            let detail = case.outcome.detail.as_deref().unwrap_or_default();
+            return Some(format!("{side}: {}: {detail}", case.outcome.status.name()));
+        }
+    }
+    if base.n != new.n {
+        let shown = |n: Option<u64>| n.map_or("none".to_owned(), |n| n.to_string());
+        return Some(format!("different sizes: n {} in base, {} in new", shown(base.n), shown(new.n)));
+    }
+    (base.facts.get("check") != new.facts.get("check"))
+        .then(|| "the checks differ: the two do different work".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Ledger;
+    use crate::record::{Facts, Outcome};
+    use crate::report::document::{ArtifactReport, CaptureReport, CaptureStatus, Machine, ScenarioReport};
+
+    fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
+        let samples: Vec<Vec<u64>> = run_ns.iter().map(|ns| vec![*ns]).collect();
+        let floats: Vec<Vec<f64>> = samples.iter().map(|process| vec![process[0] as f64]).collect();
+        let measurement = stats::summarise(&floats).map(|summary| Measurement {
+            metric: "phase.run".into(),
+            unit: "ns".into(),
+            direction: "lower_is_better".into(),
+            samples,
+            warm_up: 0,
+            summary,
+        });
+        CaseReport {
+            id: id.into(),
+            workload: "w".into(),
+            flavour: "f".into(),
+            engine: "e".into(),
+            n: Some(1),
+            args: Vec::new(),
+            processes: 10,
+            iterations: 1,
+            batch: 1,
+            engine_settings: None,
+            disturbance: None,
+            artifact: Some(ArtifactReport { sha256: hash.into(), bytes: 1, toolchain: None, flags: None }),
+            outcome: Outcome::ok(),
+            facts: Facts::from([("check".into(), "1".into())]),
+            measurements: measurement.into_iter().collect(),
+            observer_ratio: None,
+            kernel: None,
+        }
+    }
+
+    /// Ten processes around `centre`, with half a percent between them.
+    fn around(centre: u64) -> Vec<u64> {
+        [5, 2, 8, 0, 9, 4, 1, 7, 3, 6].iter().map(|step| centre + centre * step / 2_000).collect()
+    }
+
+    fn report(cases: Vec<CaseReport>, reference: Option<CaseReport>) -> Report {
+        Report {
+            schema_version: 1,
+            wasiscope: "0".into(),
+            started_at: String::new(),
+            duration_s: 1.0,
+            seed: 1,
+            interrupted: false,
+            budget_spent: false,
+            confidence: 0.99,
+            git: None,
+            machine: Machine {
+                os: "linux".into(),
+                kernel: None,
+                arch: "x".into(),
+                cpu: None,
+                cpus: 2,
+                memory_bytes: None,
+                virtualized: None,
+                steal_ratio: None,
+                frequency_governor: None,
+                pinned: true,
+            },
+            tools: BTreeMap::from([("wasmtime".into(), Some("48".into()))]),
+            capture: CaptureReport {
+                status: CaptureStatus::Off,
+                reason: None,
+                programs: Vec::new(),
+                ledger: Ledger::default(),
+            },
+            scenarios: vec![ScenarioReport { name: "s".into(), kind: "workload".into(), cases }],
+            reference,
+        }
+    }
+
+    fn only_row(base: CaseReport, new: CaseReport, references: (u64, u64)) -> Row {
+        let reference = |centre| Some(case("reference", "r", &around(centre)));
+        let (base, new) = (report(vec![base], reference(references.0)), report(vec![new], reference(references.1)));
+        let mut rows = compare(&base, &new, &Tolerances::default(), &|_| true).rows;
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    #[test]
+    fn a_slow_machine_is_not_a_slow_guest() {
+        let row = only_row(case("a", "1", &around(100_000)), case("a", "2", &around(120_000)), (50_000, 60_000));
+        assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
+        assert!(row.ratio.is_some_and(|ratio| (ratio - 1.0).abs() < 0.01), "{row:?}");
+        let row = only_row(case("a", "1", &around(100_000)), case("a", "2", &around(120_000)), (50_000, 50_000));
+        assert_eq!(row.verdict, Verdict::Regressed, "{row:?}");
+    }
+
+    #[test]
+    fn identical_code_cannot_have_regressed() {
+        let row = only_row(case("a", "1", &around(100_000)), case("a", "1", &around(150_000)), (50_000, 50_000));
+        assert_eq!(row.verdict, Verdict::Unchanged);
+        assert!(row.note.is_some_and(|note| note.starts_with("identical code")));
+    }
+
+    #[test]
+    fn what_cannot_be_compared_says_why_and_gets_no_verdict() {
+        let good = || case("a", "1", &around(100_000));
+        let note = |base: CaseReport, new: CaseReport| {
+            let row = only_row(base, new, (50_000, 50_000));
+            assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
+            row.note.expect("a reason")
+        };
+        assert!(note(good(), case("a", "2", &[100_000])).contains("10 and 1 processes"));
+        assert!(note(good(), case("a", "2", &[])).contains("only measured in base"));
+        assert!(note(case("a", "1", &[]), case("a", "2", &[])).contains("nothing was measured"));
+        let mut other = case("a", "2", &around(100_000));
+        other.facts.insert("check".into(), "2".into());
+        assert!(note(good(), other).contains("checks differ"));
+        let mut failed = case("a", "2", &around(100_000));
+        failed.outcome = Outcome::because(Status::Failed, "exit 1");
+        assert!(note(good(), failed).contains("new: failed: exit 1"));
+    }
+
+    #[test]
+    fn cases_of_one_side_only_are_named() {
+        let base = report(vec![case("a", "1", &around(1_000))], None);
+        let new = report(vec![case("b", "1", &around(1_000))], None);
+        let rows = compare(&base, &new, &Tolerances::default(), &|_| true).rows;
+        let shown: Vec<_> = rows.iter().map(|row| (row.case.as_str(), row.note.as_deref())).collect();
+        assert_eq!(shown, [("a", Some("only in base")), ("b", Some("only in new"))]);
+    }
+
+    #[test]
+    fn without_a_reference_there_is_no_verdict() {
+        let base = report(vec![case("a", "1", &around(1_000))], None);
+        let new = report(vec![case("a", "2", &around(2_000))], None);
+        let differences = compare(&base, &new, &Tolerances::default(), &|_| true);
+        assert_eq!(differences.rows[0].verdict, Verdict::Inconclusive);
+        assert_eq!(differences.rows[0].note.as_deref(), Some("a side has no reference case"));
+    }
+}

@@ -1,0 +1,145 @@
+//! A revision of the repository, checked out beside it for as long as a comparison needs it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Why a revision cannot be checked out.
+#[derive(Debug, thiserror::Error)]
+pub enum RevisionError {
+    /// git is not there.
+    #[error("git cannot be run: {0}")]
+    NoGit(io::Error),
+    /// No repository.
+    #[error("{} is not in a git repository: revisions are compared in one", .0.display())]
+    NoRepository(PathBuf),
+    /// No such commit.
+    #[error("`{0}` is no .wasm file, no report (.json), and no revision of this repository")]
+    NoSuchRevision(String),
+    /// git refused.
+    #[error("git cannot check out {revision}: {said}")]
+    Refused {
+        /// The revision.
+        revision: String,
+        /// What git said.
+        said: String,
+    },
+}
+
+/// A worktree of one revision. Taken away when dropped; what a killed run left is taken away by the next.
+#[derive(Debug)]
+pub struct Worktree {
+    repository: PathBuf,
+    path: PathBuf,
+    /// Where the checkout of wasiscope lies in it.
+    pub root: PathBuf,
+    /// The commit.
+    pub commit: String,
+}
+
+impl Worktree {
+    /// Checks `revision` of the repository around `root` out into `path`, which must not exist.
+    ///
+    /// # Errors
+    /// When there is no such revision, or git cannot check it out.
+    pub fn add(root: &Path, revision: &str, path: &Path) -> Result<Self, RevisionError> {
+        let commit = commit_of(root, revision)?;
+        // Where `root` lies in its repository.
+        let prefix = git(root, ["rev-parse", "--show-prefix"])?;
+        let prefix = PathBuf::from(String::from_utf8_lossy(&prefix.stdout).trim());
+        // Forget those whose folder is gone.
+        git(root, ["worktree", "prune"])?;
+        let worktree = Self {
+            repository: root.to_owned(),
+            path: path.to_owned(),
+            root: path.join(prefix),
+            commit: commit.clone(),
+        };
+        let arguments = ["worktree", "add", "--quiet", "--detach"].map(OsStr::new);
+        let output = git(root, arguments.into_iter().chain([path.as_os_str(), OsStr::new(&commit)]))?;
+        if output.status.success() {
+            return Ok(worktree);
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(RevisionError::Refused { revision: revision.to_owned(), said })
+    }
+}
+
+impl Drop for Worktree {
+    fn drop(&mut self) {
+        // Nothing to be done about a failure here: the next comparison prunes.
+        let _ = git(
+            &self.repository,
+            ["worktree", "remove", "--force"].map(OsStr::new).into_iter().chain([self.path.as_os_str()]),
+        );
+    }
+}
+
+/// The commit that a revision names.
+///
+/// # Errors
+/// When it names none.
+pub fn commit_of(root: &Path, revision: &str) -> Result<String, RevisionError> {
+    if !git(root, ["rev-parse", "--git-dir"])?.status.success() {
+        return Err(RevisionError::NoRepository(root.to_owned()));
+    }
+    let wanted = format!("{revision}^{{commit}}");
+    let output = git(root, ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?;
+    if !output.status.success() {
+        return Err(RevisionError::NoSuchRevision(revision.to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn git<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Result<Output, RevisionError> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut command = Command::new("git");
+    // A hook that runs wasiscope sets these for its own repository and index.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(variable);
+    }
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().map_err(RevisionError::NoGit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let run =
+            |arguments: &[&str]| assert!(git(folder.path(), arguments).unwrap().status.success(), "{arguments:?}");
+        run(&["init", "--quiet"]);
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        for text in ["one", "two"] {
+            std::fs::write(folder.path().join("inner/file"), text).unwrap();
+            run(&["add", "."]);
+            run(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", text]);
+        }
+        folder
+    }
+
+    #[test]
+    fn a_revision_is_checked_out_and_taken_away() {
+        let folder = repository();
+        let place = folder.path().join("elsewhere");
+        let worktree = Worktree::add(&folder.path().join("inner"), "HEAD~1", &place).unwrap();
+        assert_eq!(std::fs::read_to_string(worktree.root.join("file")).unwrap(), "one");
+        assert_eq!(worktree.commit.len(), 40);
+        drop(worktree);
+        assert!(!place.exists());
+        let list = git(folder.path(), ["worktree", "list"]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&list.stdout).lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_revision_is_said_to_be_none() {
+        let folder = repository();
+        let error = |revision: &str| commit_of(folder.path(), revision).unwrap_err().to_string();
+        assert!(error("nowhere").contains("`nowhere`"));
+        assert!(error("--all").contains("`--all`"));
+        let outside = tempfile::tempdir().unwrap();
+        assert!(matches!(commit_of(outside.path(), "HEAD"), Err(RevisionError::NoRepository(_))));
+    }
+}

@@ -1,0 +1,118 @@
+//! A comparison for a terminal, and as Markdown.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use super::table::Style;
+use crate::compare::{Comparison, FactRow, Row};
+use crate::stats::Verdict;
+use crate::units;
+
+/// Most characters of a fact's value in a table; the document has all of it.
+const VALUE_CHARS: usize = 40;
+
+/// The verdict first, then facts that differ, then every row.
+#[must_use]
+pub fn render(comparison: &Comparison, style: Style) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, "{}: {}", comparison.verdict.name(), counts(&comparison.rows));
+    for (name, side) in [("base", &comparison.base), ("new", &comparison.new)] {
+        let commit = side.git.as_ref().map(|git| format!(" ({:.12})", git.commit)).unwrap_or_default();
+        let _ = writeln!(text, "{}{name}: {}{commit}", bullet(style), side.label);
+    }
+    for warning in &comparison.warnings {
+        let _ = writeln!(text, "{}note: {warning}", bullet(style));
+    }
+    if comparison.interrupted {
+        let _ = writeln!(text, "{}interrupted: what was measured until then", bullet(style));
+    }
+    if comparison.budget_spent {
+        let _ = writeln!(text, "{}the budget was spent before every row was settled", bullet(style));
+    }
+    if !comparison.facts.is_empty() {
+        let _ = writeln!(text, "\n{}", facts(&comparison.facts, style));
+    }
+    if !comparison.rows.is_empty() {
+        let _ = writeln!(text, "\n{}", rows(comparison, style));
+    }
+    text
+}
+
+const fn bullet(style: Style) -> &'static str {
+    match style {
+        Style::Plain => "  ",
+        Style::Markdown => "- ",
+    }
+}
+
+fn counts(rows: &[Row]) -> String {
+    let parts: Vec<String> = [Verdict::Regressed, Verdict::Improved, Verdict::Inconclusive, Verdict::Unchanged]
+        .into_iter()
+        .map(|verdict| (verdict, rows.iter().filter(|row| row.verdict == verdict).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
+        .collect();
+    if parts.is_empty() { "nothing was compared".to_owned() } else { parts.join(", ") }
+}
+
+fn new_table(style: Style, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(match style {
+        Style::Plain => presets::NOTHING,
+        Style::Markdown => presets::ASCII_MARKDOWN,
+    });
+    table.set_header(header.to_vec());
+    table
+}
+
+fn facts(rows: &[FactRow], style: Style) -> String {
+    let mut table = new_table(style, &["case", "fact that differs", "base", "new"]);
+    for row in rows {
+        let cell = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), shortened);
+        let change = match (row.base.as_ref().and_then(Value::as_i64), row.new.as_ref().and_then(Value::as_i64)) {
+            (Some(base), Some(new)) => format!(" ({:+})", new - base),
+            _ => String::new(),
+        };
+        table.add_row([row.case.clone(), row.fact.clone(), cell(&row.base), cell(&row.new) + &change]);
+    }
+    table.trim_fmt()
+}
+
+fn shortened(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.chars().count() <= VALUE_CHARS {
+        return text;
+    }
+    text.chars().take(VALUE_CHARS - 1).collect::<String>() + "…"
+}
+
+fn rows(comparison: &Comparison, style: Style) -> String {
+    let interval = format!("{} % interval", units::percent_plain(comparison.confidence));
+    let mut table = new_table(style, &["case", "metric", "base", "new", "change", &interval, "verdict", "note"]);
+    for row in &comparison.rows {
+        let duration = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
+        let interval = row
+            .ci_low
+            .zip(row.ci_high)
+            .map_or("–".to_owned(), |(low, high)| format!("{} … {}", units::change(low), units::change(high)));
+        table.add_row([
+            row.case.clone(),
+            row.metric.clone().unwrap_or_default(),
+            duration(row.base),
+            duration(row.new),
+            row.ratio.map_or("–".to_owned(), units::change),
+            interval,
+            row.verdict.name().to_owned(),
+            row.note.clone().unwrap_or_default(),
+        ]);
+    }
+    for index in 2..6 {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}

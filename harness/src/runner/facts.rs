@@ -1,0 +1,104 @@
+//! The untimed pass over a case: its facts, and what the timed passes need to know.
+
+use std::path::Path;
+
+use super::judge::{expected_check, judge, judge_death};
+use super::{Prepared, Workers, subject};
+use crate::guest::Artifact;
+use crate::plan::Case;
+use crate::record::{Facts, Outcome, Status};
+use crate::worker::{Message, Pace, Request, Task};
+use crate::{executable, module};
+
+/// What the facts pass found out that the timed passes need.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) marked: bool,
+    /// The check that every pass must print.
+    pub(super) check: Option<String>,
+    /// Warm passes in one iteration, so that it is long enough to be timed.
+    pub(super) repeats: u32,
+    /// How long one compilation takes, roughly.
+    pub(super) compile_ns: Option<u64>,
+    /// How long one warm pass takes, roughly.
+    pub(super) pass_ns: Option<u64>,
+}
+
+/// What came of a facts pass. Without `known` the case cannot be timed; the outcome says why.
+pub(super) struct Learnt {
+    pub(super) outcome: Outcome,
+    pub(super) facts: Facts,
+    pub(super) known: Option<Known>,
+}
+
+/// Runs the facts pass of a case.
+pub(super) fn learn(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path) -> Learnt {
+    let mut facts = Facts::new();
+    let (outcome, known) = match &prepared.guest {
+        Ok(artifact) => measure(workers, prepared, artifact, scratch, &mut facts),
+        Err(no_guest) => (no_guest.outcome(), None),
+    };
+    Learnt { outcome, facts, known }
+}
+
+fn measure(
+    workers: &mut dyn Workers,
+    prepared: &Prepared,
+    artifact: &Artifact,
+    scratch: &Path,
+    facts: &mut Facts,
+) -> (Outcome, Option<Known>) {
+    let case = &prepared.case;
+    match of_file(case, artifact) {
+        Ok(found) => facts.extend(found),
+        Err(reason) => return (Outcome::because(Status::Failed, reason), None),
+    }
+    let request = match subject(prepared, &scratch.join("guest"), false) {
+        Ok(subject) => Request { subject, cpu: None, task: Task::Facts },
+        Err(outcome) => return (outcome, None),
+    };
+    let run = workers.run(&request, None);
+    for message in &run.messages {
+        if let Message::Facts { marked, facts: found, line, ending, pace } = message {
+            facts.extend(found.clone());
+            let expected = expected_check(case, line.as_ref());
+            let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
+            let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
+            let Pace { compile_ns, pass_ns } = *pace;
+            let known = Known { marked: *marked, check, repeats: repeats(pass_ns), compile_ns, pass_ns };
+            let known = outcome.expected.then_some(known);
+            return (outcome, known);
+        }
+    }
+    (judge_death(&run, case), None)
+}
+
+/// How many passes make an iteration long enough for the clock: a millisecond, against which neither the clock's
+/// 20 ns nor a timer interrupt weighs much.
+fn repeats(pass_ns: Option<u64>) -> u32 {
+    const LONG_ENOUGH_NS: u64 = 1_000_000;
+    const REPEATS_MAX: u64 = 1_000;
+    let Some(pass_ns) = pass_ns else { return 1 };
+    let repeats = LONG_ENOUGH_NS.div_ceil(pass_ns.max(1)).clamp(1, REPEATS_MAX);
+    u32::try_from(repeats).unwrap_or(1)
+}
+
+/// What the guest's bytes alone tell.
+fn of_file(case: &Case, artifact: &Artifact) -> Result<Facts, String> {
+    let bytes = std::fs::read(&artifact.path).map_err(|error| error.to_string())?;
+    if case.is_native() { executable::facts(&bytes) } else { module::facts(&bytes).map_err(|error| error.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_passes_are_repeated_until_an_iteration_is_long_enough() {
+        assert_eq!(repeats(Some(50_000)), 20);
+        assert_eq!(repeats(Some(999_999)), 2);
+        assert_eq!(repeats(Some(1_000_000)), 1);
+        assert_eq!(repeats(Some(0)), 1_000);
+        assert_eq!(repeats(None), 1);
+    }
+}

@@ -1,0 +1,174 @@
+//! Engines: wasmtime configurations with a name.
+
+use serde::{Deserialize, Serialize};
+
+/// What turns wasm into machine code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compiler {
+    /// wasmtime's optimising compiler.
+    #[default]
+    Cranelift,
+    /// wasmtime's baseline compiler: one pass, quick to compile.
+    Winch,
+    /// Cranelift to a portable bytecode, which is interpreted.
+    Pulley,
+}
+
+/// How an access past the end of linear memory is caught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoundsChecks {
+    /// By unmapped pages behind the memory and the signal that touching them raises.
+    #[default]
+    Guard,
+    /// By a comparison before every access; no signals.
+    Explicit,
+}
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptLevel {
+    /// No optimisation.
+    None,
+    /// For speed: wasmtime's default.
+    #[default]
+    Speed,
+    /// For speed, then for size.
+    SpeedAndSize,
+}
+
+/// Where instances, memories and tables come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allocation {
+    /// Mapped when an instance is made, unmapped when it is dropped.
+    #[default]
+    OnDemand,
+    /// From slots that were mapped with the engine.
+    Pooling,
+}
+
+/// A wasmtime configuration without its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// The compiler.
+    pub compiler: Compiler,
+    /// How bounds are checked.
+    pub bounds_checks: BoundsChecks,
+    /// Optimisation level of the compiler; Winch has none.
+    pub opt_level: OptLevel,
+    /// Where instances come from.
+    pub allocation: Allocation,
+    /// Whether memories begin as copy-on-write images of the module's data, rather than being filled.
+    pub copy_on_write: bool,
+    /// Whether code checks at loops and calls if its epoch is over. The deadline is never reached here.
+    pub epoch: bool,
+    /// Whether code counts fuel. It never runs out here.
+    pub fuel: bool,
+    /// Bytes of address space set aside for each memory; `None` for wasmtime's own choice.
+    pub memory_reservation: Option<u64>,
+    /// Bytes of unmapped address space behind each memory; `None` for wasmtime's own choice.
+    pub memory_guard: Option<u64>,
+}
+
+impl EngineSettings {
+    /// wasmtime's defaults.
+    pub const WASMTIME: Self = Self {
+        compiler: Compiler::Cranelift,
+        bounds_checks: BoundsChecks::Guard,
+        opt_level: OptLevel::Speed,
+        allocation: Allocation::OnDemand,
+        copy_on_write: true,
+        epoch: false,
+        fuel: false,
+        memory_reservation: None,
+        memory_guard: None,
+    };
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self::WASMTIME
+    }
+}
+
+/// A named wasmtime configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// The name, last part of a case's id.
+    pub name: String,
+    /// What it stands for.
+    pub settings: EngineSettings,
+}
+
+/// Engines that a scenario can name without spelling them out: name, settings, and one line for `wasiscope list`.
+pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 10] = {
+    const DEFAULTS: EngineSettings = EngineSettings::WASMTIME;
+    [
+        ("cranelift", DEFAULTS, "wasmtime's defaults: Cranelift for speed, guard pages"),
+        (
+            "cranelift-checked",
+            EngineSettings { bounds_checks: BoundsChecks::Explicit, ..DEFAULTS },
+            "Cranelift with a comparison before every memory access, no signals",
+        ),
+        (
+            "cranelift-none",
+            EngineSettings { opt_level: OptLevel::None, ..DEFAULTS },
+            "Cranelift without optimisation: compiles sooner, runs slower",
+        ),
+        (
+            "cranelift-size",
+            EngineSettings { opt_level: OptLevel::SpeedAndSize, ..DEFAULTS },
+            "Cranelift for speed, then for size",
+        ),
+        (
+            "cranelift-pooling",
+            EngineSettings { allocation: Allocation::Pooling, ..DEFAULTS },
+            "Cranelift with memories and tables from a pool made with the engine",
+        ),
+        (
+            "cranelift-no-cow",
+            EngineSettings { copy_on_write: false, ..DEFAULTS },
+            "Cranelift with memories filled when they are made, not mapped copy-on-write",
+        ),
+        (
+            "cranelift-epoch",
+            EngineSettings { epoch: true, ..DEFAULTS },
+            "Cranelift with the checks that let a host stop a guest by time",
+        ),
+        (
+            "cranelift-fuel",
+            EngineSettings { fuel: true, ..DEFAULTS },
+            "Cranelift with the counting that lets a host stop a guest by work done",
+        ),
+        (
+            "winch",
+            EngineSettings { compiler: Compiler::Winch, ..DEFAULTS },
+            "wasmtime's baseline compiler: one pass, no optimisation",
+        ),
+        (
+            "pulley",
+            EngineSettings { compiler: Compiler::Pulley, ..DEFAULTS },
+            "wasmtime's interpreter: Cranelift to portable bytecode",
+        ),
+    ]
+};
+
+impl Engine {
+    /// What stands in a native case's id in place of an engine.
+    #[must_use]
+    pub fn native() -> Self {
+        Self { name: "native".to_owned(), settings: EngineSettings::default() }
+    }
+
+    /// The preset of that name.
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Self> {
+        ENGINE_PRESETS
+            .into_iter()
+            .find(|(preset, ..)| *preset == name)
+            .map(|(name, settings, _)| Self { name: name.to_owned(), settings })
+    }
+}

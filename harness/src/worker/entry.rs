@@ -1,0 +1,81 @@
+//! What is called in an instance.
+
+use wasmtime::{Func, FuncType, Instance, Store, TypedFunc, Val, ValType};
+
+use super::host::Host;
+use super::protocol::Subject;
+
+/// What is called in an instance, found and converted before any clock runs.
+pub(super) struct Entry {
+    /// `_initialize` of a reactor: its runtime's start.
+    pub(super) initialize: Option<Func>,
+    /// `_start`, or the function that the user named.
+    main: Main,
+    results: Vec<Val>,
+}
+
+enum Main {
+    /// `_start`, without the detour over values of any type.
+    Start(TypedFunc<(), ()>),
+    /// What the user named, with its arguments.
+    Named(Func, Vec<Val>),
+}
+
+impl Entry {
+    pub(super) fn find(subject: &Subject, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
+        let Some(name) = &subject.input.invoke else {
+            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+            return Ok(Self { initialize: None, main: Main::Start(start), results: Vec::new() });
+        };
+        let named = instance
+            .get_func(&mut *store, name)
+            .ok_or_else(|| wasmtime::format_err!("the guest exports no function `{name}`"))?;
+        let ty = named.ty(&*store);
+        let results = vec![Val::I32(0); ty.results().len()];
+        let main = Main::Named(named, parameters(name, &ty, &subject.input.args)?);
+        Ok(Self { initialize: instance.get_func(&mut *store, "_initialize"), main, results })
+    }
+
+    pub(super) fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+        match &self.main {
+            Main::Start(start) => start.call(store, ()),
+            Main::Named(named, params) => named.call(store, params, &mut self.results),
+        }
+    }
+}
+
+impl Entry {
+    /// What the last call gave, as text.
+    pub(super) fn results(&self) -> Vec<String> {
+        self.results.iter().map(shown).collect()
+    }
+}
+
+/// The arguments of the command line as what the function takes.
+fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Vec<Val>> {
+    if ty.params().len() != args.len() {
+        wasmtime::bail!("`{name}` takes {} arguments, {} were given with --arg", ty.params().len(), args.len());
+    }
+    let value = |(ty, text): (ValType, &String)| {
+        let value = match ty {
+            ValType::I32 => text.parse().ok().map(Val::I32),
+            ValType::I64 => text.parse().ok().map(Val::I64),
+            ValType::F32 => text.parse().ok().map(|value: f32| Val::F32(value.to_bits())),
+            ValType::F64 => text.parse().ok().map(|value: f64| Val::F64(value.to_bits())),
+            _ => None,
+        };
+        value.ok_or_else(|| wasmtime::format_err!("`{text}` is no value of type {ty}, which `{name}` takes"))
+    };
+    ty.params().zip(args).map(value).collect()
+}
+
+/// A result as text; references have none.
+fn shown(value: &Val) -> String {
+    match value {
+        Val::I32(value) => value.to_string(),
+        Val::I64(value) => value.to_string(),
+        Val::F32(bits) => f32::from_bits(*bits).to_string(),
+        Val::F64(bits) => f64::from_bits(*bits).to_string(),
+        other => format!("{other:?}"),
+    }
+}
