@@ -3,6 +3,7 @@
 //! Data flows one way: [`scenario`] → [`plan`] → [`guest`] → [`worker`] (driven by [`runner`], watched by [`capture`])
 //! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each module may know.
 
+pub mod calibrate;
 pub mod capture;
 pub mod cli;
 pub mod clock;

@@ -20,6 +20,8 @@ impl Places {
     pub fn find(root: Option<&Path>) -> Self {
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let root = root.map(Path::to_owned).or_else(|| checkout_above(&here)).unwrap_or(here);
+        // Absolute: compilers and workers run in other folders.
+        let root = std::path::absolute(&root).unwrap_or(root);
         let shared_state = root.join("target").join("wasiscope");
         let state = if is_writable(&shared_state) { shared_state.clone() } else { fallback() };
         Self { root, state, shared_state }

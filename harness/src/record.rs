@@ -111,6 +111,8 @@ pub const RSS_INSTANTIATE: &str = "memory.rss.instantiate";
 pub const RSS_RUN: &str = "memory.rss.run";
 /// Resident bytes of the guest's linear memory at the end of `run`: what the guest has touched.
 pub const TOUCHED: &str = "memory.touched";
+/// The fact with the instructions between the guest's marks.
+pub const INSTRUCTIONS: &str = "instructions.run";
 /// The measurements in bytes.
 pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
 

@@ -81,7 +81,7 @@ fn assert_equal_work(sizes: &BTreeMap<String, u64>, flavours: &str, engines: &st
 
 #[test]
 fn every_workload_is_the_same_work_in_every_flavour_on_every_engine() {
-    assert_equal_work(&quick_sizes(), "tinygo-like, std, native", "cranelift, cranelift-checked");
+    assert_equal_work(&quick_sizes(), "tinygo-like, std, native", "cranelift, cranelift-checked, winch, pulley");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) struct Arguments {
     /// What makes the exit status other than 0
     #[arg(long, value_enum, default_value_t)]
     fail_on: FailOn,
-    /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 2 %, others 3 %]
+    /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others 5 %]
     #[arg(long = "tolerance", value_name = "METRIC=PERCENT", value_parser = tolerance)]
     tolerances: Vec<(String, f64)>,
     /// Stop when this time is spent, even if not all is settled [default: 30s for each pair of guests that differ]
@@ -346,7 +346,14 @@ fn live(
         interrupt: interrupt.clone(),
     };
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let walk = Settings { seed, budget: None, interrupt, scratch: scratch.to_owned(), cpus: machine::processors() };
+    let walk = Settings {
+        seed,
+        budget: None,
+        interrupt,
+        scratch: scratch.to_owned(),
+        cpus: machine::processors(),
+        instructions: false,
+    };
     let mut runner = Pairs::new(&mut workers, &walk);
     let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
     progress.finish();

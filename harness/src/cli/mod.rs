@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and nothing in them that a user of the library would miss.
 
 mod build;
+mod calibrate;
 mod compare;
 mod doctor;
 mod list;
@@ -48,6 +49,8 @@ enum Verb {
     Build(build::Arguments),
     /// Two .wasm files, two git revisions, or two reports: what got slower, and how sure that is
     Compare(Box<compare::Arguments>),
+    /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
+    Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
     List(list::Arguments),
     /// Toolchains, kernel features, privileges; each line says how to mend it
@@ -65,6 +68,7 @@ impl Cli {
             Verb::Run(arguments) => run::run(&places, *arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::Compare(arguments) => compare::run(&places, &arguments),
+            Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),
         }

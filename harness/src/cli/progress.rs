@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::calibrate::Step;
 use crate::compare::live;
 use crate::runner::Event;
 
@@ -42,6 +43,17 @@ impl Progress {
                 self.0.set_message(format!("{open} {what}: {id}, worker {}", process + 1));
             }
         }
+    }
+
+    pub(super) fn on_step(&self, step: Step) {
+        self.0.enable_steady_tick(Duration::from_millis(200));
+        let (message, done, all) = match step {
+            Step::Comparison(index, count) => ("a guest against itself".to_owned(), index, count),
+            Step::Trial(slowdown, index, count) => (format!("slower by {:.1} %", slowdown * 100.0), index, count),
+        };
+        self.0.set_length(u64::from(all));
+        self.0.set_position(u64::from(done));
+        self.0.set_message(message);
     }
 
     /// A line that stays, above the bar.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
@@ -41,6 +41,9 @@ pub(super) struct Arguments {
     /// Stop adding samples after this time (every case gets one worker all the same), for example 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
+    /// Also count the instructions of `run`, with valgrind's callgrind, in a pass of its own (seconds for each case)
+    #[arg(long)]
+    instructions: bool,
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -71,6 +74,9 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let cpu_before = CpuTimes::now();
     // Everything that can be refused is refused before anything is built, run or written.
     let cases = selection::cases(places, &arguments.selection)?;
+    if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
+        bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
+    }
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let out = Destination::check(&arguments.out.clone().unwrap_or_else(|| places.report()))?;
     // Beside a device there is no room for a journal.
@@ -107,6 +113,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         interrupt: interrupt.clone(),
         scratch: scratch.path().to_owned(),
         cpus: machine::processors(),
+        instructions: arguments.instructions,
     };
     // The running binary itself, even if the file it came from has been replaced since.
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());

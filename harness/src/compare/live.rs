@@ -106,6 +106,7 @@ struct Running<'a> {
 struct Tally {
     processes: u32,
     log_ratios: BTreeMap<Phase, Vec<f64>>,
+    /// Means of the logs of nanoseconds, and likewise of the other side.
     base_ns: BTreeMap<Phase, Vec<f64>>,
     new_ns: BTreeMap<Phase, Vec<f64>>,
 }
@@ -122,8 +123,8 @@ impl Tally {
         for (phase, base) in &samples.base {
             let Some(new) = samples.new.get(phase) else { continue };
             self.log_ratios.entry(*phase).or_default().extend(stats::log_ratio(base, new));
-            self.base_ns.entry(*phase).or_default().extend(stats::median(base));
-            self.new_ns.entry(*phase).or_default().extend(stats::median(new));
+            self.base_ns.entry(*phase).or_default().extend(stats::mean_of_logs(base));
+            self.new_ns.entry(*phase).or_default().extend(stats::mean_of_logs(new));
         }
     }
 }
@@ -311,7 +312,11 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
         }
         Some(_) => None,
     };
-    let typical = |side: &BTreeMap<Phase, Vec<f64>>| side.get(&phase).and_then(|medians| stats::median(medians));
+    // By the same rule as the ratio, so that the three agree.
+    let typical = |side: &BTreeMap<Phase, Vec<f64>>| {
+        let logs = side.get(&phase)?;
+        Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(f64::exp)
+    };
     Row {
         case: pair.id.clone(),
         metric: Some(metric),
@@ -378,3 +383,6 @@ fn mark_unconfirmed(rows: &mut [(usize, Row)], why: &str) {
         row.note = Some(why.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,11 +71,13 @@ pub struct Row {
     pub metric: Option<String>,
     /// The unit of `base` and `new`.
     pub unit: String,
-    /// Median over processes on the base's side.
+    /// Typical value on the base's side: the geometric mean over processes, trimmed as the ratio is; of reports, the
+    /// median.
     pub base: Option<f64>,
-    /// Median over processes on the new side.
+    /// The same on the new side.
     pub new: Option<f64>,
-    /// New over base: the estimate that the interval belongs to, which is not the ratio of the two medians.
+    /// New over base: the estimate that the interval belongs to. Close to `new / base`, but made of the ratios within
+    /// the processes.
     pub ratio: Option<f64>,
     /// Lower end of the ratio's interval.
     pub ci_low: Option<f64>,

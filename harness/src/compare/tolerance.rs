@@ -32,8 +32,8 @@ impl Tolerances {
     #[must_use]
     pub fn of(&self, metric: &str) -> f64 {
         const RUN: f64 = 0.005;
-        const COMPILE: f64 = 0.02;
-        const OTHER: f64 = 0.03;
+        const COMPILE: f64 = 0.03;
+        const OTHER: f64 = 0.05;
         self.by_metric.get(metric).copied().unwrap_or_else(|| match metric {
             _ if metric == metric_of(Phase::Run) => RUN,
             _ if metric == metric_of(Phase::Compile) => COMPILE,
@@ -51,6 +51,6 @@ mod tests {
         let scenario = Tolerances::new(BTreeMap::from([("phase.run".to_owned(), 0.1), ("phase.init".to_owned(), 0.2)]));
         let user = Tolerances::new(BTreeMap::from([("phase.run".to_owned(), 0.0)]));
         let both = scenario.overridden_by(&user);
-        assert_eq!((both.of("phase.run"), both.of("phase.init"), both.of("phase.compile")), (0.0, 0.2, 0.02));
+        assert_eq!((both.of("phase.run"), both.of("phase.init"), both.of("phase.compile")), (0.0, 0.2, 0.03));
     }
 }

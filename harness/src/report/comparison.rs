@@ -13,6 +13,9 @@ use crate::units;
 /// Most characters of a fact's value in a table; the document has all of it.
 const VALUE_CHARS: usize = 40;
 
+/// Most characters of a note in a table; longer ones stand below it.
+const NOTE_CHARS: usize = 80;
+
 /// The verdict first, then facts that differ, then every row.
 #[must_use]
 pub fn render(comparison: &Comparison, style: Style) -> String {
@@ -35,10 +38,47 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
     if !comparison.facts.is_empty() {
         let _ = writeln!(text, "\n{}", facts(&comparison.facts, style));
     }
-    if !comparison.rows.is_empty() {
-        let _ = writeln!(text, "\n{}", rows(comparison, style));
+    let (timed, identical): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(|row| !is_identical(row));
+    if !timed.is_empty() {
+        let _ = writeln!(text, "\n{}", rows(&timed, comparison.confidence, style));
+    }
+    for note in long_notes(&timed) {
+        let _ = writeln!(text, "\n{note}");
+    }
+    if !identical.is_empty() {
+        let names: Vec<&str> = identical.iter().map(|row| row.case.as_str()).collect();
+        let _ = writeln!(text, "\nidentical code on both sides, not timed: {}", names.join(", "));
     }
     text
+}
+
+/// Whether a row only says that there is nothing to compare.
+fn is_identical(row: &Row) -> bool {
+    row.metric.is_none() && row.verdict == Verdict::Unchanged
+}
+
+/// Notes that do not fit into a table, each once.
+fn long_notes<'a>(rows: &[&'a Row]) -> Vec<&'a str> {
+    let mut notes: Vec<&str> = Vec::new();
+    for note in rows.iter().filter_map(|row| row.note.as_deref()).filter(|note| !fits(note)) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+fn fits(note: &str) -> bool {
+    !note.contains('\n') && note.chars().count() <= NOTE_CHARS
+}
+
+/// A note as it fits into a table.
+fn brief(note: &str) -> String {
+    if fits(note) {
+        return note.to_owned();
+    }
+    let first_line = note.lines().next().unwrap_or_default();
+    format!("{}… (below)", first_line.chars().take(NOTE_CHARS).collect::<String>())
 }
 
 const fn bullet(style: Style) -> &'static str {
@@ -89,10 +129,10 @@ fn shortened(value: &Value) -> String {
     text.chars().take(VALUE_CHARS - 1).collect::<String>() + "…"
 }
 
-fn rows(comparison: &Comparison, style: Style) -> String {
-    let interval = format!("{} % interval", units::percent_plain(comparison.confidence));
+fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
+    let interval = format!("{} % interval", units::percent_plain(confidence));
     let mut table = new_table(style, &["case", "metric", "base", "new", "change", &interval, "verdict", "note"]);
-    for row in &comparison.rows {
+    for row in rows {
         let duration = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = row
             .ci_low
@@ -106,7 +146,7 @@ fn rows(comparison: &Comparison, style: Style) -> String {
             row.ratio.map_or("–".to_owned(), units::change),
             interval,
             row.verdict.name().to_owned(),
-            row.note.clone().unwrap_or_default(),
+            row.note.as_deref().map(brief).unwrap_or_default(),
         ]);
     }
     for index in 2..6 {

@@ -100,6 +100,9 @@ fn facts_line(case: &CaseReport) -> String {
     if let Some(fuel) = case.facts.get("fuel").and_then(Value::as_u64) {
         parts.push(format!("fuel {fuel}"));
     }
+    if let Some(count) = case.facts.get(record::INSTRUCTIONS).and_then(Value::as_u64) {
+        parts.push(format!("instructions {count}"));
+    }
     if let Some(ratio) = case.observer_ratio {
         let processes = case.measurements.first().map_or(0, |measurement| measurement.summary.processes);
         // As with intervals: below that, chance says more than the kernel does.

@@ -73,6 +73,22 @@ fn measure(
     (judge_death(&run, case), None)
 }
 
+/// The instructions of `run`; `None` where they cannot be counted, or differ from pass to pass and so are no fact.
+pub(super) fn instructions(
+    workers: &mut dyn Workers,
+    prepared: &Prepared,
+    known: &Known,
+    scratch: &Path,
+) -> Option<u64> {
+    if prepared.case.is_native() {
+        return None;
+    }
+    let subject = subject(prepared, &scratch.join("guest"), known.marked).ok()?;
+    let counts = workers.count_instructions(&Request { subject, cpu: None, task: Task::Instructions }).ok()?;
+    let (first, others) = counts.split_first()?;
+    others.iter().all(|other| other == first).then_some(*first)
+}
+
 /// How many passes make an iteration long enough for the clock: a millisecond, against which neither the clock's
 /// 20 ns nor a timer interrupt weighs much.
 fn repeats(pass_ns: Option<u64>) -> u32 {

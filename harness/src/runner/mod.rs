@@ -1,5 +1,6 @@
 //! Walks the plan: starts workers, hands them work, judges how they ended, and emits events. Never prints.
 
+mod callgrind;
 mod child;
 mod facts;
 mod judge;
@@ -15,7 +16,7 @@ use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
-use crate::record::{Outcome, ProcessRecord, Record, Status};
+use crate::record::{self, Outcome, ProcessRecord, Record, Status};
 use crate::worker::{Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
@@ -27,6 +28,14 @@ pub use pairs::{Pair, PairPlan, PairSamples, Pairs};
 pub trait Workers {
     /// Runs one worker to its end, whatever that is.
     fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun;
+
+    /// The instructions between the guest's marks, of a few passes each.
+    ///
+    /// # Errors
+    /// When they cannot be counted here, and why.
+    fn count_instructions(&mut self, request: &Request) -> Result<Vec<u64>, String> {
+        callgrind::count(request)
+    }
 }
 
 /// What is left of a worker.
@@ -129,6 +138,8 @@ pub struct Settings<'a> {
     pub scratch: PathBuf,
     /// Processors to keep workers on, in turn; none to leave it to the kernel.
     pub cpus: Vec<usize>,
+    /// Whether instructions are counted beside the facts, which takes long.
+    pub instructions: bool,
 }
 
 /// Walks a plan over prepared cases.
@@ -222,7 +233,11 @@ impl<'a> Runner<'a> {
     fn facts(&mut self, index: usize, prepared: &Prepared) -> Option<Known> {
         let id = prepared.case.id();
         (self.on_event)(Event::Started { id: &id });
-        let learnt = facts::learn(self.workers, prepared, &self.settings.scratch);
+        let mut learnt = facts::learn(self.workers, prepared, &self.settings.scratch);
+        if let (true, true, Some(known)) = (self.settings.instructions, prepared.watch, &learnt.known) {
+            let count = facts::instructions(self.workers, prepared, known, &self.settings.scratch);
+            learnt.facts.insert(record::INSTRUCTIONS.to_owned(), count.into());
+        }
         let record = Record::Facts { case: index, id, outcome: learnt.outcome, facts: learnt.facts };
         (self.on_event)(Event::Recorded(&record));
         learnt.known

@@ -108,6 +108,7 @@ fn walk_with(
         interrupt,
         scratch: folder.path().to_owned(),
         cpus: Vec::new(),
+        instructions: false,
     };
     let walk = Runner::new(&mut workers, capture, settings, &mut on_event).walk(&cases);
     Walked { walk, records: records.into_inner(), tasks: workers.seen }

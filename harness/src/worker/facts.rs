@@ -78,8 +78,11 @@ impl Worker {
         Ok(Some(fastest))
     }
 
-    /// The guest ready to be instantiated, and how long it took to compile.
-    fn linked(&self) -> wasmtime::Result<(Linked, u64)> {
+    /// The guest ready to be instantiated, and the nanoseconds that it took to compile.
+    ///
+    /// # Errors
+    /// When the engine refuses it.
+    pub fn linked(&self) -> wasmtime::Result<(Linked, u64)> {
         let mut watch = self.stopwatch();
         let linked = self.prepare(&mut watch)?;
         let compile =

@@ -11,6 +11,7 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
+use super::callgrind;
 use super::cell::PhaseCell;
 use super::protocol::Subject;
 use crate::clock;
@@ -121,6 +122,7 @@ impl Marks {
     fn set(&mut self, tag: u64, fuel_left: Option<u64>) {
         match tag {
             MARK_START => {
+                callgrind::toggle();
                 // The cell first, then the clock: what follows the clock reading belongs to the guest alone.
                 self.cell.enter(Phase::Run);
                 self.start.get_or_insert_with(|| Mark { at: Instant::now(), fuel_left });
@@ -128,6 +130,7 @@ impl Marks {
             MARK_END => {
                 self.end = Some(Mark { at: Instant::now(), fuel_left });
                 self.cell.enter(Phase::Outside);
+                callgrind::toggle();
             }
             _ => {
                 self.cell.enter(Phase::Trap);

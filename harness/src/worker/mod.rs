@@ -3,6 +3,7 @@
 //! The parent starts this same executable with [`VERB`] as its first argument. The child says `Ready`, reads one
 //! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death.
 
+mod callgrind;
 pub mod cell;
 mod engine;
 mod entry;
@@ -25,9 +26,9 @@ use wasiscope_ebpf_abi::Phase;
 use crate::clock;
 use cell::PhaseCell;
 use pair::{Layout, Pair};
-use pass::Worker;
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
+pub use pass::{Linked, Worker};
 pub use protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
@@ -67,6 +68,9 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
         return done.or_else(|error| send(&refused(&error)));
     }
     let worker = Worker::new(subject, cell)?;
+    if matches!(task, Task::Instructions) {
+        return send(&callgrind::count(&worker).unwrap_or_else(|error| refused(&error)));
+    }
     serve(&task, || worker.facts(), |repeats| worker.iterate(repeats))
 }
 

@@ -9,6 +9,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Module, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
+use super::callgrind;
 use super::cell::PhaseCell;
 use super::engine;
 use super::entry::Entry;
@@ -19,7 +20,7 @@ use super::thread;
 use crate::record;
 
 /// What every pass of one guest shares.
-pub(super) struct Worker {
+pub struct Worker {
     pub(super) subject: Subject,
     pub(super) wasm: Vec<u8>,
     stdin: Option<Bytes>,
@@ -29,7 +30,7 @@ pub(super) struct Worker {
 }
 
 /// A guest ready to be instantiated.
-pub(super) struct Linked {
+pub struct Linked {
     engine: Engine,
     pub(super) instance_pre: InstancePre<Host>,
 }
@@ -91,7 +92,11 @@ struct Warm {
 }
 
 impl Worker {
-    pub(super) fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
+    /// Reads the guest, and what it will find on standard input.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         let wasm = std::fs::read(&subject.guest)?;
         let stdin = subject.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
         Ok(Self { subject, wasm, stdin, cell: Arc::new(cell), unseen: Arc::new(PhaseCell::private(0)) })
@@ -120,7 +125,10 @@ impl Worker {
     }
 
     /// Warm passes alone, of a guest that is compiled and linked.
-    pub(super) fn warm(&self, linked: &Linked, repeats: u32) -> wasmtime::Result<Iteration> {
+    ///
+    /// # Errors
+    /// When the guest's folder cannot be emptied, or the engine refuses an instance.
+    pub fn warm(&self, linked: &Linked, repeats: u32) -> wasmtime::Result<Iteration> {
         empty_folder(&self.subject.directory)?;
         self.repeat(linked, repeats, self.stopwatch())
     }
@@ -195,9 +203,15 @@ impl Worker {
         let first_phase = if self.subject.marked && guest.initialize.is_none() { Phase::Init } else { Phase::Run };
         watch.entered.push(first_phase);
         watch.cell.enter(first_phase);
+        if !self.subject.marked {
+            callgrind::toggle();
+        }
         let entry = Instant::now();
         let result = initialized.and_then(|()| guest.call(&mut store));
         let back = Instant::now();
+        if !self.subject.marked {
+            callgrind::toggle();
+        }
         watch.cell.enter(Phase::Outside);
 
         let ending = ending(&result, store.data());

@@ -55,6 +55,8 @@ pub enum Task {
         /// Warm passes in each iteration.
         repeats: u32,
     },
+    /// A few passes whose instructions callgrind counts, under which the worker must have been started.
+    Instructions,
     /// Timed passes of two guests, alternating A B B A, B A A B, …
     Compare {
         /// The other guest, B.

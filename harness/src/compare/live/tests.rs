@@ -1,0 +1,206 @@
+//! With workers whose every duration is scripted.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::capture::WatchedWorker;
+use crate::guest::Artifact;
+use crate::plan::{Case, GuestSource, Input};
+use crate::record::Facts;
+use crate::runner::{self, Prepared, WorkerRun, Workers};
+use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
+use crate::worker::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Task, Timed};
+
+/// How much slower B's `run` is, by the number of the worker that is asked.
+type Slowdown = fn(u32) -> f64;
+
+struct Scripted {
+    slowdown: Slowdown,
+    /// What B answers in its facts pass and later.
+    check: &'static str,
+    ending: Ending,
+    compared: u32,
+    log: RefCell<Vec<bool>>,
+}
+
+impl Scripted {
+    fn new(slowdown: Slowdown) -> Self {
+        Self { slowdown, check: "00", ending: Ending::Returned, compared: 0, log: RefCell::default() }
+    }
+
+    fn pass(&self, side: Side, run_ns: f64) -> Message {
+        let check = if side == Side::New { self.check } else { "00" };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a scripted duration")]
+        let timed = vec![Timed::once(Phase::Run, run_ns as u64)];
+        let ending = if side == Side::New { self.ending.clone() } else { Ending::Returned };
+        let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
+        let entered = vec![Phase::Run];
+        let iteration = Iteration { timed, entered, memory: Vec::new(), preemptions: None, line, ending };
+        Message::Compared { side, iteration }
+    }
+}
+
+impl Workers for Scripted {
+    fn run(&mut self, request: &Request, _: Option<&WatchedWorker>) -> WorkerRun {
+        let messages = match &request.task {
+            Task::Compare { other_first, quads, .. } => {
+                self.log.borrow_mut().push(*other_first);
+                let worker = self.compared;
+                self.compared += 1;
+                // Half a percent between workers, the same on both sides; a tenth of it between the sides.
+                let base = 1e6 * (1.0 + f64::from(worker * 7 % 10) / 2_000.0);
+                let new = base * (1.0 + (self.slowdown)(worker) + (f64::from(worker * 3 % 10) - 4.5) / 20_000.0);
+                let quad = [(Side::Base, base), (Side::New, new), (Side::New, new), (Side::Base, base)];
+                (0..*quads).flat_map(|_| quad).map(|(side, ns)| self.pass(side, ns)).collect()
+            }
+            _ => {
+                let is_new = request.subject.guest.ends_with("new.wasm");
+                let check = if is_new { self.check } else { "00" };
+                let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
+                let facts = Facts::from([("check".to_owned(), check.into())]);
+                let ending = Ending::Returned;
+                vec![Message::Facts { marked: true, facts, line, ending, pace: Pace::default() }]
+            }
+        };
+        WorkerRun { pid: 1, messages, ..WorkerRun::default() }
+    }
+}
+
+fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
+    let path = folder.join(name);
+    std::fs::write(&path, wat::parse_str(text).expect("valid")).expect("a file");
+    Prepared {
+        case: Case {
+            scenario: "test".into(),
+            workload: "w".into(),
+            flavour: "custom".into(),
+            engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },
+            guest: GuestSource::File(path.clone()),
+            n: None,
+            input: Input::default(),
+            expect: Expectation::default(),
+            limits: Limits::default(),
+            processes: 1,
+            iterations: 1,
+            tolerance: BTreeMap::new(),
+        },
+        guest: Ok(Artifact::of_file(&path).expect("readable")),
+        watch: false,
+    }
+}
+
+/// Compares two guests that differ in a byte, or not even that.
+fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, interrupt: Interrupt) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = prepared(folder.path(), "base.wasm", "(module (func (export \"_start\")))");
+    let text =
+        if identical { "(module (func (export \"_start\")))" } else { "(module (func (export \"_start\") nop))" };
+    let new = prepared(folder.path(), "new.wasm", text);
+    let candidates = [Candidate { pair: Pair { base, new }, tolerances: Tolerances::default() }];
+    let walk = runner::Settings {
+        seed: 1,
+        budget: None,
+        interrupt: interrupt.clone(),
+        scratch: folder.path().to_owned(),
+        cpus: Vec::new(),
+        instructions: false,
+    };
+    let settings = Settings {
+        processes,
+        iterations: 4,
+        time_identical: false,
+        confirm: true,
+        wants: &|_| true,
+        seed: 1,
+        budget: None,
+        interrupt,
+    };
+    compare(&candidates, &mut Pairs::new(workers, &walk), &settings, &mut |_| {})
+}
+
+fn only_row(done: Done) -> Row {
+    assert_eq!(done.rows.len(), 1, "{:?}", done.rows);
+    done.rows.into_iter().next().expect("one row")
+}
+
+#[test]
+fn a_plain_slowdown_is_settled_at_the_first_look_and_confirmed() {
+    let mut workers = Scripted::new(|_| 0.03);
+    let row = only_row(compare_with(&mut workers, false, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!((row.verdict, row.note.as_deref()), (Verdict::Regressed, Some("confirmed by a fresh run")));
+    assert!(row.ratio.is_some_and(|ratio| (ratio - 1.03).abs() < 1e-3), "{row:?}");
+    assert!(row.ci_low < row.ratio && row.ratio < row.ci_high, "{row:?}");
+    assert_eq!(workers.compared, 20, "ten to find it, ten to confirm it");
+    let firsts = workers.log.borrow();
+    assert_eq!(firsts[..4], [false, true, false, true], "each side begins every other worker");
+}
+
+#[test]
+fn equal_times_are_settled_as_unchanged() {
+    let mut workers = Scripted::new(|_| 0.0);
+    let row = only_row(compare_with(&mut workers, false, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!((row.verdict, row.note), (Verdict::Unchanged, None));
+    assert_eq!(workers.compared, 10);
+}
+
+#[test]
+fn a_speed_up_is_an_improvement() {
+    let row =
+        only_row(compare_with(&mut Scripted::new(|_| -0.03), false, Processes::Exactly(10), Interrupt::default()));
+    assert_eq!(row.verdict, Verdict::Improved);
+}
+
+#[test]
+fn a_change_that_a_fresh_run_does_not_show_is_none() {
+    let mut workers = Scripted::new(|worker| if worker < 10 { 0.03 } else { 0.0 });
+    let row = only_row(compare_with(&mut workers, false, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!(row.verdict, Verdict::Inconclusive);
+    assert!(row.note.is_some_and(|note| note.starts_with("regressed not confirmed by a fresh run, which saw")));
+}
+
+#[test]
+fn what_stays_unclear_is_looked_at_to_the_end() {
+    // Right at the tolerance of half a percent: neither within nor beyond.
+    let mut workers = Scripted::new(|_| 0.005);
+    let row = only_row(compare_with(&mut workers, false, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!((row.verdict, workers.compared), (Verdict::Inconclusive, 80));
+}
+
+#[test]
+fn few_processes_say_nothing() {
+    let row = only_row(compare_with(&mut Scripted::new(|_| 0.5), false, Processes::Exactly(5), Interrupt::default()));
+    assert_eq!(row.verdict, Verdict::Inconclusive);
+    assert_eq!((row.ratio, row.note.as_deref()), (None, Some("5 processes: fewer than 8 say nothing")));
+}
+
+#[test]
+fn identical_code_is_not_timed() {
+    let mut workers = Scripted::new(|_| 0.5);
+    let row = only_row(compare_with(&mut workers, true, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!((row.verdict, workers.compared), (Verdict::Unchanged, 0));
+    assert!(row.note.is_some_and(|note| note.starts_with("identical code")));
+}
+
+#[test]
+fn other_work_and_failing_sides_get_no_verdict() {
+    let mut other = Scripted { check: "11", ..Scripted::new(|_| 0.5) };
+    let done = compare_with(&mut other, false, Processes::UntilSettled, Interrupt::default());
+    assert_eq!(done.facts.iter().map(|row| row.fact.as_str()).filter(|fact| *fact == "check").count(), 1);
+    let row = only_row(done);
+    assert_eq!((row.verdict, other.compared), (Verdict::Inconclusive, 0));
+    assert!(row.note.is_some_and(|note| note.contains("checks differ")));
+
+    let broken = Ending::Exited { code: 3, stderr: String::new() };
+    let mut failing = Scripted { ending: broken, ..Scripted::new(|_| 0.5) };
+    let row = only_row(compare_with(&mut failing, false, Processes::UntilSettled, Interrupt::default()));
+    assert!(row.failed && row.verdict == Verdict::Inconclusive, "{row:?}");
+    assert_eq!(row.note.as_deref(), Some("new: failed: the guest exited with code 3"));
+}
+
+#[test]
+fn an_interrupt_ends_it_without_a_verdict() {
+    let interrupt = Interrupt::default();
+    interrupt.raise();
+    let done = compare_with(&mut Scripted::new(|_| 0.5), false, Processes::UntilSettled, interrupt);
+    assert!(done.interrupted && done.rows.is_empty());
+}
