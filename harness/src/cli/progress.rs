@@ -29,6 +29,7 @@ impl Progress {
             }
             Event::Started { id } => self.0.set_message((*id).to_owned()),
             Event::Recorded(_) => self.0.inc(1),
+            Event::NotCounted { id, reason } => self.say(&format!("instructions of {id}: {reason}")),
             Event::CaptureFailed(error) => self.say(&error.to_string()),
         }
     }

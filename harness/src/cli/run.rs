@@ -103,7 +103,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
                 records.push(record.clone());
             }
             Event::CaptureFailed(error) => trouble = Some(error.to_string()),
-            Event::Planned { .. } | Event::Started { .. } => {}
+            Event::Planned { .. } | Event::Started { .. } | Event::NotCounted { .. } => {}
         }
     };
     let elapsed = || began.elapsed();

@@ -73,20 +73,26 @@ fn measure(
     (judge_death(&run, case), None)
 }
 
-/// The instructions of `run`; `None` where they cannot be counted, or differ from pass to pass and so are no fact.
+/// The instructions of `run`.
+///
+/// # Errors
+/// When they cannot be counted, or differ from pass to pass and so are no fact.
 pub(super) fn instructions(
     workers: &mut dyn Workers,
     prepared: &Prepared,
     known: &Known,
     scratch: &Path,
-) -> Option<u64> {
-    if prepared.case.is_native() {
-        return None;
+) -> Result<u64, String> {
+    let subject = subject(prepared, &scratch.join("guest"), known.marked)
+        .map_err(|outcome| outcome.detail.unwrap_or_default())?;
+    let counts = workers.count_instructions(&Request { subject, cpu: None, task: Task::Instructions })?;
+    match counts.split_first() {
+        Some((first, others)) if others.iter().all(|other| other == first) => Ok(*first),
+        _ => {
+            let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+            Err(format!("the count differs from pass to pass: {}", counts.join(", ")))
+        }
     }
-    let subject = subject(prepared, &scratch.join("guest"), known.marked).ok()?;
-    let counts = workers.count_instructions(&Request { subject, cpu: None, task: Task::Instructions }).ok()?;
-    let (first, others) = counts.split_first()?;
-    others.iter().all(|other| other == first).then_some(*first)
 }
 
 /// How many passes make an iteration long enough for the clock: a millisecond, against which neither the clock's

@@ -111,6 +111,13 @@ pub enum Event<'a> {
     },
     /// A worker has ended and this is what it gave.
     Recorded(&'a Record),
+    /// The instructions of a case are not known.
+    NotCounted {
+        /// The case.
+        id: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
     /// Something about the capture went wrong; the rest goes on without it.
     CaptureFailed(&'a CaptureError),
 }
@@ -234,9 +241,13 @@ impl<'a> Runner<'a> {
         let id = prepared.case.id();
         (self.on_event)(Event::Started { id: &id });
         let mut learnt = facts::learn(self.workers, prepared, &self.settings.scratch);
-        if let (true, true, Some(known)) = (self.settings.instructions, prepared.watch, &learnt.known) {
+        let countable = prepared.watch && !prepared.case.is_native();
+        if let (true, true, Some(known)) = (self.settings.instructions, countable, &learnt.known) {
             let count = facts::instructions(self.workers, prepared, known, &self.settings.scratch);
-            learnt.facts.insert(record::INSTRUCTIONS.to_owned(), count.into());
+            if let Err(reason) = &count {
+                (self.on_event)(Event::NotCounted { id: &id, reason });
+            }
+            learnt.facts.insert(record::INSTRUCTIONS.to_owned(), count.ok().into());
         }
         let record = Record::Facts { case: index, id, outcome: learnt.outcome, facts: learnt.facts };
         (self.on_event)(Event::Recorded(&record));
