@@ -169,7 +169,8 @@ fn trials(
             processes: Processes::UntilSettled,
             confirm: true,
             wants: &|metric| metric == run,
-            budget: Some((&elapsed as &dyn Fn() -> Duration, TRIAL_BUDGET)),
+            // Half to find it, half to confirm it.
+            budget: Some((&elapsed as &dyn Fn() -> Duration, TRIAL_BUDGET / 2)),
             ..aa_settings(effort, trial)
         };
         let done = live::compare(candidate, runner, &settings, &mut |_: Event<'_>| {});

@@ -74,7 +74,8 @@ pub(super) struct Arguments {
     /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others 5 %]
     #[arg(long = "tolerance", value_name = "METRIC=PERCENT", value_parser = tolerance)]
     tolerances: Vec<(String, f64)>,
-    /// Stop when this time is spent, even if not all is settled [default: 30s for each pair of guests that differ]
+    /// Stop looking for changes after this time, even if not all is settled; to confirm them may take as long again
+    /// [default: 30s for each pair of guests that differ]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
     /// Exactly so many workers per pair [default: 10, 20, 40 or 80, until it is settled]

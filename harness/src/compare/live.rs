@@ -13,6 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::record::{Outcome, metric_of};
 use crate::runner::{Pair, PairPlan, PairSamples, Pairs};
 use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
+use crate::units;
 use crate::worker::Side;
 
 /// The phases that say something of a guest, in the order of their rows. `engine` is added when the engines differ.
@@ -50,10 +51,20 @@ pub struct Settings<'a> {
     pub wants: &'a dyn Fn(&str) -> bool,
     /// Decides the order.
     pub seed: u64,
-    /// Time since the comparison began, and when to stop.
+    /// Time since the comparison began, and how long to look for changes; confirming them may take as long again.
     pub budget: Option<(&'a dyn Fn() -> Duration, Duration)>,
     /// Asks to stop.
     pub interrupt: Interrupt,
+}
+
+impl Settings<'_> {
+    /// After how many workers to look.
+    fn looks(&self) -> &[u32] {
+        match &self.processes {
+            Processes::UntilSettled => &LOOKS,
+            Processes::Exactly(count) => std::slice::from_ref(count),
+        }
+    }
 }
 
 /// What happens meanwhile.
@@ -111,7 +122,8 @@ struct Tally {
     new_ns: BTreeMap<Phase, Vec<f64>>,
 }
 
-/// Why a round ended early.
+/// Why it ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Interrupted,
     BudgetSpent,
@@ -125,6 +137,21 @@ impl Tally {
             self.log_ratios.entry(*phase).or_default().extend(stats::log_ratio(base, new));
             self.base_ns.entry(*phase).or_default().extend(stats::mean_of_logs(base));
             self.new_ns.entry(*phase).or_default().extend(stats::mean_of_logs(new));
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    /// The same pair before its first worker, with some of its phases.
+    fn afresh(&self, keep: impl Fn(Phase) -> bool) -> Running<'a> {
+        let phases: Vec<Phase> = self.phases.iter().copied().filter(|phase| keep(*phase)).collect();
+        Running {
+            candidate: self.candidate,
+            id: self.id.clone(),
+            settled: phases.is_empty() || self.plan.is_err(),
+            plan: self.plan.clone(),
+            phases,
+            tally: Tally::default(),
         }
     }
 }
@@ -145,28 +172,44 @@ pub fn compare(
         }
         running.push(learn(candidate, runner, settings, &mut done.facts, on_event));
     }
-    let looks: &[u32] = match &settings.processes {
-        Processes::UntilSettled => &LOOKS,
-        Processes::Exactly(count) => std::slice::from_ref(count),
-    };
-    let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
-    for look in looks {
-        let stop = rounds(&mut running, *look, runner, settings, &mut random, on_event);
-        settle(&mut running, looks.len());
-        match stop {
-            Some(Stop::Interrupted) => done.interrupted = true,
-            Some(Stop::BudgetSpent) => done.budget_spent = true,
-            None if running.iter().any(|pair| !pair.settled) => continue,
-            None => {}
-        }
-        break;
+    let stop = sample(&mut running, runner, settings, false, on_event);
+    let mut rows = rows(&running, settings.looks().len());
+    let mut stops = vec![stop];
+    if settings.confirm && stops[0] != Some(Stop::Interrupted) {
+        stops.push(confirm(&running, &mut rows, runner, settings, on_event));
     }
-    let mut rows = rows(&running, looks.len());
-    if settings.confirm && !done.interrupted {
-        done.interrupted = confirm(&running, &mut rows, runner, settings, on_event);
-    }
+    done.interrupted |= stops.contains(&Some(Stop::Interrupted));
+    done.budget_spent = stops.contains(&Some(Stop::BudgetSpent));
     done.rows = rows.into_iter().map(|(_, row)| row).collect();
     done
+}
+
+/// Gives the pairs workers until all are settled, or something ends it.
+fn sample(
+    running: &mut [Running<'_>],
+    runner: &mut Pairs<'_>,
+    settings: &Settings<'_>,
+    confirming: bool,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Option<Stop> {
+    // What is to confirm something is ordered otherwise than what found it.
+    let mut random = ChaCha8Rng::seed_from_u64(settings.seed ^ u64::from(confirming));
+    let began = settings.budget.map(|(elapsed, _)| elapsed());
+    let spent = || {
+        let so_far = settings.budget.zip(began).map(|((elapsed, budget), began)| (elapsed() - began, budget));
+        so_far.is_some_and(|(so_far, budget)| so_far >= budget)
+    };
+    let looks = settings.looks();
+    for look in looks {
+        let stop = rounds(running, *look, runner, settings, &spent, &mut random, &mut |id, process, open| {
+            on_event(Event::Process { id, process, open, confirming });
+        });
+        settle(running, looks.len());
+        if stop.is_some() || running.iter().all(|pair| pair.settled) {
+            return stop;
+        }
+    }
+    None
 }
 
 fn learn<'a>(
@@ -215,8 +258,9 @@ fn rounds(
     upto: u32,
     runner: &mut Pairs<'_>,
     settings: &Settings<'_>,
+    spent: &dyn Fn() -> bool,
     random: &mut ChaCha8Rng,
-    on_event: &mut dyn FnMut(Event<'_>),
+    on_process: &mut dyn FnMut(&str, u32, usize),
 ) -> Option<Stop> {
     loop {
         let mut open: Vec<usize> =
@@ -230,13 +274,13 @@ fn rounds(
             if settings.interrupt.raised() {
                 return Some(Stop::Interrupted);
             }
-            if settings.budget.is_some_and(|(elapsed, budget)| elapsed() >= budget) {
+            if spent() {
                 return Some(Stop::BudgetSpent);
             }
             let pair = &mut running[at];
             let Ok(plan) = &pair.plan else { continue };
             let process = pair.tally.processes;
-            on_event(Event::Process { id: &pair.id, process, open: count, confirming: false });
+            on_process(&pair.id, process, count);
             match runner.process(&pair.candidate.pair, plan, process) {
                 Ok(samples) => pair.tally.absorb(&samples),
                 Err(_) if settings.interrupt.raised() => return Some(Stop::Interrupted),
@@ -334,54 +378,39 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
     }
 }
 
-/// Runs the pairs that seem to have changed once more, with fresh workers. A change that does not show again is none.
-/// Says whether it was interrupted.
+/// Compares the rows that seem to have changed once more, from nothing, with fresh workers. A change that does not show
+/// again is none.
 fn confirm(
     running: &[Running<'_>],
     rows: &mut [(usize, Row)],
     runner: &mut Pairs<'_>,
     settings: &Settings<'_>,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> bool {
-    let mut changed: Vec<usize> = rows.iter().filter(|(_, row)| row.verdict.is_change()).map(|(at, _)| *at).collect();
-    changed.dedup();
-    let mut fresh: BTreeMap<usize, Tally> = changed.iter().map(|at| (*at, Tally::default())).collect();
-    let most = changed.iter().map(|at| running[*at].tally.processes).max().unwrap_or(0);
-    for process in 0..most {
-        for at in &changed {
-            let (pair, Some(tally)) = (&running[*at], fresh.get_mut(at)) else { continue };
-            let (Ok(plan), true) = (&pair.plan, process < pair.tally.processes) else { continue };
-            if settings.interrupt.raised() {
-                mark_unconfirmed(rows, "interrupted before a fresh run could confirm it");
-                return true;
-            }
-            on_event(Event::Process { id: &pair.id, process, open: changed.len(), confirming: true });
-            if let Ok(samples) = runner.process(&pair.candidate.pair, plan, process) {
-                tally.absorb(&samples);
-            }
-        }
-    }
+) -> Option<Stop> {
+    let has_changed = |at: usize, phase: Phase| {
+        rows.iter().any(|(of, row)| *of == at && row.verdict.is_change() && row.metric == Some(metric_of(phase)))
+    };
+    let (places, mut fresh): (Vec<usize>, Vec<Running<'_>>) = running
+        .iter()
+        .enumerate()
+        .map(|(at, pair)| (at, pair.afresh(|phase| has_changed(at, phase))))
+        .filter(|(_, pair)| !pair.settled)
+        .unzip();
+    let stop = sample(&mut fresh, runner, settings, true, on_event);
+    let seen: Vec<(usize, Row)> =
+        self::rows(&fresh, settings.looks().len()).into_iter().map(|(at, row)| (places[at], row)).collect();
     for (at, row) in rows.iter_mut().filter(|(_, row)| row.verdict.is_change()) {
-        let phase = PHASES.into_iter().chain([Phase::Engine]).find(|phase| row.metric == Some(metric_of(*phase)));
-        let units = phase.and_then(|phase| fresh.get(at)?.log_ratios.get(&phase)).map_or(&[][..], Vec::as_slice);
-        let again = Estimate::of(units).map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
-        if again.is_none_or(|interval| Verdict::of(interval, row.tolerance) != row.verdict) {
-            let percent = |ratio: f64| format!("{:+.2} %", (ratio.exp() - 1.0) * 100.0);
-            let seen = again.map(|(low, high)| format!(", which saw {} … {}", percent(low), percent(high)));
-            row.note = Some(format!("{} not confirmed by a fresh run{}", row.verdict.name(), seen.unwrap_or_default()));
-            row.verdict = Verdict::Inconclusive;
-        } else {
+        let again = seen.iter().find(|(of, again)| of == at && again.metric == row.metric).map(|(_, again)| again);
+        if again.is_some_and(|again| again.verdict == row.verdict) {
             row.note = Some("confirmed by a fresh run".to_owned());
+            continue;
         }
-    }
-    false
-}
-
-fn mark_unconfirmed(rows: &mut [(usize, Row)], why: &str) {
-    for (_, row) in rows.iter_mut().filter(|(_, row)| row.verdict.is_change()) {
+        let interval = again.and_then(|again| again.ci_low.zip(again.ci_high));
+        let saw = interval.map(|(low, high)| format!(", which saw {} … {}", units::change(low), units::change(high)));
+        row.note = Some(format!("{} not confirmed by a fresh run{}", row.verdict.name(), saw.unwrap_or_default()));
         row.verdict = Verdict::Inconclusive;
-        row.note = Some(why.to_owned());
     }
+    stop
 }
 
 #[cfg(test)]
