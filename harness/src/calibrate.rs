@@ -112,7 +112,7 @@ pub fn calibrate(
         if effort.interrupt.raised() {
             break;
         }
-        if let Some(row) = done.rows.iter().find(|row| row.metric.is_none()) {
+        if let Some(row) = done.rows.iter().find(|row| row.is_of_whole_case()) {
             anyhow::bail!("the guest cannot be timed: {}", row.note.as_deref().unwrap_or_default());
         }
         comparisons.push(done);
@@ -127,7 +127,7 @@ pub fn calibrate(
     let runs: Vec<f64> = comparisons
         .iter()
         .flat_map(|done| &done.rows)
-        .filter(|row| row.metric.as_ref() == Some(&run))
+        .filter(|row| row.metric == run)
         .filter_map(|row| row.base)
         .collect();
     Ok(Calibration {
@@ -204,7 +204,7 @@ fn false_alarms(comparisons: &[live::Done]) -> Vec<FalseAlarms> {
         rate_interval: rate_interval(alarms as u64, total),
     };
     let estimates = |done: &live::Done, metric: Option<&str>| -> Vec<Option<(Estimate, f64)>> {
-        let wanted = done.rows.iter().filter(|row| metric.is_none() || row.metric.as_deref() == metric);
+        let wanted = done.rows.iter().filter(|row| metric.is_none_or(|metric| row.metric == metric));
         wanted.map(|row| Estimate::of(&row.log_ratios).map(|estimate| (estimate, 0.0))).collect()
     };
     let alarmed = |metric: Option<&str>| {
@@ -212,7 +212,7 @@ fn false_alarms(comparisons: &[live::Done]) -> Vec<FalseAlarms> {
         comparisons.iter().filter(alarms).count()
     };
     let mut metrics: Vec<&str> =
-        comparisons.iter().take(1).flat_map(|done| &done.rows).filter_map(|row| row.metric.as_deref()).collect();
+        comparisons.iter().take(1).flat_map(|done| &done.rows).map(|row| row.metric.as_str()).collect();
     metrics.dedup();
     let mut rows: Vec<FalseAlarms> = metrics.iter().map(|metric| tally(metric, false, alarmed(Some(metric)))).collect();
     rows.push(tally("comparison", false, alarmed(None)));

@@ -123,6 +123,26 @@ fn a_guest_that_a_scenario_brings_is_checked_before_anything_is_built() {
 }
 
 #[test]
+fn engines_that_cannot_be_are_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (engine, parts) in [
+        ("{name: w, compiler: winch, opt_level: none}", ["s.yaml:4:", "winch has no `opt_level`"]),
+        ("{name: w, compiler: winch, bounds_checks: explicit}", ["engine w: wasmtime refuses it", "Winch requires"]),
+        ("{name: w, compiler: wnich}", ["s.yaml:4:", "did you mean `winch`?"]),
+        ("{name: w, memory_guard: much}", ["s.yaml:4:", "`much` is not a size"]),
+    ] {
+        let text = format!("name: s\nworkloads: [hello]\nflavours: [std]\nengines: [{engine}]\n");
+        let path = file(&folder, "s.yaml", text);
+        let output = command(&folder).arg(&path).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        for part in parts {
+            assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_module_has_no_size() {
     let folder = tempfile::tempdir().unwrap();
     let junk = file(&folder, "junk.wasm", "");

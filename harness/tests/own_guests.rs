@@ -127,6 +127,18 @@ fn a_guest_of_sightglass_is_measured_between_its_calls() {
 }
 
 #[test]
+fn a_short_guest_is_passed_many_times_and_a_long_one_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = file(&folder, "short.wat", "(module (func (export \"_start\")))");
+    let spin = "(module (func (export \"_start\") (local $left i32) (local.set $left (i32.const 50000000))
+        (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))";
+    let long = file(&folder, "long.wat", spin);
+    let run = run(folder, &[&short, &long]);
+    assert!(run.case("short/custom/cranelift")["batch"].as_u64().is_some_and(|batch| batch > 1));
+    assert_eq!(run.case("long/custom/cranelift")["batch"], 1);
+}
+
+#[test]
 fn memory_that_a_guest_touches_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     // Grows by 10 pages of 64 KiB and fills the last 5 of them.

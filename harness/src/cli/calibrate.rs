@@ -113,7 +113,7 @@ fn render(calibration: &Calibration, seed: u64) -> String {
         "false alarms: a guest against itself, {AA_PROCESSES} processes × {ITERATIONS} passes a side, `run` {}\n",
         units::duration(calibration.run_ns)
     );
-    let _ = writeln!(text, "  {:<38} {:>11} {:>7} {:>7}  95 % interval", "what", "comparisons", "alarms", "rate");
+    let _ = writeln!(text, "  {:<40} {:>11} {:>7} {:>7}  95 % interval", "what", "comparisons", "alarms", "rate");
     for row in &calibration.false_alarms {
         let what = match (row.what.as_str(), row.with_tolerance) {
             ("comparison", true) => "any row, as `compare` counts it".to_owned(),
@@ -123,7 +123,7 @@ fn render(calibration: &Calibration, seed: u64) -> String {
         let (alarms, of) = (row.alarms, row.comparisons);
         let _ = writeln!(
             text,
-            "  {what:<38} {of:>11} {alarms:>7} {:>7}  {}",
+            "  {what:<40} {of:>11} {alarms:>7} {:>7}  {}",
             rate(alarms, of),
             interval(row.rate_interval)
         );

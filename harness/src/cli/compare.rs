@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     base: String,
     /// The same, of what may have changed
     new: String,
-    /// With revisions: scenarios whose guests are compared [default: every scenario]
+    /// With revisions: scenarios of this checkout whose guests are compared [default: every scenario]
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// Only cases whose id (workload/flavour/engine) matches
@@ -289,7 +289,11 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
     let pairs = base.into_iter().zip(new).collect();
     let comparison = live(arguments, pairs, (base_side, new_side), scratch.path(), &progress, interrupt);
     drop((base_tree, new_tree));
-    comparison
+    let mut comparison = comparison?;
+    if machine::git(&places.root).is_some_and(|git| git.dirty) {
+        comparison.warnings.push("the checkout has changes that are in neither revision".to_owned());
+    }
+    Ok(comparison)
 }
 
 /// A guest that lies in the checkout is taken from where it lies in the revision's.

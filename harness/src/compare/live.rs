@@ -363,7 +363,7 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
     };
     Row {
         case: pair.id.clone(),
-        metric: Some(metric),
+        metric,
         unit: "ns".to_owned(),
         base: typical(&pair.tally.base_ns),
         new: typical(&pair.tally.new_ns),
@@ -388,7 +388,7 @@ fn confirm(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Option<Stop> {
     let has_changed = |at: usize, phase: Phase| {
-        rows.iter().any(|(of, row)| *of == at && row.verdict.is_change() && row.metric == Some(metric_of(phase)))
+        rows.iter().any(|(of, row)| *of == at && row.verdict.is_change() && row.metric == metric_of(phase))
     };
     let (places, mut fresh): (Vec<usize>, Vec<Running<'_>>) = running
         .iter()

@@ -62,13 +62,16 @@ pub struct SideReport {
     pub tools: BTreeMap<String, Option<String>>,
 }
 
+/// What stands in place of a metric in a row about a case as a whole.
+pub const WHOLE_CASE: &str = "all";
+
 /// One metric of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// `workload/flavour/engine`.
     pub case: String,
-    /// The metric; `None` when the case as a whole could not be compared.
-    pub metric: Option<String>,
+    /// The metric; [`WHOLE_CASE`] in a row that only says why there are no figures.
+    pub metric: String,
     /// The unit of `base` and `new`.
     pub unit: String,
     /// Typical value on the base's side: the geometric mean over processes, trimmed as the ratio is; of reports, the
@@ -104,7 +107,7 @@ impl Row {
     pub fn without_figures(case: &str, verdict: Verdict, note: impl Into<String>) -> Self {
         Self {
             case: case.to_owned(),
-            metric: None,
+            metric: WHOLE_CASE.to_owned(),
             unit: String::new(),
             base: None,
             new: None,
@@ -117,6 +120,14 @@ impl Row {
             log_ratios: Vec::new(),
             failed: false,
         }
+    }
+}
+
+impl Row {
+    /// Whether it is about the case as a whole.
+    #[must_use]
+    pub fn is_of_whole_case(&self) -> bool {
+        self.metric == WHOLE_CASE
     }
 }
 

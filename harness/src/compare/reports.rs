@@ -141,7 +141,7 @@ fn rows(
             (Some(old), Some(now)) => (old, now),
             (old, _) => {
                 let side = if old.is_none() { "only measured in new" } else { "only measured in base" };
-                rows.push((Row { metric: Some(metric), ..missing(new, side) }, None));
+                rows.push((Row { metric, ..missing(new, side) }, None));
                 continue;
             }
         };
@@ -160,7 +160,7 @@ fn rows(
         };
         let verdict = if identical { Verdict::Unchanged } else { Verdict::Inconclusive };
         let row = Row {
-            metric: Some(metric),
+            metric,
             unit: "ns".to_owned(),
             base: stats::median(&old),
             new: stats::median(&now),

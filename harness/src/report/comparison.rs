@@ -54,7 +54,7 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
 
 /// Whether a row only says that there is nothing to compare.
 fn is_identical(row: &Row) -> bool {
-    row.metric.is_none() && row.verdict == Verdict::Unchanged
+    row.is_of_whole_case() && row.verdict == Verdict::Unchanged
 }
 
 /// Notes that do not fit into a table, each once.
@@ -140,7 +140,7 @@ fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
             .map_or("–".to_owned(), |(low, high)| format!("{} … {}", units::change(low), units::change(high)));
         table.add_row([
             row.case.clone(),
-            row.metric.clone().unwrap_or_default(),
+            row.metric.clone(),
             duration(row.base),
             duration(row.new),
             row.ratio.map_or("–".to_owned(), units::change),

@@ -94,6 +94,7 @@ impl Worker {
     fn count_fuel(&self, engine: &Engine, module: &InstancePre<Host>) -> wasmtime::Result<Counted> {
         let mut store = self.store(engine, &self.cell)?;
         store.set_fuel(u64::MAX)?;
+        store.data_mut().counts_fuel = true;
         let instance = module.instantiate(&mut store)?;
         let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
         let start = Instant::now();

@@ -1,12 +1,12 @@
 //! What the guest sees of the host: WASI preview 1 from wasmtime-wasi, and the marks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads::{MARK_END, MARK_START, MARK_TRAP};
-use wasmtime::{AsContext, Caller, Extern, Linker, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{AsContext, Caller, Extern, Linker, Memory, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
@@ -33,6 +33,10 @@ pub(super) struct Host {
     wasi: WasiP1Ctx,
     pub(super) limits: StoreLimits,
     pub(super) marks: Marks,
+    /// Whether marks are to note the fuel.
+    pub(super) counts_fuel: bool,
+    /// The guest's memory, once something has asked for it.
+    memory: Option<Memory>,
     stdout: MemoryOutputPipe,
     stderr: MemoryOutputPipe,
 }
@@ -63,6 +67,8 @@ impl Host {
             wasi: wasi.build_p1(),
             limits: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
             marks: Marks::new(Arc::clone(cell)),
+            counts_fuel: false,
+            memory: None,
             stdout,
             stderr,
         })
@@ -82,7 +88,7 @@ impl Host {
         match (self.marks.start, self.marks.end) {
             (Some(_), None) => Some("the guest marked the start of its measured part and never the end".to_owned()),
             (None, Some(_)) => Some("the guest marked the end of its measured part and never the start".to_owned()),
-            (Some(start), Some(end)) if end.at < start.at => {
+            (Some(start), Some(end)) if end.at_ns < start.at_ns => {
                 Some("the guest marked the end of its measured part before the start".to_owned())
             }
             _ => None,
@@ -100,7 +106,8 @@ impl Host {
 /// One mark of the guest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    pub(super) at: Instant,
+    /// On CLOCK_MONOTONIC.
+    pub(super) at_ns: u64,
     /// Fuel left, when fuel is counted.
     pub(super) fuel_left: Option<u64>,
 }
@@ -119,22 +126,29 @@ impl Marks {
         Self { cell, start: None, end: None, fault: None }
     }
 
-    fn set(&mut self, tag: u64, fuel_left: Option<u64>) {
+    /// Sets a mark and gives its time.
+    fn set(&mut self, tag: u64, fuel_left: Option<u64>) -> u64 {
         match tag {
             MARK_START => {
                 callgrind::toggle();
                 // The cell first, then the clock: what follows the clock reading belongs to the guest alone.
                 self.cell.enter(Phase::Run);
-                self.start.get_or_insert_with(|| Mark { at: Instant::now(), fuel_left });
+                let mark = Mark { at_ns: clock::monotonic_ns(), fuel_left };
+                self.start.get_or_insert(mark);
+                mark.at_ns
             }
             MARK_END => {
-                self.end = Some(Mark { at: Instant::now(), fuel_left });
+                let mark = Mark { at_ns: clock::monotonic_ns(), fuel_left };
+                self.end = Some(mark);
                 self.cell.enter(Phase::Outside);
                 callgrind::toggle();
+                mark.at_ns
             }
             _ => {
                 self.cell.enter(Phase::Trap);
-                self.fault = Some(Mark { at: Instant::now(), fuel_left });
+                let mark = Mark { at_ns: clock::monotonic_ns(), fuel_left };
+                self.fault = Some(mark);
+                mark.at_ns
             }
         }
     }
@@ -149,7 +163,7 @@ pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     // Guests written for Sightglass mark their measured part by these imports.
     for (name, tag) in [("start", MARK_START), ("end", MARK_END)] {
         linker.func_wrap("bench", name, move |mut caller: Caller<'_, Host>| {
-            let fuel_left = caller.get_fuel().ok();
+            let fuel_left = fuel_if_counted(&caller);
             caller.data_mut().marks.set(tag, fuel_left);
         })?;
     }
@@ -160,23 +174,39 @@ pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 /// guest's marks. Any other precision is the hint that it is elsewhere.
 fn clock_time_get(mut caller: Caller<'_, Host>, clock: i32, precision: i64, result: i32) -> i32 {
     let tag = precision.cast_unsigned();
-    if matches!(tag, MARK_START | MARK_END | MARK_TRAP) {
-        let fuel_left = caller.get_fuel().ok();
-        caller.data_mut().marks.set(tag, fuel_left);
-    }
-    let now_ns = match clock {
-        0 => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()),
-        1 => u128::from(clock::monotonic_ns()),
-        2 | 3 => return ERRNO_BADF,
+    let marked_ns = matches!(tag, MARK_START | MARK_END | MARK_TRAP).then(|| {
+        let fuel_left = fuel_if_counted(&caller);
+        caller.data_mut().marks.set(tag, fuel_left)
+    });
+    let now_ns = match (clock, marked_ns) {
+        (0, _) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()),
+        // One reading for the mark and for the guest.
+        (1, Some(marked_ns)) => u128::from(marked_ns),
+        (1, None) => u128::from(clock::monotonic_ns()),
+        (2 | 3, _) => return ERRNO_BADF,
         _ => return ERRNO_INVAL,
     };
     let Ok(now_ns) = u64::try_from(now_ns) else { return ERRNO_INVAL };
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return ERRNO_INVAL };
+    let Some(memory) = memory_of(&mut caller) else { return ERRNO_INVAL };
     let at = usize::try_from(result.cast_unsigned()).unwrap_or(usize::MAX);
     match memory.write(&mut caller, at, &now_ns.to_le_bytes()) {
         Ok(()) => 0,
         Err(_) => ERRNO_FAULT,
     }
+}
+
+/// Fuel left, in the pass that counts it: elsewhere even to ask would be an error made and dropped.
+fn fuel_if_counted(caller: &Caller<'_, Host>) -> Option<u64> {
+    caller.data().counts_fuel.then(|| caller.get_fuel().ok()).flatten()
+}
+
+/// The guest's memory, looked up by name once in an instance's life.
+fn memory_of(caller: &mut Caller<'_, Host>) -> Option<Memory> {
+    if caller.data().memory.is_none() {
+        let found = caller.get_export("memory").and_then(Extern::into_memory);
+        caller.data_mut().memory = found;
+    }
+    caller.data().memory
 }
 
 /// Fuel spent between two marks.

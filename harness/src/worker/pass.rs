@@ -17,6 +17,7 @@ use super::host::{self, Host};
 use super::memory;
 use super::protocol::{Ending, Iteration, ProtocolLine, Subject, Timed};
 use super::thread;
+use crate::clock;
 use crate::record;
 
 /// What every pass of one guest shares.
@@ -62,12 +63,12 @@ impl Stopwatch {
         let result = work();
         let took = start.elapsed();
         self.cell.enter(Phase::Outside);
-        self.add(phase, took);
+        self.add(phase, nanoseconds(took));
         result
     }
 
-    fn add(&mut self, phase: Phase, took: Duration) {
-        self.timed.push(Timed::once(phase, nanoseconds(took)));
+    fn add(&mut self, phase: Phase, took_ns: u64) {
+        self.timed.push(Timed::once(phase, took_ns));
     }
 
     /// Adds what a repeated pass took to what the first one did.
@@ -206,16 +207,16 @@ impl Worker {
         if !self.subject.marked {
             callgrind::toggle();
         }
-        let entry = Instant::now();
+        let entry_ns = clock::monotonic_ns();
         let result = initialized.and_then(|()| guest.call(&mut store));
-        let back = Instant::now();
+        let back_ns = clock::monotonic_ns();
         if !self.subject.marked {
             callgrind::toggle();
         }
         watch.cell.enter(Phase::Outside);
 
         let ending = ending(&result, store.data());
-        charge(watch, first_phase, store.data(), entry, back, &ending);
+        charge(watch, first_phase, store.data(), (entry_ns, back_ns), &ending);
         let line = ProtocolLine::last_in(&store.data().stdout());
         let touched = linear_memory(&instance, &mut store).and_then(memory::resident_in);
         let memory = [(record::RSS_RUN, memory::resident_bytes()), (record::TOUCHED, touched)];
@@ -246,29 +247,29 @@ pub(super) fn link(engine: &Engine, module: &Module) -> wasmtime::Result<Instanc
 }
 
 /// Splits the time between entry of `_start` and control back in the host among the phases, by the guest's marks.
-fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, entry: Instant, back: Instant, ending: &Ending) {
+fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, back_ns): (u64, u64), ending: &Ending) {
     let trapped = matches!(ending, Ending::Trapped { .. });
     let marks = &host.marks;
-    let mut pass = |phase, from: Instant, to: Instant| watch.add(phase, to - from);
+    let mut pass = |phase, from_ns: u64, to_ns: u64| watch.add(phase, to_ns.saturating_sub(from_ns));
     if let Some(start) = marks.start {
         if first_phase == Phase::Init {
-            pass(Phase::Init, entry, start.at);
+            pass(Phase::Init, entry_ns, start.at_ns);
         }
         if let Some(end) = marks.end {
-            pass(Phase::Run, start.at, end.at);
+            pass(Phase::Run, start.at_ns, end.at_ns);
         }
         if first_phase == Phase::Init {
             watch.entered.push(Phase::Run);
         }
     } else if !trapped && first_phase == Phase::Run {
-        pass(Phase::Run, entry, back);
+        pass(Phase::Run, entry_ns, back_ns);
     }
     if marks.fault.is_some() {
         watch.entered.push(Phase::Trap);
     }
     if trapped {
-        let latest = [marks.start, marks.end, marks.fault].into_iter().flatten().map(|mark| mark.at).max();
-        watch.add(Phase::Trap, back - latest.unwrap_or(entry));
+        let latest_ns = [marks.start, marks.end, marks.fault].into_iter().flatten().map(|mark| mark.at_ns).max();
+        watch.add(Phase::Trap, back_ns.saturating_sub(latest_ns.unwrap_or(entry_ns)));
     }
 }
 
