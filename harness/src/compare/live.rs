@@ -117,7 +117,7 @@ struct Running<'a> {
 struct Tally {
     processes: u32,
     log_ratios: BTreeMap<Phase, Vec<f64>>,
-    /// Means of the logs of nanoseconds, and likewise of the other side.
+    /// Typical log of nanoseconds, and likewise of the other side.
     base_ns: BTreeMap<Phase, Vec<f64>>,
     new_ns: BTreeMap<Phase, Vec<f64>>,
 }
@@ -135,8 +135,8 @@ impl Tally {
         for (phase, base) in &samples.base {
             let Some(new) = samples.new.get(phase) else { continue };
             self.log_ratios.entry(*phase).or_default().extend(stats::log_ratio(base, new));
-            self.base_ns.entry(*phase).or_default().extend(stats::mean_of_logs(base));
-            self.new_ns.entry(*phase).or_default().extend(stats::mean_of_logs(new));
+            self.base_ns.entry(*phase).or_default().extend(stats::typical_log(base));
+            self.new_ns.entry(*phase).or_default().extend(stats::typical_log(new));
         }
     }
 }

@@ -74,8 +74,8 @@ pub struct Row {
     pub metric: String,
     /// The unit of `base` and `new`.
     pub unit: String,
-    /// Typical value on the base's side: the geometric mean over processes, trimmed as the ratio is; of reports, the
-    /// median.
+    /// Typical value on the base's side: of the faster half of each process's passes the geometric mean, over processes
+    /// trimmed as the ratio is; of reports, the median.
     pub base: Option<f64>,
     /// The same on the new side.
     pub new: Option<f64>,

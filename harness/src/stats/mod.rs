@@ -10,7 +10,7 @@ mod warm_up;
 
 use serde::{Deserialize, Serialize};
 
-pub use estimate::{Estimate, UNITS_MIN, log_ratio, mean_of_logs, shift};
+pub use estimate::{Estimate, UNITS_MIN, log_ratio, shift, typical_log};
 pub use verdict::{FALSE_ALARMS, LOOKS, Verdict, family};
 pub use warm_up::warm_up;
 
