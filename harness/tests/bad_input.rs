@@ -13,6 +13,16 @@ fn assert_refused(run: &Run, parts: &[&str]) {
     assert!(run.stdout().is_empty());
 }
 
+/// `wasiscope run ARGUMENTS` ends with status 2 and says all of `parts`.
+fn assert_run_refused(folder: &tempfile::TempDir, arguments: &[&str], parts: &[&str]) {
+    let output = command(folder).args(arguments).output().expect("wasiscope starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
 #[test]
 fn a_scenario_with_an_unknown_key_names_file_line_and_the_nearest_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,10 +76,7 @@ fn files_that_are_no_guests_are_refused() {
         (&library, "exports no function `_start`"),
         (&text, "text.wat"),
     ] {
-        let output = command(&folder).arg(path).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        assert_run_refused(&folder, &[path], &[part]);
     }
 }
 
@@ -92,10 +99,7 @@ fn what_a_guest_is_given_is_checked_before_it_runs() {
         (vec![&library, "--invoke", "add"], "`add` takes (i32) and was given none"),
         (vec![&library, "--invoke", "sub"], "it exports add"),
     ] {
-        let output = command(&folder).args(&arguments).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        assert_run_refused(&folder, &arguments, &[part]);
     }
 }
 
@@ -113,12 +117,7 @@ fn a_guest_that_a_scenario_brings_is_checked_before_anything_is_built() {
         ("name: a\ncargo: {dir: app, bin: ap}\n", ["no binary `ap`", "there are: app"]),
     ] {
         let path = file(&folder, "s.yaml", text);
-        let output = command(&folder).arg(&path).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        for part in parts {
-            assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-        }
+        assert_run_refused(&folder, &[&path], &parts);
     }
 }
 
@@ -133,12 +132,7 @@ fn engines_that_cannot_be_are_refused_before_anything_runs() {
     ] {
         let text = format!("name: s\nworkloads: [hello]\nflavours: [std]\nengines: [{engine}]\n");
         let path = file(&folder, "s.yaml", text);
-        let output = command(&folder).arg(&path).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        for part in parts {
-            assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-        }
+        assert_run_refused(&folder, &[&path], &parts);
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Run, WASISCOPE, file, root};
+use common::{Run, WASISCOPE, copy_guests, file};
 use serde_json::Value;
 
 /// A guest that spins `n` times.
@@ -141,28 +141,11 @@ fn what_is_not_alike_is_refused() {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten().filter(|entry| entry.file_name() != "target") {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn revisions_are_told_apart_on_the_case_that_changed_alone() {
     let folder = tempfile::tempdir().unwrap();
     let checkout = folder.path();
-    for name in ["guest-std", "guest-tinygo-like", "scenarios"] {
-        copy(&root().join(name), &checkout.join(name));
-    }
-    for name in ["Cargo.toml", "rust-toolchain.toml"] {
-        fs::copy(root().join(name), checkout.join(name)).unwrap();
-    }
+    copy_guests(checkout);
     fs::write(checkout.join(".gitignore"), "target\n").unwrap();
     let git = |arguments: &[&str]| {
         let identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"];

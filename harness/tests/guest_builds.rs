@@ -8,21 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{WASISCOPE, root};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_name() == "target" {
-            continue;
-        } else if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
+use common::{WASISCOPE, copy_guests, root};
 
 /// `wasiscope build` from the checkout `root`: names and hashes. Of a guest with functions whose order once followed from
 /// where the checkout lay.
@@ -38,12 +24,7 @@ fn build(root: &Path, scenario: &Path) -> Vec<(String, String)> {
 fn the_place_of_the_checkout_does_not_matter_and_its_sources_do() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = folder.path().join("another place");
-    for name in ["guest-std", "guest-tinygo-like", "scenarios"] {
-        copy(&root().join(name), &elsewhere.join(name));
-    }
-    for name in ["Cargo.toml", "rust-toolchain.toml"] {
-        fs::copy(root().join(name), elsewhere.join(name)).unwrap();
-    }
+    copy_guests(&elsewhere);
     let scenario = folder.path().join("two.yaml");
     fs::write(&scenario, "name: two\nworkloads: [dispatch]\nflavours: [tinygo-like, std]\n").unwrap();
     let (here, there) = (build(&root(), &scenario), build(&elsewhere, &scenario));

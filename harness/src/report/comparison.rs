@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 use serde_json::Value;
 
-use super::table::Style;
+use super::table::{Style, new_table};
 use crate::compare::{Comparison, FactRow, Row};
 use crate::stats::Verdict;
 use crate::units;
@@ -96,16 +96,6 @@ fn counts(rows: &[Row]) -> String {
         .map(|(verdict, count)| format!("{count} {}", verdict.name()))
         .collect();
     if parts.is_empty() { "nothing was compared".to_owned() } else { parts.join(", ") }
-}
-
-fn new_table(style: Style, header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(match style {
-        Style::Plain => presets::NOTHING,
-        Style::Markdown => presets::ASCII_MARKDOWN,
-    });
-    table.set_header(header.to_vec());
-    table
 }
 
 fn facts(rows: &[FactRow], style: Style) -> String {

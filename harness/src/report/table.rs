@@ -146,7 +146,7 @@ fn sampling_line(case: &CaseReport) -> String {
     line
 }
 
-fn new_table(style: Style, header: &[&str]) -> Table {
+pub(super) fn new_table(style: Style, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(match style {
         Style::Plain => presets::NOTHING,

@@ -14,6 +14,28 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
+/// Copies what guests are built from to another place, which is a checkout then.
+pub fn copy_guests(to: &Path) {
+    for name in ["guest-std", "guest-tinygo-like", "scenarios"] {
+        copy_folder(&root().join(name), &to.join(name));
+    }
+    for name in ["Cargo.toml", "rust-toolchain.toml"] {
+        std::fs::copy(root().join(name), to.join(name)).expect("a file");
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten().filter(|entry| entry.file_name() != "target") {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a file");
+        }
+    }
+}
+
 /// A run whose report goes to a folder of its own.
 pub struct Run {
     pub folder: tempfile::TempDir,
