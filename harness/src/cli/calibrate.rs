@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use rand::RngExt;
 use wasiscope_workloads::WORKLOADS;
@@ -51,6 +51,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    if !places.is_checkout() {
+        let root = places.root.display();
+        bail!(
+            "{root} is no checkout of wasiscope, whose guest `{WORKLOAD}` is built: run inside one or name it with --root"
+        );
+    }
+    if arguments.comparisons == 0 && arguments.trials == 0 {
+        bail!("with no comparisons and no trials there is nothing to measure");
+    }
     let progress = Progress::new();
     let wanted = BTreeSet::from([(Flavour::TinygoLike, WORKLOAD.to_owned())]);
     let built = guest::build(places, &wanted, &mut |line| progress.say(line)).into_values().next();

@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
-use crate::record::metric_names;
+use crate::record::metric_of;
 use crate::report::comparison;
 use crate::report::destination::Destination;
 use crate::report::document::Git;
@@ -59,7 +59,7 @@ pub(super) struct Arguments {
     /// Only cases whose id (workload/flavour/engine) matches
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
-    /// Only these metrics, for example phase.run
+    /// Only this metric, for example phase.run; once for each
     #[arg(long = "metric", value_name = "METRIC", value_parser = metric)]
     metrics: Vec<String>,
     /// What is printed on stdout
@@ -87,7 +87,7 @@ pub(super) struct Arguments {
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Engines for .wasm files [default: cranelift]
+    /// An engine for .wasm files; once for each [default: cranelift]
     #[arg(long = "engine", value_name = "NAME")]
     engines: Vec<String>,
     /// Another engine for the base, to compare engines
@@ -138,13 +138,14 @@ impl Kind {
 }
 
 fn metric(text: &str) -> Result<String, String> {
-    if metric_names().any(|metric| metric == text) {
+    let names = live::COMPARED.map(metric_of);
+    if names.iter().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    let names: Vec<String> = metric_names().filter(|name| name.starts_with("phase.")).collect();
-    let meant =
-        scenario::nearest(text, names.iter().map(String::as_str)).map(|name| format!("; did you mean `{name}`?"));
-    Err(format!("no metric `{text}`{}", meant.unwrap_or_default()))
+    let meant = names.iter().find(|name| name.strip_prefix("phase.") == Some(text)).map(String::as_str);
+    let meant = meant.or_else(|| scenario::nearest(text, names.iter().map(String::as_str)));
+    let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    Err(format!("`{text}` is not compared{meant}; what is: {}", names.join(", ")))
 }
 
 fn tolerance(text: &str) -> Result<(String, f64), String> {
@@ -245,11 +246,21 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
         Some(engine) => side(&arguments.base, std::slice::from_ref(engine))?,
         None => side(&arguments.base, &arguments.engines)?,
     };
+    let paired = base.into_iter().zip(new).collect::<Vec<_>>();
+    let ids: Vec<String> =
+        selection::matching(paired.iter().map(|(_, new)| new.clone()).collect(), arguments.only.as_deref())?
+            .iter()
+            .map(Case::id)
+            .collect();
+    let (base, new): (Vec<Case>, Vec<Case>) = paired.into_iter().filter(|(_, new)| ids.contains(&new.id())).unzip();
     for case in base.iter().chain(&new) {
         selection::check(case)?;
     }
-    let label = |name: &str, git| SideReport { label: name.to_owned(), git, ..here(places) };
-    let sides = (label(&arguments.base, None), label(&arguments.new, None));
+    let label = |name: &str, cases: &[Case]| {
+        let engines: Vec<&str> = cases.iter().map(|case| case.engine.name.as_str()).collect();
+        SideReport { label: format!("{name} under {}", engines.join(", ")), ..here(places) }
+    };
+    let sides = (label(&arguments.base, &base), label(&arguments.new, &new));
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
     let mut say = |line: &str| progress.say(line);

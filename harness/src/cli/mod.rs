@@ -27,7 +27,7 @@ Examples:
   wasiscope compare old.wasm new.wasm        did it get worse?
   wasiscope doctor                           what this machine lacks, and the mend
 
-Exit status: 0 done · 1 a case failed or a fact differs · 2 bad usage or input · 3 inconclusive, where that was
+Exit status: 0 done · 1 a case failed or a regression was confirmed · 2 bad usage or input · 3 inconclusive, where that was
 asked to fail · 4 a required capability is missing · 130 interrupted";
 
 /// What a WebAssembly guest really costs, with the kernel watched at the same time.

@@ -26,7 +26,7 @@ pub(super) struct Selection {
     /// Only cases whose id (workload/flavour/engine) matches
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
-    /// Engines for .wasm files [default: cranelift]
+    /// An engine for .wasm files; once for each [default: cranelift]
     #[arg(long = "engine", value_name = "NAME")]
     engines: Vec<String>,
     /// Workers per case, in place of the scenario's
@@ -162,16 +162,22 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option
     matching(cases, only)
 }
 
+/// Most ids that an error lists.
+const SHOWN_IDS: usize = 20;
+
 /// Those whose id the pattern matches, which must be some.
-fn matching(mut cases: Vec<Case>, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
+pub(super) fn matching(mut cases: Vec<Case>, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let Some(pattern) = only else { return Ok(cases) };
     let glob = glob(pattern)?;
     let ids: Vec<String> = cases.iter().map(Case::id).collect();
     cases.retain(|case| glob.is_match(case.id()));
     if cases.is_empty() {
+        let present: BTreeSet<&String> = ids.iter().collect();
+        let some: Vec<&str> = present.iter().take(SHOWN_IDS).map(|id| id.as_str()).collect();
+        let more = if present.len() > SHOWN_IDS { ", …" } else { "" };
         bail!(
-            "no case matches --only {pattern} (the pattern is held against the whole id, as in '{pattern}/*'); there are: {}",
-            ids.join(", ")
+            "no case matches --only {pattern} (it is held against the whole id, workload/flavour/engine); there are: {}{more}",
+            some.join(", ")
         );
     }
     Ok(cases)
@@ -194,7 +200,7 @@ pub(super) fn check(case: &Case) -> anyhow::Result<()> {
         GuestSource::Built { .. } => {}
     }
     worker::check_engine(case.engine.settings, &case.limits)
-        .map_err(|reason| anyhow!("engine {}: wasmtime refuses it: {reason}", case.engine.name))
+        .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
 }
 
 /// A report in which two rows bear one id could not be compared with another.

@@ -16,6 +16,10 @@ use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
 use crate::units;
 use crate::worker::Side;
 
+/// Phases that a comparison can look at, whether of guests or of reports.
+pub const COMPARED: [Phase; 7] =
+    [Phase::Engine, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run, Phase::Trap];
+
 /// The phases that say something of a guest, in the order of their rows. `engine` is added when the engines differ.
 const PHASES: [Phase; 5] = [Phase::Compile, Phase::Instantiate, Phase::Init, Phase::Run, Phase::Trap];
 
@@ -318,8 +322,9 @@ fn settle(running: &mut [Running<'_>], looks: usize) {
     let members = members(running);
     let verdicts = verdicts(running, &members, looks);
     for (at, pair) in running.iter_mut().enumerate().filter(|(_, pair)| pair.plan.is_ok()) {
-        let mut own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at).peekable();
-        pair.settled = own.peek().is_some() && own.all(|(_, verdict)| *verdict != Verdict::Inconclusive);
+        // With workers and without a single row there is nothing to wait for.
+        let mut own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at);
+        pair.settled = pair.tally.processes > 0 && own.all(|(_, verdict)| *verdict != Verdict::Inconclusive);
     }
 }
 
@@ -332,7 +337,11 @@ fn rows(running: &[Running<'_>], looks: usize) -> Vec<(usize, Row)> {
         match &pair.plan {
             Err(row) => rows.push((at, row.clone())),
             Ok(_) if !members.iter().any(|(of, _)| *of == at) => {
-                rows.push((at, Row::without_figures(&pair.id, Verdict::Inconclusive, "stopped before it was reached")));
+                let why = match pair.tally.processes {
+                    0 => "stopped before it was reached",
+                    _ => "neither side passes such a phase",
+                };
+                rows.push((at, Row::without_figures(&pair.id, Verdict::Inconclusive, why)));
             }
             Ok(_) => {
                 let own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at);

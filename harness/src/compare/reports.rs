@@ -57,7 +57,10 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
         }
         differences.rows.push(row);
     }
-    if differences.rows.iter().any(|row| row.verdict == Verdict::Inconclusive && row.ratio.is_some()) {
+    if !old_cases.keys().any(|name| new_cases.contains_key(name)) {
+        let how = "cases are matched by scenario and id, and the id of a file begins with its name";
+        differences.warnings.push(format!("no case is in both reports: {how}"));
+    } else if differences.rows.iter().any(|row| row.verdict == Verdict::Inconclusive) {
         differences.warnings.push(ADVICE.to_owned());
     }
     differences
@@ -152,9 +155,12 @@ fn rows(
         let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
         let note = match (identical, estimate, reference) {
             (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
-            (_, None, _) => {
-                Some(format!("{} and {} processes: fewer than {} say nothing", old.len(), now.len(), stats::UNITS_MIN))
-            }
+            (_, None, _) => Some(format!(
+                "{} and {} processes: fewer than {} say nothing (--processes)",
+                old.len(),
+                now.len(),
+                stats::UNITS_MIN
+            )),
             (_, _, Err(why)) => Some((*why).to_owned()),
             _ => None,
         };

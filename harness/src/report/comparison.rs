@@ -29,6 +29,9 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
     for warning in &comparison.warnings {
         let _ = writeln!(text, "{}note: {warning}", bullet(style));
     }
+    if let Some(seed) = comparison.seed {
+        let _ = writeln!(text, "{}seed {seed}", bullet(style));
+    }
     if comparison.interrupted {
         let _ = writeln!(text, "{}interrupted: what was measured until then", bullet(style));
     }
@@ -112,6 +115,9 @@ fn facts(rows: &[FactRow], style: Style) -> String {
 }
 
 fn shortened(value: &Value) -> String {
+    if value.as_array().is_some_and(|entries| entries.iter().any(Value::is_object)) || value.is_object() {
+        return "(in the JSON)".to_owned();
+    }
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if text.chars().count() <= VALUE_CHARS {
         return text;
@@ -121,7 +127,8 @@ fn shortened(value: &Value) -> String {
 
 fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
     let interval = format!("{} % interval", units::percent_plain(confidence));
-    let mut table = new_table(style, &["case", "metric", "base", "new", "change", &interval, "verdict", "note"]);
+    let mut table =
+        new_table(style, &["case", "metric", "base", "new", "change", &interval, "workers", "verdict", "note"]);
     for row in rows {
         let duration = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = row
@@ -135,11 +142,12 @@ fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
             duration(row.new),
             row.ratio.map_or("–".to_owned(), units::change),
             interval,
+            if row.log_ratios.is_empty() { "–".to_owned() } else { row.log_ratios.len().to_string() },
             row.verdict.name().to_owned(),
             row.note.as_deref().map(brief).unwrap_or_default(),
         ]);
     }
-    for index in 2..6 {
+    for index in 2..7 {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }

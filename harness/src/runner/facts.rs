@@ -31,11 +31,20 @@ pub(super) struct Learnt {
     pub(super) known: Option<Known>,
 }
 
+/// Who says which answer of a guest is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// The catalogue of this binary, where the scenario does not.
+    Catalogue,
+    /// Nobody beyond the scenario: guests of another revision may be of another catalogue.
+    Scenario,
+}
+
 /// Runs the facts pass of a case.
-pub(super) fn learn(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path) -> Learnt {
+pub(super) fn learn(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path, by: Judge) -> Learnt {
     let mut facts = Facts::new();
     let (outcome, known) = match &prepared.guest {
-        Ok(artifact) => measure(workers, prepared, artifact, scratch, &mut facts),
+        Ok(artifact) => measure(workers, prepared, artifact, scratch, by, &mut facts),
         Err(no_guest) => (no_guest.outcome(), None),
     };
     Learnt { outcome, facts, known }
@@ -46,6 +55,7 @@ fn measure(
     prepared: &Prepared,
     artifact: &Artifact,
     scratch: &Path,
+    by: Judge,
     facts: &mut Facts,
 ) -> (Outcome, Option<Known>) {
     let case = &prepared.case;
@@ -61,7 +71,10 @@ fn measure(
     for message in &run.messages {
         if let Message::Facts { marked, facts: found, line, ending, pace } = message {
             facts.extend(found.clone());
-            let expected = expected_check(case, line.as_ref());
+            let expected = match by {
+                Judge::Catalogue => expected_check(case, line.as_ref()),
+                Judge::Scenario => case.expect.check.clone(),
+            };
             let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
             let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
             let Pace { compile_ns, pass_ns } = *pace;

@@ -20,7 +20,7 @@ use crate::record::{self, Outcome, ProcessRecord, Record, Status};
 use crate::worker::{Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
-use facts::Known;
+use facts::{Judge, Known};
 use judge::{judge, judge_death};
 pub use pairs::{Pair, PairPlan, PairSamples, Pairs};
 
@@ -240,7 +240,7 @@ impl<'a> Runner<'a> {
     fn facts(&mut self, index: usize, prepared: &Prepared) -> Option<Known> {
         let id = prepared.case.id();
         (self.on_event)(Event::Started { id: &id });
-        let mut learnt = facts::learn(self.workers, prepared, &self.settings.scratch);
+        let mut learnt = facts::learn(self.workers, prepared, &self.settings.scratch, Judge::Catalogue);
         let countable = prepared.watch && !prepared.case.is_native();
         if let (true, true, Some(known)) = (self.settings.instructions, countable, &learnt.known) {
             let count = facts::instructions(self.workers, prepared, known, &self.settings.scratch);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::facts::{self, Known};
+use super::facts::{self, Judge, Known};
 use super::judge::{judge, judge_death};
 use super::{Prepared, Settings, Workers, cpu_of, subject};
 use crate::record::{Facts, Outcome};
@@ -82,8 +82,8 @@ impl<'a> Pairs<'a> {
     /// # Errors
     /// Of the pair, when a side cannot be run: which, and how it ended.
     pub fn learn(&mut self, pair: &Pair, iterations: u32) -> (FactsOfBoth, Result<PairPlan, (Side, Outcome)>) {
-        let base = facts::learn(self.workers, &pair.base, &self.settings.scratch);
-        let new = facts::learn(self.workers, &pair.new, &self.settings.scratch);
+        let base = facts::learn(self.workers, &pair.base, &self.settings.scratch, Judge::Scenario);
+        let new = facts::learn(self.workers, &pair.new, &self.settings.scratch, Judge::Scenario);
         let both = (base.facts, new.facts);
         let known = match (base.known, new.known) {
             (Some(base), Some(new)) => (base, new),
