@@ -12,7 +12,7 @@ use super::prepare::prepare;
 use super::progress::Progress;
 use super::run::Format;
 use super::selection::{self, InputArguments};
-use super::{Exit, print};
+use super::{Exit, StoppedEarly, print};
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision::{self, Worktree};
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
@@ -292,6 +292,9 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
         let copies = scratch.path().join(format!("{name}-guests"));
         std::fs::create_dir_all(&copies)?;
         let prepared = prepare(&there, cases, &copies, &mut |line| progress.say(line))?;
+        if interrupt.raised() {
+            return Err(StoppedEarly.into());
+        }
         let git = Some(Git { commit: worktree.commit.clone(), dirty: false });
         Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared, worktree))
     };

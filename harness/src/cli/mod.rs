@@ -75,6 +75,11 @@ impl Cli {
     }
 }
 
+/// Ctrl-C while there was nothing to report yet.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted before anything was measured")]
+struct StoppedEarly;
+
 /// How the command ends, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -97,7 +102,13 @@ impl Exit {
     /// The status that belongs to an error.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<CaptureError>() { Self::CapabilityMissing } else { Self::BadInput }
+        if error.is::<CaptureError>() {
+            Self::CapabilityMissing
+        } else if error.is::<StoppedEarly>() {
+            Self::Interrupted
+        } else {
+            Self::BadInput
+        }
     }
 }
 
