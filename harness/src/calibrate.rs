@@ -11,7 +11,7 @@ use crate::compare::live::{self, Candidate, Event, Processes};
 use crate::interrupt::Interrupt;
 use crate::record::metric_of;
 use crate::runner::{Pair, Pairs, Prepared};
-use crate::stats::{self, Estimate, FALSE_ALARMS, Verdict};
+use crate::stats::{self, Estimate, Verdict};
 use wasiscope_ebpf_abi::Phase;
 
 /// Processes of each A/A comparison.
@@ -231,9 +231,6 @@ fn rate_interval(hits: u64, trials: u64) -> (f64, f64) {
     let high = if hits == trials { 1.0 } else { quantile(hits + 1, trials - hits, 1.0 - TAIL) };
     (low, high)
 }
-
-/// What [`calibrate`] promises to keep alarms below, before a change is confirmed.
-pub const PROMISE: f64 = FALSE_ALARMS;
 
 #[cfg(test)]
 mod tests {
