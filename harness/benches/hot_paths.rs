@@ -21,6 +21,7 @@ fn message(criterion: &mut Criterion) {
     let message = Message::Iteration(Iteration {
         timed: Phase::REPORTED.map(|phase| Timed::once(phase, 12_345)).to_vec(),
         entered: Phase::REPORTED.to_vec(),
+        spans: Vec::new(),
         memory: Vec::new(),
         preemptions: Some(0),
         line: None,

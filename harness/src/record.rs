@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::KernelEvents;
+use crate::capture::{KernelEvents, TracedEvent};
 
 /// Facts by name. Values are exact, so they are compared for equality and never averaged.
 pub type Facts = BTreeMap<String, serde_json::Value>;
@@ -152,6 +152,30 @@ pub struct ProcessRecord {
     pub entered: BTreeMap<Phase, u64>,
     /// What the kernel charged to the worker; `None` when it was not watched.
     pub kernel: Option<KernelEvents>,
+}
+
+/// When a phase was passed, in nanoseconds of CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The phase.
+    pub phase: Phase,
+    /// Its beginning.
+    pub start_ns: u64,
+    /// Its end.
+    pub end_ns: u64,
+}
+
+/// One iteration of one case, event by event, on CLOCK_MONOTONIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// The scenario.
+    pub scenario: String,
+    /// The case, `workload/flavour/engine`.
+    pub id: String,
+    /// When each phase was passed.
+    pub spans: Vec<Span>,
+    /// What the kernel told, in the order of beginnings; empty without capture.
+    pub events: Vec<TracedEvent>,
 }
 
 #[cfg(test)]

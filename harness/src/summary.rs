@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::{Coverage, PhaseEvents, Tally};
+use crate::capture::{self, Coverage, PhaseEvents};
 use crate::guest::Artifact;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
-    ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, ScenarioReport,
+    ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
+    ScenarioReport,
 };
 use crate::runner::Prepared;
 use crate::stats;
@@ -175,7 +176,7 @@ fn kernel(watched: &[&ProcessRecord], coverage: Coverage) -> Option<KernelReport
             phases.entry(*phase).or_default().0 += count;
         }
         for (phase, events) in events.iter().filter(|(phase, _)| **phase != Phase::Outside) {
-            add(&mut phases.entry(*phase).or_default().1, events);
+            phases.entry(*phase).or_default().1.merge(events);
         }
     }
     let phase = |(phase, (iterations, events)): (Phase, (u64, PhaseEvents))| {
@@ -184,26 +185,51 @@ fn kernel(watched: &[&ProcessRecord], coverage: Coverage) -> Option<KernelReport
     seen.then(|| KernelReport { phases: phases.into_iter().map(phase).collect() })
 }
 
-fn add(total: &mut PhaseEvents, events: &PhaseEvents) {
-    for (name, tally) in &events.syscalls {
-        let sum = total.syscalls.entry(name.clone()).or_default();
-        sum.count += tally.count;
-        sum.total_ns += tally.total_ns;
-    }
-    total.faults_user += events.faults_user;
-    total.faults_kernel += events.faults_kernel;
-}
-
 fn kernel_phase(iterations: u64, events: PhaseEvents, coverage: Coverage) -> KernelPhase {
-    let calls = |tally: Tally| Calls { count: tally.count, total_ns: coverage.durations.then_some(tally.total_ns) };
+    let (user, kernel) = (events.user_faults(), events.kernel_faults());
+    let calls = |calls: capture::Calls| Calls {
+        count: calls.count,
+        total_ns: Some(calls.latency_ns.sum),
+        errors: calls.errors,
+        latency_ns: Some(calls.latency_ns),
+    };
+    let off_cpu = |off: capture::OffCpu| OffCpu {
+        blocked: off.blocked.sum,
+        runnable: off.runnable.sum,
+        blocked_spans: off.blocked,
+        runnable_spans: off.runnable,
+    };
+    let memory = |bytes: u64| coverage.arguments.then_some(bytes);
     KernelPhase {
         iterations,
-        syscalls: events.syscalls.into_iter().map(|(name, tally)| (name, calls(tally))).collect(),
+        syscalls: events.syscalls.into_iter().map(|(name, of_name)| (name, calls(of_name))).collect(),
         faults: Faults {
-            user: coverage.faults_user.then_some(events.faults_user),
-            kernel: coverage.faults_kernel.then_some(events.faults_kernel),
+            user: coverage.faults_user.then_some(user),
+            kernel: coverage.faults_kernel.then_some(kernel),
+            user_by_region: events.faults_user,
+            kernel_by_region: events.faults_kernel,
         },
+        signals: coverage.signals.then(|| signals(events.signals)),
+        switches: coverage.switches.then_some(events.switches),
+        migrations: coverage.migrations.then_some(events.migrations),
+        run_queue_ns: coverage.wake_ups.then_some(events.run_queue_ns),
+        off_cpu_ns: coverage.wake_ups.then(|| off_cpu(events.off_cpu_ns)),
+        futex_waits_ns: coverage.arguments.then_some(events.futex_waits_ns),
+        mapped_bytes: memory(events.memory.mapped_bytes),
+        unmapped_bytes: memory(events.memory.unmapped_bytes),
+        protected_bytes: memory(events.memory.protected_bytes),
+        advised_bytes: memory(events.memory.advised_bytes),
+        created: coverage.births.then_some(events.births),
+        block_io: coverage.block_io.then_some(events.block_io),
     }
+}
+
+/// With the signals that traps come from in any case: that there were none is a result.
+fn signals(mut seen: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    for name in ["SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGTRAP"] {
+        seen.entry(name.to_owned()).or_default();
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -230,7 +256,7 @@ mod tests {
 
     fn program(name: &str, unavailable: Option<&str>) -> ProgramCost {
         let unavailable = unavailable.map(str::to_owned);
-        ProgramCost { name: name.into(), run_count: None, mean_ns: None, unavailable }
+        ProgramCost { name: name.into(), run_count: None, mean_ns: None, unavailable, blind_to: None }
     }
 
     #[test]
@@ -256,22 +282,40 @@ mod tests {
         assert_eq!(disturbance(&[]), None);
     }
 
+    fn of(upper_ns: u64, count: u64, sum: u64) -> capture::Distribution {
+        capture::Distribution { count, sum, min: Some(1), max: Some(upper_ns), buckets: vec![(upper_ns, count)] }
+    }
+
     #[test]
     fn kernel_counts_of_all_watched_processes_add_up() {
+        let calls = capture::Calls { count: 3, errors: 1, latency_ns: of(15, 3, 30) };
         let events = PhaseEvents {
-            syscalls: BTreeMap::from([("write".to_owned(), Tally { count: 3, total_ns: 30 })]),
-            faults_user: 2,
-            faults_kernel: 1,
+            syscalls: BTreeMap::from([("write".to_owned(), calls)]),
+            faults_user: BTreeMap::from([("stack".to_owned(), 2)]),
+            faults_kernel: BTreeMap::from([("other".to_owned(), 1)]),
+            run_queue_ns: of(7, 1, 5),
+            off_cpu_ns: capture::OffCpu { blocked: of(31, 1, 20), runnable: of(7, 1, 5) },
+            ..PhaseEvents::default()
         };
         let watched = [process(true, &[1, 1], Some(events.clone())), process(true, &[1], Some(events))];
         let watched: Vec<&ProcessRecord> = watched.iter().collect();
-        let all = ["page_fault_user", "page_fault_kernel", "sys_exit"].map(|name| program(name, None));
-        let report = kernel(&watched, Coverage::of(&all)).expect("it was watched");
+        let all = ["page_fault_user", "page_fault_kernel", "sched_switch", "sched_wakeup", "signal_deliver"];
+        let report = kernel(&watched, Coverage::of(&all.map(|name| program(name, None)))).expect("it was watched");
         let run = &report.phases["run"];
         assert_eq!(run.iterations, 3);
-        assert_eq!(run.syscalls["write"], Calls { count: 6, total_ns: Some(60) });
-        assert_eq!(run.faults, Faults { user: Some(4), kernel: Some(2) });
-        assert_eq!(report.phases["spawn"].faults, Faults { user: Some(0), kernel: Some(0) });
+        let write = &run.syscalls["write"];
+        assert_eq!((write.count, write.total_ns, write.errors), (6, Some(60), 2));
+        assert_eq!(write.latency_ns.as_ref().map(|latency| latency.buckets.clone()), Some(vec![(15, 6)]));
+        assert_eq!((run.faults.user, run.faults.kernel, run.faults.user_by_region["stack"]), (Some(4), Some(2), 4));
+        let off = run.off_cpu_ns.as_ref().expect("both programs were there");
+        assert_eq!((off.blocked, off.runnable, off.blocked_spans.count), (40, 10, 2));
+        assert_eq!(run.signals.as_ref().map(|signals| signals["SIGSEGV"]), Some(0), "none is a result");
+        assert_eq!(report.phases["spawn"].faults.user, Some(0));
+        assert_eq!(
+            (run.mapped_bytes, run.migrations, run.created),
+            (None, None, None),
+            "those programs were not there"
+        );
     }
 
     #[test]
@@ -279,8 +323,18 @@ mod tests {
         let watched = process(true, &[1], Some(PhaseEvents::default()));
         let programs = [program("page_fault_user", Some("no such tracepoint")), program("page_fault_kernel", None)];
         let report = kernel(&[&watched], Coverage::of(&programs)).expect("it was watched");
-        assert_eq!(report.phases["run"].faults, Faults { user: None, kernel: Some(0) });
-        assert_eq!(report.phases["run"].faults.total(), None);
+        let run = &report.phases["run"];
+        assert_eq!((run.faults.user, run.faults.kernel, run.faults.total()), (None, Some(0), None));
+        assert_eq!((&run.switches, &run.off_cpu_ns, &run.signals), (&None, &None, &None));
         assert_eq!(kernel(&[&process(true, &[1], None)], Coverage::of(&programs)), None);
+    }
+
+    #[test]
+    fn a_wait_is_known_only_when_its_end_is_seen() {
+        let watched = process(true, &[1], Some(PhaseEvents::default()));
+        let programs = [program("sched_switch", None), program("sched_wakeup", Some("no such tracepoint"))];
+        let report = kernel(&[&watched], Coverage::of(&programs)).expect("it was watched");
+        let run = &report.phases["run"];
+        assert!(run.switches.is_some() && run.off_cpu_ns.is_none() && run.run_queue_ns.is_none());
     }
 }

@@ -91,9 +91,219 @@ fn live_every_phase_of_the_startup_scenario_is_seen() {
         assert!(case["kernel"]["phases"]["spawn"]["faults"]["user"].as_u64().is_some_and(|faults| faults > 0));
     }
     let programs = run.report()["capture"]["programs"].as_array().unwrap().clone();
-    let enter = programs.iter().find(|program| program["name"] == "sys_enter").expect("the program is listed");
-    assert!(enter["run_count"].as_u64().is_some_and(|count| count > 0), "{enter}");
-    assert!(enter["mean_ns"].as_f64().is_some_and(|mean| mean > 0.0), "{enter}");
+    assert_eq!(programs.len(), 12, "{programs:?}");
+    assert!(programs.iter().all(|program| program["run_count"].is_null()), "costs are counted when they are asked for");
+}
+
+#[test]
+fn live_costs_of_the_programs_come_from_a_pass_of_their_own() {
+    let run = watched(tempfile::tempdir().unwrap(), &["writes", "--only", "writes/std/*", "--capture-cost"]);
+    // The counts are those of the watched workers alone.
+    let n = PROCESSES * ITERATIONS;
+    assert_eq!(run.case("writes/std/cranelift")["kernel"]["phases"]["run"]["iterations"], n);
+    let programs = run.report()["capture"]["programs"].as_array().unwrap().clone();
+    for name in ["sys_enter", "sys_exit", "sched_switch", "page_fault_user"] {
+        let program = programs.iter().find(|program| program["name"] == name).expect("the program is listed");
+        assert!(program["run_count"].as_u64().is_some_and(|count| count > 0), "{program}");
+        assert!(program["mean_ns"].as_f64().is_some_and(|mean| mean > 0.0), "{program}");
+    }
+    assert!(run.stdout().contains("in a pass of its own"), "{}", run.stdout());
+}
+
+/// A guest that reads far past its memory, as the only case of a scenario that expects it.
+fn trapping(engine: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    file(&folder, "oob.wasm", guest("(drop (i32.load (i32.const 0x7fff0000)))"));
+    let scenario = format!("name: oob\nwasm: oob.wasm\nengines: [{engine}]\nexpect: {{outcome: trapped}}\n");
+    let path = file(&folder, "oob.yaml", scenario);
+    watched(folder, &[&path]).case(&format!("oob/custom/{engine}"))
+}
+
+#[test]
+fn live_a_trap_at_a_guard_page_is_one_signal_and_with_explicit_checks_none() {
+    for (engine, signals) in [("cranelift", PROCESSES * ITERATIONS), ("cranelift-checked", 0)] {
+        let case = trapping(engine);
+        let run = &case["kernel"]["phases"]["run"];
+        assert_eq!(run["signals"]["SIGSEGV"], signals, "{engine}: {run}");
+        assert_eq!(run["faults"]["user_by_region"]["guard"].as_u64().unwrap_or(0), signals, "{engine}: {run}");
+    }
+}
+
+#[test]
+fn live_a_guest_that_sleeps_is_blocked_in_run() {
+    let run = watched(tempfile::tempdir().unwrap(), &["kernel", "--only", "sleep/*"]);
+    for flavour in ["tinygo-like", "std"] {
+        let case = run.case(&format!("sleep/{flavour}/cranelift"));
+        let phase = &case["kernel"]["phases"]["run"];
+        let asked_us = case["n"].as_u64().unwrap();
+        let blocked_us = phase["off_cpu_ns"]["blocked"].as_u64().unwrap() / 1_000 / (PROCESSES * ITERATIONS);
+        assert!(blocked_us >= asked_us * 98 / 100, "{flavour}: {blocked_us} of {asked_us} µs: {phase}");
+        assert!(phase["switches"]["voluntary"].as_u64().is_some_and(|count| count > 0), "{flavour}: {phase}");
+    }
+}
+
+#[test]
+fn live_threads_that_compile_count_to_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        &folder,
+        "parallel.yaml",
+        "name: parallel\nworkloads: [{name: json, n: 10}]\nflavours: [std]\nengines: [cranelift-parallel]\n",
+    );
+    let case = watched(folder, &[&path]).case("json/std/cranelift-parallel");
+    let phases = case["kernel"]["phases"].as_object().unwrap();
+    assert!(phases["compile"]["created"]["threads"].as_u64().is_some_and(|count| count >= PROCESSES), "{phases:?}");
+    for (name, phase) in phases.iter().filter(|(name, _)| *name != "compile") {
+        assert_eq!(phase["created"]["threads"], 0, "{name}");
+        assert_eq!(syscalls(&case, name, "futex"), 0, "{name}: hand-overs between compiling threads are compilation");
+    }
+}
+
+#[test]
+fn live_a_timeline_holds_phases_calls_and_faults_of_one_iteration() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.json").to_str().unwrap().to_owned();
+    let run = watched(folder, &["writes", "--trace", &trace]);
+    let document: Value = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+    assert_eq!(document["otherData"]["events_lost"], 0);
+    let events = document["traceEvents"].as_array().unwrap();
+    let cases = run.report()["scenarios"][0]["cases"].as_array().unwrap().len() as u64;
+    for process in 1..=cases {
+        let of_case: Vec<&Value> = events.iter().filter(|event| event["pid"] == process).collect();
+        let named = |name: &str| of_case.iter().filter(|event| event["name"] == name).copied().collect::<Vec<_>>();
+        let bounds = |event: &Value| {
+            let start = event["ts"].as_f64().unwrap();
+            (start, start + event["dur"].as_f64().unwrap())
+        };
+        let [run] = named("run")[..] else { panic!("one run: {of_case:?}") };
+        let (start, end) = bounds(run);
+        let writes = named("pwrite64");
+        let inside = writes.iter().filter(|write| {
+            let (from, to) = bounds(write);
+            // Half a nanosecond for the rounding of sums.
+            start - 0.000_5 <= from && to <= end + 0.000_5 && write["tid"] == run["tid"]
+        });
+        assert_eq!(inside.count(), 16, "the scenario's n: each call lies in its phase, on its thread");
+        assert!(
+            writes.iter().filter(|write| write["args"]["phase"] == "run").all(|write| write["args"]["returned"] == 1)
+        );
+        for phase in ["engine", "compile", "link", "instantiate", "init", "teardown"] {
+            assert_eq!(named(phase).len(), 1, "{phase}");
+        }
+        assert!(!named("page fault").is_empty());
+    }
+}
+
+/// The kernel's BTF without a name: as if it had no such tracepoint.
+fn masked_btf(folder: &tempfile::TempDir, tracepoint: &str) -> String {
+    let mut btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    for prefix in ["__traceiter_", "__bpf_trace_"] {
+        let wanted = format!("\0{prefix}{tracepoint}\0").into_bytes();
+        if let Some(at) = btf.windows(wanted.len()).position(|bytes| bytes == wanted) {
+            btf[at + 1] = b'X';
+        }
+    }
+    file(folder, "btf", btf)
+}
+
+#[test]
+fn live_what_a_kernel_lacks_is_named_and_the_rest_of_the_report_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let btf = masked_btf(&folder, "sched_switch");
+    let output = common::command(&folder)
+        .env("WASISCOPE_BTF", &btf)
+        .args(["writes", "--only", "writes/std/*", "--capture", "on", "--processes", "2", "--iterations", "3"])
+        .output()
+        .unwrap();
+    let run = Run { folder, output };
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let case = run.case("writes/std/cranelift");
+    assert_eq!(syscalls(&case, "run", "write"), 16 * PROCESSES * ITERATIONS);
+    let phase = &case["kernel"]["phases"]["run"];
+    assert!(phase["switches"].is_null() && phase["off_cpu_ns"].is_null() && phase["run_queue_ns"].is_null(), "{phase}");
+    assert_eq!(phase["signals"]["SIGSEGV"], 0);
+    let reason = "this kernel has no tracepoint sched_switch";
+    assert!(run.stdout().contains(reason), "{}", run.stdout());
+    let doctor = std::process::Command::new(common::WASISCOPE).arg("doctor").env("WASISCOPE_BTF", &btf).output();
+    let doctor = String::from_utf8(doctor.unwrap().stdout).unwrap();
+    assert!(doctor.contains(reason), "{doctor}");
+}
+
+/// A worker that has started its guest, of a run by `nobody` or root.
+fn status_of_a_worker(run: &mut std::process::Command) -> String {
+    let mut child = run.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let mut status = String::new();
+    common::wait_until("a worker has run its guest for a while", || {
+        let pids = std::fs::read_to_string(&children).unwrap_or_default();
+        let Some(pid) = pids.split_whitespace().next() else { return false };
+        // A sleeping thread beside the guest's: the runtime has been started, so the guest is on its way.
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        threads > 1 && status.contains("CapEff")
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    status
+}
+
+fn assert_powerless(status: &str) {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(status.contains(&format!("{set}:\t0000000000000000")), "{set}: {status}");
+    }
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+}
+
+#[test]
+fn live_a_worker_of_root_has_no_privileges() {
+    let folder = tempfile::tempdir().unwrap();
+    let endless = file(&folder, "endless.wasm", guest("(loop $again (br $again))"));
+    for capture in ["on", "off"] {
+        assert_powerless(&status_of_a_worker(common::command(&folder).args([&endless, "--capture", capture])));
+    }
+}
+
+/// Root without capabilities is bound by file permissions; what the run names is opened before they go.
+#[test]
+fn live_guests_in_a_home_that_only_its_owner_may_enter_run_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let inside = home.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(inside.join("data"), "42").unwrap();
+    let path = file(&home, "mine.wasm", guest(""));
+    for place in [home.path(), &inside, Path::new(&path)] {
+        std::os::unix::fs::chown(place, Some(65534), Some(65534)).unwrap();
+    }
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let granted = format!("{}::/data", inside.display());
+    let run = watched(tempfile::tempdir().unwrap(), &[&path, "--dir", &granted, "--stdin", &path]);
+    assert_eq!(run.case("mine/custom/cranelift")["outcome"]["status"], "ok");
+}
+
+#[test]
+fn live_a_binary_with_the_two_capabilities_watches_for_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("wasiscope");
+    std::fs::copy(common::WASISCOPE, &copy).unwrap();
+    let guest = file(&folder, "mine.wasm", guest(""));
+    open_to_all(folder.path());
+    let set = std::process::Command::new("setcap").arg("cap_bpf,cap_perfmon+ep").arg(&copy).status();
+    assert!(set.expect("setcap is installed").success());
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&copy)
+        .args(["run", &guest, "--capture", "on", "--processes", "2", "--iterations", "2", "--out"])
+        .arg(folder.path().join("report.json"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let run = Run { folder, output };
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    assert_eq!(run.report()["capture"]["status"], "live");
+    let case = run.case("mine/custom/cranelift");
+    assert_eq!(syscalls(&case, "spawn", "execve"), 2);
+    assert!(case["measurements"].as_array().unwrap().iter().any(|m| m["metric"] == "memory.touched"), "{case}");
 }
 
 #[test]

@@ -7,10 +7,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use common::command;
+use common::{command, wait_until};
 use serde_json::Value;
 
 /// Stands for the report of an earlier run.
@@ -29,14 +27,6 @@ fn long_run(folder: &tempfile::TempDir) -> Child {
         fs::read_to_string(&records).is_ok_and(|text| text.contains("\"record\":\"process\",\"case\":0,"))
     });
     child
-}
-
-fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !reached() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The children of `parent` that run the worker's verb.

@@ -1,8 +1,8 @@
 //! A small reader of the kernel's own type information (BTF), for what differs between kernels.
 //!
 //! The format is that of `Documentation/bpf/btf.rst`: a header, a run of type records of varying length, and a
-//! section of zero-terminated names. Only the names of functions' parameters are looked up here, so the records in
-//! between are measured and skipped.
+//! section of zero-terminated names. Only the names of functions' parameters and the places of structures' members are
+//! looked up here, so the records in between are measured and skipped.
 
 use std::path::Path;
 
@@ -35,6 +35,8 @@ pub enum BtfError {
 }
 
 const MAGIC: u16 = 0xeb9f;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 
@@ -57,7 +59,12 @@ struct Record {
     entries: usize,
     /// A size or the number of another type, depending on the kind.
     size_or_type: u32,
+    /// For structures: whether members' offsets carry the size of a bit field in their highest byte.
+    bit_fields: bool,
 }
+
+/// Deepest nesting of unnamed members that is followed; the kernel's own do not go beyond four.
+const DEEPEST: usize = 16;
 
 impl Btf {
     /// The running kernel's.
@@ -65,7 +72,15 @@ impl Btf {
     /// # Errors
     /// When the kernel shows none, or in a form that cannot be read.
     pub fn from_kernel() -> Result<Self, BtfError> {
-        Self::parse(std::fs::read(Path::new(KERNEL_BTF))?)
+        Self::from_file(Path::new(KERNEL_BTF))
+    }
+
+    /// That of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not BTF.
+    pub fn from_file(path: &Path) -> Result<Self, BtfError> {
+        Self::parse(std::fs::read(path)?)
     }
 
     /// Reads `data` in this machine's byte order.
@@ -96,19 +111,90 @@ impl Btf {
     /// # Errors
     /// When the function's own records are damaged.
     pub fn parameters(&self, function: &str) -> Result<Option<Vec<&str>>, BtfError> {
-        for &at in &self.records {
-            let record = self.record(at)?;
-            if record.kind == KIND_FUNC && self.name(record.name) == Some(function) {
-                return self.prototype(function, record.size_or_type).map(Some);
+        match self.find(function, |kind| kind == KIND_FUNC)? {
+            Some((_, record)) => self.prototype(function, record.size_or_type).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where a member lies in a structure, in bytes; a path of several names goes into structures in structures. `None`
+    /// when there is no such structure or member, or it is a bit field.
+    ///
+    /// # Errors
+    /// When the structure's own records are damaged.
+    pub fn offset(&self, structure: &str, path: &[&str]) -> Result<Option<u32>, BtfError> {
+        let Some((mut at, _)) = self.find(structure, |kind| kind == KIND_STRUCT)? else { return Ok(None) };
+        let mut offset_bits = 0_u32;
+        for name in path {
+            let Some((member_bits, member_type)) = self.member(at, name, DEEPEST)? else { return Ok(None) };
+            offset_bits = offset_bits.saturating_add(member_bits);
+            match self.composite(member_type)? {
+                Some(inner) => at = inner,
+                None if Some(name) == path.last() => {}
+                None => return Ok(None),
+            }
+        }
+        Ok(offset_bits.is_multiple_of(8).then_some(offset_bits / 8))
+    }
+
+    /// Offset in bits and type of a member, of a structure or of the unnamed ones in it.
+    fn member(&self, at: usize, wanted: &str, depth: usize) -> Result<Option<(u32, u32)>, BtfError> {
+        let record = self.record(at)?;
+        for entry in 0..record.entries {
+            let (what, entry_at) = ("a member", at + 12 + entry * 12);
+            let name = word(&self.data, entry_at, what)?;
+            let member_type = word_u32(&self.data, entry_at + 4, what)?;
+            let offset = word_u32(&self.data, entry_at + 8, what)?;
+            let offset_bits = if record.bit_fields { offset & 0xff_ffff } else { offset };
+            if self.is_named(name, wanted) {
+                return Ok(Some((offset_bits, member_type)));
+            }
+            if name != 0 || depth == 0 {
+                continue;
+            }
+            let Some(inner) = self.composite(member_type)? else { continue };
+            if let Some((inner_bits, inner_type)) = self.member(inner, wanted, depth - 1)? {
+                return Ok(Some((offset_bits.saturating_add(inner_bits), inner_type)));
             }
         }
         Ok(None)
     }
 
+    /// The record of the structure or union that a type is, behind its other names; `None` when it is neither.
+    fn composite(&self, mut id: u32) -> Result<Option<usize>, BtfError> {
+        for _ in 0..DEEPEST {
+            let Some(at) = self.at(id) else { return Ok(None) };
+            let record = self.record(at)?;
+            match record.kind {
+                KIND_STRUCT | KIND_UNION => return Ok(Some(at)),
+                // typedef, volatile, const, restrict, type tag
+                8..=11 | 18 => id = record.size_or_type,
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first type of that name and kind.
+    fn find(&self, name: &str, is_kind: impl Fn(u32) -> bool) -> Result<Option<(usize, Record)>, BtfError> {
+        for &at in &self.records {
+            let record = self.record(at)?;
+            if is_kind(record.kind) && self.is_named(record.name, name) {
+                return Ok(Some((at, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Offset of the record of type `id`; `None` for `void` and for what is not there.
+    fn at(&self, id: u32) -> Option<usize> {
+        let index = usize::try_from(id).ok()?.checked_sub(1)?;
+        self.records.get(index).copied()
+    }
+
     fn prototype(&self, function: &str, id: u32) -> Result<Vec<&str>, BtfError> {
         let missing = || BtfError::NoPrototype(function.to_owned());
-        let index = usize::try_from(id).ok().and_then(|id| id.checked_sub(1)).ok_or_else(missing)?;
-        let at = *self.records.get(index).ok_or_else(missing)?;
+        let at = self.at(id).ok_or_else(missing)?;
         let prototype = self.record(at)?;
         if prototype.kind != KIND_FUNC_PROTO {
             return Err(missing());
@@ -129,7 +215,15 @@ impl Btf {
             kind: (info >> 24) & 0x1f,
             entries: (info & 0xffff) as usize,
             size_or_type: word_u32(&self.data, at + 8, what)?,
+            bit_fields: info >> 31 == 1,
         })
+    }
+
+    /// Whether the name at `offset` is this one: unlike [`name`](Self::name), without looking for its end first.
+    fn is_named(&self, offset: usize, wanted: &str) -> bool {
+        let names = self.data.get(self.names.0..self.names.1).unwrap_or_default();
+        let rest = names.get(offset..).unwrap_or_default();
+        rest.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// The name at `offset` in the names; `None` when it is not there, has no end, or is not UTF-8.
@@ -220,6 +314,42 @@ mod tests {
         assert_eq!(btf.parameters("").unwrap(), None);
     }
 
+    /// BTF of a structure with a plain member, a member that is a structure, an unnamed union, and a bit field:
+    /// `struct outer { int a; struct inner { int b; int c; } i; union { int d; }; int e : 3; }`.
+    fn structures() -> Btf {
+        let names = b"\0int\0outer\0inner\0a\0i\0b\0c\0d\0e\0";
+        let (int, outer, inner, a, i, b, c, d, e) = (1, 5, 11, 17, 19, 21, 23, 25, 27);
+        let kind = |kind: u32, entries: u32| kind << 24 | entries;
+        let types: Vec<u8> = [
+            [int, kind(1, 0), 4].as_slice(),
+            &[32],
+            &[inner, kind(KIND_STRUCT, 2), 8],
+            &[b, 1, 0, c, 1, 32],
+            &[0, kind(KIND_UNION, 1), 4],
+            &[d, 1, 0],
+            &[0, kind(8, 0), 2],
+            &[outer, 1 << 31 | kind(KIND_STRUCT, 4), 20],
+            &[a, 1, 0, i, 4, 32, 0, 3, 96, e, 1, 3 << 24 | 129],
+        ]
+        .concat()
+        .into_iter()
+        .flat_map(u32::to_ne_bytes)
+        .collect();
+        Btf::parse(blob(&types, names)).unwrap()
+    }
+
+    #[test]
+    fn members_are_found_where_they_lie() {
+        let btf = structures();
+        let offset = |path: &[&str]| btf.offset("outer", path).unwrap();
+        assert_eq!(offset(&["a"]), Some(0));
+        assert_eq!((offset(&["i"]), offset(&["i", "b"]), offset(&["i", "c"])), (Some(4), Some(4), Some(8)));
+        assert_eq!(offset(&["d"]), Some(12), "in an unnamed union");
+        assert_eq!(offset(&["e"]), None, "a bit field has no address");
+        assert_eq!((offset(&["b"]), offset(&["a", "b"]), offset(&["x"])), (None, None, None));
+        assert_eq!(btf.offset("int", &["a"]).unwrap(), None, "no structure");
+    }
+
     #[test]
     fn every_cut_is_an_error_and_none_panics() {
         let whole = sample();
@@ -237,6 +367,7 @@ mod tests {
                 damaged[at] = value;
                 if let Ok(btf) = Btf::parse(damaged) {
                     let _ = btf.parameters("__traceiter_probe");
+                    let _ = btf.offset("pair", &["id"]);
                 }
             }
         }

@@ -5,13 +5,17 @@
 
 pub mod btf;
 pub mod ebpf;
+mod events;
 pub mod recorded;
 
-use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
 use serde::{Deserialize, Serialize};
-use wasiscope_ebpf_abi::Phase;
+
+pub use events::{
+    Births, BlockIo, Calls, Distribution, KernelEvents, Memory, OffCpu, PhaseEvents, Switches, Traced, TracedEvent,
+    region_name,
+};
 
 /// What went wrong while watching; never the reason for a case to fail, only for its kernel side to be missing.
 #[derive(Debug, thiserror::Error)]
@@ -37,29 +41,6 @@ pub struct WatchedWorker {
     pub watched_fd: RawFd,
 }
 
-/// Events of one kind in one phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// How many.
-    pub count: u64,
-    /// Nanoseconds spent in those that ended.
-    pub total_ns: u64,
-}
-
-/// What the kernel charged to one phase of one worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PhaseEvents {
-    /// System calls by name.
-    pub syscalls: BTreeMap<String, Tally>,
-    /// Page faults taken in user mode.
-    pub faults_user: u64,
-    /// Page faults taken by the kernel on the worker's behalf (inside a system call).
-    pub faults_kernel: u64,
-}
-
-/// What the kernel charged to one worker, by phase.
-pub type KernelEvents = BTreeMap<Phase, PhaseEvents>;
-
 /// What the capture knows that it lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -79,10 +60,10 @@ impl Ledger {
     }
 }
 
-/// One attached kernel program and what it cost.
+/// One kernel program and what it cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProgramCost {
-    /// The program's name.
+    /// The program's name, which is that of its tracepoint.
     pub name: String,
     /// How often it ran while costs were being counted; `None` when they were not.
     pub run_count: Option<u64>,
@@ -90,6 +71,9 @@ pub struct ProgramCost {
     pub mean_ns: Option<f64>,
     /// Why this program is not attached although the others are.
     pub unavailable: Option<String>,
+    /// What it cannot see here although it is attached, and why.
+    #[serde(default)]
+    pub blind_to: Option<String>,
 }
 
 /// Which events the programs at hand can see: what none of them sees is unknown, not zero.
@@ -99,19 +83,39 @@ pub struct Coverage {
     pub faults_user: bool,
     /// Page faults in the kernel.
     pub faults_kernel: bool,
-    /// How long system calls take.
-    pub durations: bool,
+    /// Signals.
+    pub signals: bool,
+    /// Switches.
+    pub switches: bool,
+    /// When threads become runnable, and so how long they are blocked and how long they wait.
+    pub wake_ups: bool,
+    /// Moves from processor to processor.
+    pub migrations: bool,
+    /// New threads and processes.
+    pub births: bool,
+    /// Requests to block devices.
+    pub block_io: bool,
+    /// Arguments of system calls, and so bytes of address space and futex waits.
+    pub arguments: bool,
 }
 
 impl Coverage {
     /// Of these programs.
     #[must_use]
     pub fn of(programs: &[ProgramCost]) -> Self {
-        let sees = |name: &str| programs.iter().any(|program| program.name == name && program.unavailable.is_none());
+        let attached =
+            |name: &str| programs.iter().find(|program| program.name == name && program.unavailable.is_none());
+        let sees = |name: &str| attached(name).is_some();
         Self {
-            faults_user: sees("page_fault_user"),
-            faults_kernel: sees("page_fault_kernel"),
-            durations: sees("sys_exit"),
+            faults_user: sees("page_fault_user") || sees("page_fault"),
+            faults_kernel: sees("page_fault_kernel") || sees("page_fault"),
+            signals: sees("signal_deliver"),
+            switches: sees("sched_switch"),
+            wake_ups: sees("sched_switch") && sees("sched_wakeup"),
+            migrations: sees("sched_migrate_task"),
+            births: sees("sched_process_fork"),
+            block_io: sees("block_bio_queue"),
+            arguments: attached("sys_enter").is_some_and(|program| program.blind_to.is_none()),
         }
     }
 }
@@ -130,17 +134,25 @@ pub trait Capture {
     /// When the kernel refuses.
     fn disarm(&mut self) -> Result<(), CaptureError>;
 
-    /// Reserves `slot` for the next worker and puts its cell into the phase `spawn`.
+    /// Reserves `slot` for the next worker and puts its cell into the phase `spawn`. The label says which worker it is to
+    /// whoever stores or replays what is captured.
     ///
     /// # Errors
     /// When the kernel refuses.
-    fn open(&mut self, slot: u32) -> Result<WatchedWorker, CaptureError>;
+    fn open(&mut self, slot: u32, label: &str) -> Result<WatchedWorker, CaptureError>;
 
     /// Takes out what was charged to the worker in `slot`, whose process `pid` has been reaped.
     ///
     /// # Errors
     /// When the maps cannot be read.
     fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError>;
+
+    /// Takes out the single events of the worker in `slot`, in the order of their beginnings. Call it after
+    /// [`collect`](Self::collect); a worker that traced nothing has none.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn take_trace(&mut self, slot: u32) -> Result<Vec<TracedEvent>, CaptureError>;
 
     /// Losses so far, over all workers.
     ///

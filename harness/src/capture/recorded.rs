@@ -1,4 +1,4 @@
-//! A capture that replays what was recorded before: fixtures instead of root.
+//! A capture that is stored, and one that replays it: fixtures instead of root.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -7,13 +7,139 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 
-use wasiscope_ebpf_abi::{Phase, cell_value};
+use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::{Phase, PhaseCell, cell_value};
 
-use super::{Capture, CaptureError, KernelEvents, Ledger, ProgramCost, WatchedWorker};
+use super::{Capture, CaptureError, KernelEvents, Ledger, ProgramCost, TracedEvent, WatchedWorker};
 
 /// Cells in the stand-in for the kernel's array, and bytes of each.
 const CELLS: u32 = 64;
-const CELL_BYTES: u32 = 64;
+const CELL_BYTES: u64 = size_of::<PhaseCell>() as u64;
+
+/// Version of the stored form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// All that a capture gave in one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The kernel programs.
+    pub programs: Vec<ProgramCost>,
+    /// What was lost.
+    pub ledger: Ledger,
+    /// What each worker was charged, by the label it was opened with.
+    pub workers: BTreeMap<String, RecordedWorker>,
+}
+
+/// What one worker was charged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedWorker {
+    /// By phase.
+    pub events: KernelEvents,
+    /// Event by event, if it was traced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<TracedEvent>,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        let (programs, ledger, workers) = (Vec::new(), Ledger::default(), BTreeMap::new());
+        Self { schema_version: SCHEMA_VERSION, programs, ledger, workers }
+    }
+}
+
+impl Recording {
+    /// Reads a stored one.
+    ///
+    /// # Errors
+    /// When `json` is not one, or one of another version.
+    pub fn from_json(json: &[u8]) -> io::Result<Self> {
+        let recording: Self = serde_json::from_slice(json)?;
+        if recording.schema_version == SCHEMA_VERSION {
+            return Ok(recording);
+        }
+        let version = recording.schema_version;
+        Err(io::Error::other(format!("a recording of version {version}; this wasiscope reads {SCHEMA_VERSION}")))
+    }
+
+    /// Of these workers alone.
+    pub fn of(workers: impl IntoIterator<Item = (String, KernelEvents)>) -> Self {
+        let workers =
+            workers.into_iter().map(|(label, events)| (label, RecordedWorker { events, trace: Vec::new() })).collect();
+        Self { workers, ..Self::default() }
+    }
+}
+
+/// Passes everything on to another capture and keeps what it gives.
+pub struct Recorder<C> {
+    inner: C,
+    recording: Recording,
+    labels: BTreeMap<u32, String>,
+}
+
+impl<C: Capture> Recorder<C> {
+    /// Records `inner` from now on.
+    pub fn new(inner: C) -> Self {
+        Self { inner, recording: Recording::default(), labels: BTreeMap::new() }
+    }
+
+    /// What was recorded so far.
+    ///
+    /// # Errors
+    /// When the capture cannot give account of itself.
+    pub fn recording(&self) -> Result<Recording, CaptureError> {
+        let (programs, ledger) = (self.inner.programs()?, self.inner.ledger()?);
+        Ok(Recording { programs, ledger, ..self.recording.clone() })
+    }
+
+    fn worker(&mut self, slot: u32) -> Option<&mut RecordedWorker> {
+        Some(self.recording.workers.entry(self.labels.get(&slot)?.clone()).or_default())
+    }
+}
+
+impl<C: Capture> Capture for Recorder<C> {
+    fn arm(&mut self) -> Result<(), CaptureError> {
+        self.inner.arm()
+    }
+
+    fn disarm(&mut self) -> Result<(), CaptureError> {
+        self.inner.disarm()
+    }
+
+    fn open(&mut self, slot: u32, label: &str) -> Result<WatchedWorker, CaptureError> {
+        self.labels.insert(slot, label.to_owned());
+        self.inner.open(slot, label)
+    }
+
+    fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError> {
+        let events = self.inner.collect(slot, pid)?;
+        if let Some(worker) = self.worker(slot) {
+            worker.events.clone_from(&events);
+        }
+        Ok(events)
+    }
+
+    fn take_trace(&mut self, slot: u32) -> Result<Vec<TracedEvent>, CaptureError> {
+        let trace = self.inner.take_trace(slot)?;
+        if let Some(worker) = self.worker(slot) {
+            worker.trace.clone_from(&trace);
+        }
+        Ok(trace)
+    }
+
+    fn ledger(&self) -> Result<Ledger, CaptureError> {
+        self.inner.ledger()
+    }
+
+    fn count_costs(&mut self) -> Result<Box<dyn Any>, CaptureError> {
+        self.inner.count_costs()
+    }
+
+    fn programs(&self) -> Result<Vec<ProgramCost>, CaptureError> {
+        self.inner.programs()
+    }
+}
 
 /// How often each operation was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,46 +154,35 @@ pub struct Calls {
     pub collect: usize,
 }
 
-/// Gives the first opened slot the first recorded events, the second the second, and so on.
+/// Gives each worker what was recorded for its label.
 ///
 /// Workers may run under it: their cells are real memory, and with a negative `watched_fd`
 /// [`enter_watched`](super::ebpf::enter_watched) leaves the kernel alone.
 #[derive(Debug)]
 pub struct RecordedCapture {
-    recorded: Vec<KernelEvents>,
-    /// Slot → index into `recorded`.
-    opened: BTreeMap<u32, usize>,
+    recording: Recording,
+    /// Slot → label.
+    opened: BTreeMap<u32, String>,
     cells: File,
-    /// What [`Capture::ledger`] answers.
-    pub ledger: Ledger,
-    /// What [`Capture::programs`] answers.
-    pub programs: Vec<ProgramCost>,
     /// What has been called so far.
     pub calls: Calls,
 }
 
 impl RecordedCapture {
-    /// Replays `recorded`, one element for each slot in the order of opening.
+    /// Replays `recording`.
     ///
     /// # Errors
     /// When the kernel gives no memory for the cells.
-    pub fn new(recorded: Vec<KernelEvents>) -> io::Result<Self> {
-        Ok(Self {
-            recorded,
-            opened: BTreeMap::new(),
-            cells: cells()?,
-            ledger: Ledger::default(),
-            programs: Vec::new(),
-            calls: Calls::default(),
-        })
+    pub fn new(recording: Recording) -> io::Result<Self> {
+        Ok(Self { recording, opened: BTreeMap::new(), cells: cells()?, calls: Calls::default() })
     }
 
-    /// Replays a JSON array of objects from phase to events.
-    ///
-    /// # Errors
-    /// When `json` is not that, or the kernel gives no memory for the cells.
-    pub fn from_json(json: &str) -> io::Result<Self> {
-        Self::new(serde_json::from_str(json)?)
+    fn worker(&self, slot: u32) -> Result<&RecordedWorker, CaptureError> {
+        let missing = |what| CaptureError::Kernel(what);
+        let label = self.opened.get(&slot).ok_or_else(|| missing(format!("slot {slot} is not open")))?;
+        self.recording.workers.get(label).ok_or_else(|| {
+            missing(format!("the recording has no worker `{label}`: run what it was made with, or record anew"))
+        })
     }
 }
 
@@ -82,25 +197,27 @@ impl Capture for RecordedCapture {
         Ok(())
     }
 
-    fn open(&mut self, slot: u32) -> Result<WatchedWorker, CaptureError> {
-        self.opened.insert(slot, self.calls.open);
+    fn open(&mut self, slot: u32, label: &str) -> Result<WatchedWorker, CaptureError> {
+        self.opened.insert(slot, label.to_owned());
         self.calls.open += 1;
         let cell_index = slot % CELLS;
         self.cells
-            .write_all_at(&cell_value(slot, Phase::Spawn).to_ne_bytes(), u64::from(cell_index * CELL_BYTES))
+            .write_all_at(&cell_value(slot, Phase::Spawn).to_ne_bytes(), u64::from(cell_index) * CELL_BYTES)
             .map_err(|error| CaptureError::Kernel(error.to_string()))?;
         Ok(WatchedWorker { slot, cells_fd: self.cells.as_raw_fd(), cell_index, watched_fd: -1 })
     }
 
     fn collect(&mut self, slot: u32, _pid: u32) -> Result<KernelEvents, CaptureError> {
         self.calls.collect += 1;
-        let missing = |what| CaptureError::Kernel(format!("slot {slot} {what}"));
-        let index = self.opened.remove(&slot).ok_or_else(|| missing("is not open"))?;
-        self.recorded.get(index).cloned().ok_or_else(|| missing("has nothing recorded"))
+        Ok(self.worker(slot)?.events.clone())
+    }
+
+    fn take_trace(&mut self, slot: u32) -> Result<Vec<TracedEvent>, CaptureError> {
+        Ok(self.worker(slot)?.trace.clone())
     }
 
     fn ledger(&self) -> Result<Ledger, CaptureError> {
-        Ok(self.ledger)
+        Ok(self.recording.ledger)
     }
 
     fn count_costs(&mut self) -> Result<Box<dyn Any>, CaptureError> {
@@ -108,7 +225,7 @@ impl Capture for RecordedCapture {
     }
 
     fn programs(&self) -> Result<Vec<ProgramCost>, CaptureError> {
-        Ok(self.programs.clone())
+        Ok(self.recording.programs.clone())
     }
 }
 
@@ -121,7 +238,7 @@ fn cells() -> io::Result<File> {
     }
     // SAFETY: the descriptor is new and valid, and nobody else's.
     let file = unsafe { File::from_raw_fd(fd) };
-    file.set_len(u64::from(CELLS * CELL_BYTES))?;
+    file.set_len(u64::from(CELLS) * CELL_BYTES)?;
     Ok(file)
 }
 
@@ -129,45 +246,64 @@ fn cells() -> io::Result<File> {
 mod tests {
     use super::*;
 
-    const TWO: &str = r#"[
-        {"run": {"syscalls": {"write": {"count": 3, "total_ns": 900}}, "faults_user": 1, "faults_kernel": 0}},
-        {"instantiate.cold": {"syscalls": {}, "faults_user": 7, "faults_kernel": 2}}
-    ]"#;
+    const TWO: &str = r#"{"schema_version": 1, "programs": [],
+        "ledger": {"ring_dropped": 0, "map_full": 0, "recursion_missed": 0},
+        "workers": {
+            "a#0": {"events": {"run": {"syscalls": {"write": {"count": 3}}, "faults_user": {"stack": 1}}}},
+            "a#1": {"events": {"instantiate.cold": {"faults_user": {"other": 5, "guard": 2}}}}}}"#;
+
+    fn two() -> RecordedCapture {
+        RecordedCapture::new(Recording::from_json(TWO.as_bytes()).unwrap()).unwrap()
+    }
 
     #[test]
-    fn events_come_in_the_order_of_opening() {
-        let mut capture = RecordedCapture::from_json(TWO).unwrap();
+    fn each_worker_gets_what_its_label_was_charged() {
+        let mut capture = two();
         capture.arm().unwrap();
-        capture.open(9).unwrap();
-        capture.open(4).unwrap();
-        assert_eq!(capture.collect(4, 1).unwrap()[&Phase::InstantiateCold].faults_user, 7);
+        capture.open(9, "a#0").unwrap();
+        capture.open(4, "a#1").unwrap();
+        assert_eq!(capture.collect(4, 1).unwrap()[&Phase::InstantiateCold].user_faults(), 7);
         assert_eq!(capture.collect(9, 1).unwrap()[&Phase::Run].syscalls["write"].count, 3);
+        assert_eq!(capture.take_trace(9).unwrap(), []);
         assert_eq!(capture.calls, Calls { arm: 1, disarm: 0, open: 2, collect: 2 });
     }
 
     #[test]
     fn what_was_not_recorded_is_an_error() {
-        let mut capture = RecordedCapture::new(Vec::new()).unwrap();
+        let mut capture = two();
         assert!(capture.collect(0, 1).is_err(), "never opened");
-        capture.open(0).unwrap();
-        assert!(capture.collect(0, 1).is_err(), "nothing recorded");
+        capture.open(0, "b#0").unwrap();
+        let error = capture.collect(0, 1).unwrap_err().to_string();
+        assert!(error.contains("no worker `b#0`"), "{error}");
     }
 
     #[test]
-    fn recordings_survive_json() {
-        let capture = RecordedCapture::from_json(TWO).unwrap();
-        let json = serde_json::to_string(&capture.recorded).unwrap();
-        assert_eq!(RecordedCapture::from_json(&json).unwrap().recorded, capture.recorded);
-        assert!(RecordedCapture::from_json(r#"[{"lunch": {}}]"#).is_err());
+    fn what_is_recorded_can_be_replayed() {
+        let mut recorder = Recorder::new(two());
+        recorder.open(1, "a#1").unwrap();
+        let events = recorder.collect(1, 1).unwrap();
+        recorder.take_trace(1).unwrap();
+        let stored = serde_json::to_vec(&recorder.recording().unwrap()).unwrap();
+        let mut replayed = RecordedCapture::new(Recording::from_json(&stored).unwrap()).unwrap();
+        replayed.open(7, "a#1").unwrap();
+        assert_eq!(replayed.collect(7, 1).unwrap(), events);
+    }
+
+    #[test]
+    fn other_documents_are_refused() {
+        assert!(Recording::from_json(b"{}").is_err());
+        assert!(Recording::from_json(TWO.replace("\"run\"", "\"lunch\"").as_bytes()).is_err());
+        let error = Recording::from_json(TWO.replacen('1', "2", 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("version 2"), "{error}");
     }
 
     #[test]
     fn an_open_cell_shows_the_spawn_phase() {
-        let mut capture = RecordedCapture::new(Vec::new()).unwrap();
-        let worker = capture.open(65).unwrap();
+        let mut capture = two();
+        let worker = capture.open(65, "").unwrap();
         assert_eq!((worker.cell_index, worker.watched_fd), (1, -1));
         let mut value = [0; 8];
-        capture.cells.read_exact_at(&mut value, 64).unwrap();
+        capture.cells.read_exact_at(&mut value, CELL_BYTES).unwrap();
         assert_eq!(u64::from_ne_bytes(value), cell_value(65, Phase::Spawn));
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, ListFormat, print};
+use super::{Exit, ListFormat, capture, print};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
 use crate::machine;
@@ -141,25 +141,35 @@ fn kernel_types() -> Finding {
     }
 }
 
+/// Loads and attaches every kernel program, each on its own.
 fn capture() -> Vec<Finding> {
-    let capture = match EbpfCapture::load() {
-        Ok(capture) => capture,
-        Err(error) => {
-            let mend = "sudo wasiscope …, or: sudo setcap cap_bpf,cap_perfmon+ep \"$(command -v wasiscope)\"";
-            return vec![Finding::bad("live capture", error.to_string(), mend)];
-        }
+    let probed = EbpfCapture::load(&capture::kernel_options()).and_then(|mut capture| {
+        capture.arm()?;
+        let programs = capture.programs();
+        capture.disarm()?;
+        programs
+    });
+    let programs = match probed {
+        Ok(programs) => programs,
+        Err(error) => return vec![Finding::bad("live capture", error.to_string(), privileges())],
     };
-    let mut findings = vec![Finding::good("live capture", "kernel programs load")];
-    for program in capture.programs().unwrap_or_default() {
-        if let Some(reason) = program.unavailable {
-            findings.push(Finding::bad(
-                "  kernel program",
-                format!("{}: {reason}", program.name),
-                "use a newer kernel",
-            ));
+    let attached = programs.iter().filter(|program| program.unavailable.is_none()).count();
+    let mut findings = vec![Finding::good("live capture", format!("{attached} kernel programs load and attach"))];
+    for program in programs {
+        let blind = program.blind_to.map(|what| format!("blind to {what}"));
+        if let Some(reason) = program.unavailable.or(blind) {
+            let detail = format!("{}: {reason}", program.name);
+            findings.push(Finding::bad("  kernel program", detail, "nothing but a newer kernel; all else is counted"));
         }
     }
     findings
+}
+
+/// The two ways to give this very binary what it needs.
+fn privileges() -> String {
+    let own = std::env::current_exe().unwrap_or_else(|_| "wasiscope".into());
+    let own = own.display();
+    format!("sudo {own} run …, or once: sudo setcap cap_bpf,cap_perfmon+ep {own}")
 }
 
 fn noise() -> Finding {

@@ -2,6 +2,7 @@
 
 mod build;
 mod calibrate;
+mod capture;
 mod compare;
 mod doctor;
 mod list;

@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
+use super::capture::{CaptureArguments, Source, When};
 use super::prepare::prepare;
 use super::progress::Progress;
 use super::selection::{self, Selection};
 use super::{Exit, print};
-use crate::capture::ebpf::EbpfCapture;
-use crate::capture::{Capture, CaptureError, Coverage};
+use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
@@ -20,8 +20,8 @@ use crate::places::Places;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
-use crate::report::document::{CaptureReport, CaptureStatus, SCHEMA_VERSION};
-use crate::report::{Report, table};
+use crate::report::document::{CaptureStatus, SCHEMA_VERSION};
+use crate::report::{Report, table, timeline};
 use crate::runner::{ChildWorkers, Event, Runner, Settings, Walk};
 use crate::scratch;
 use crate::stats;
@@ -29,9 +29,8 @@ use crate::summary;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Watch the kernel: where possible, always (anything else is an error), or not at all
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    capture: When,
+    #[command(flatten)]
+    kernel: CaptureArguments,
     /// Where the report goes [default: target/wasiscope/report.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -41,6 +40,9 @@ pub(super) struct Arguments {
     /// Stop adding samples after this time (every case gets one worker all the same), for example 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
+    /// Also write a timeline of one iteration of every case, for Perfetto, speedscope or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Also count the instructions of `run`, with valgrind's callgrind, in a pass of its own (seconds for each case)
     #[arg(long)]
     instructions: bool,
@@ -50,14 +52,6 @@ pub(super) struct Arguments {
     // Last, because it ends with a heading that holds for whatever follows.
     #[command(flatten)]
     selection: Selection,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum When {
-    #[default]
-    Auto,
-    On,
-    Off,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -84,7 +78,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let mut journal =
         Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let (mut capture, unavailable) = open_capture(arguments.capture)?;
+    let trace_place = arguments.trace.as_deref().map(Destination::check).transpose()?;
+    let mut source = Source::open(&arguments.kernel, trace_place.is_some())?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
 
     let progress = Progress::new();
@@ -117,10 +112,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     };
     // The running binary itself, even if the file it came from has been replaced since.
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let watched = capture.as_mut().map(|capture| capture as &mut dyn Capture);
-    let mut runner = Runner::new(&mut workers, watched, settings, &mut on_event);
+    let mut runner = Runner::new(&mut workers, source.capture(), settings, &mut on_event);
     let walk = runner.walk(&prepared);
-    let costs = if walk == Walk::Interrupted { Ok(()) } else { runner.count_program_costs(&prepared) };
+    let goes_on = walk != Walk::Interrupted;
+    // The last case is the reference, of which nobody wants to know more.
+    let asked_for = &prepared[..prepared.len() - 1];
+    let timelines = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
+    let costs_wanted = goes_on && arguments.kernel.capture_cost;
+    let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
     if let Err(error) = costs {
         progress.say(&format!("the cost of the kernel programs is not known: {error}"));
     }
@@ -133,7 +132,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         return Ok(Exit::Interrupted);
     }
 
-    let capture = capture_report(capture.as_ref(), unavailable, trouble);
+    let capture = source.report(trouble);
     let coverage = Coverage::of(&capture.programs);
     let report = Report {
         schema_version: SCHEMA_VERSION,
@@ -153,14 +152,27 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     let records = journal.finish().context("cannot give the journal its name")?;
+    let stored = source.save()?;
+    if let Some(place) = &trace_place {
+        let lost = report.capture.ledger.ring_dropped;
+        place
+            .write_with(|out| timeline::write(&timelines, lost, out))
+            .with_context(|| format!("cannot write {}", place.path().display()))?;
+    }
     print_report(&report, arguments.format)?;
     eprintln!("report: {}", out.path().display());
     if out.is_file() {
         eprintln!("records: {}", records.display());
     }
+    if let Some(place) = &trace_place {
+        eprintln!("trace: {} (open it in https://ui.perfetto.dev or https://speedscope.app)", place.path().display());
+    }
+    if let Some(path) = &stored {
+        eprintln!("capture: {}", path.display());
+    }
     Ok(match walk {
         Walk::Interrupted => Exit::Interrupted,
-        _ if report.capture.status == CaptureStatus::Unavailable && arguments.capture == When::On => {
+        _ if report.capture.status == CaptureStatus::Unavailable && arguments.kernel.capture == When::On => {
             Exit::CapabilityMissing
         }
         _ if report.has_failures() => Exit::CaseFailed,
@@ -174,36 +186,4 @@ fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
         Format::Markdown => table::render(report, table::Style::Markdown),
         Format::Json => serde_json::to_string_pretty(report)? + "\n",
     })
-}
-
-/// The capture, or why there is none.
-fn open_capture(when: When) -> anyhow::Result<(Option<EbpfCapture>, Option<CaptureError>)> {
-    if when == When::Off {
-        return Ok((None, None));
-    }
-    match EbpfCapture::load() {
-        Ok(capture) => Ok((Some(capture), None)),
-        Err(error) if when == When::On => Err(error.into()),
-        Err(error) => Ok((None, Some(error))),
-    }
-}
-
-fn capture_report(
-    capture: Option<&EbpfCapture>,
-    unavailable: Option<CaptureError>,
-    trouble: Option<String>,
-) -> CaptureReport {
-    // A ledger that cannot be read is not a clean one.
-    let accounts = capture.map(|capture| Ok::<_, CaptureError>((capture.programs()?, capture.ledger()?))).transpose();
-    let (accounts, unreadable) = match accounts {
-        Ok(accounts) => (accounts.unwrap_or_default(), None),
-        Err(error) => (Default::default(), Some(error.to_string())),
-    };
-    let reason = unavailable.map(|error| error.to_string()).or(trouble).or(unreadable);
-    let status = match (&reason, capture) {
-        (Some(_), _) => CaptureStatus::Unavailable,
-        (None, Some(_)) => CaptureStatus::Live,
-        (None, None) => CaptureStatus::Off,
-    };
-    CaptureReport { status, reason, programs: accounts.0, ledger: accounts.1 }
 }

@@ -79,11 +79,22 @@ impl Destination {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&self, report: &impl Serialize) -> io::Result<()> {
+        self.write_with(|mut out| {
+            serde_json::to_writer_pretty(&mut out, report)?;
+            out.write_all(b"\n")
+        })
+    }
+
+    /// Writes whatever `contents` writes, likewise.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_with(&self, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         if !self.is_file {
-            return write_json(&mut OpenOptions::new().write(true).open(&self.path)?, report);
+            return buffered(&mut OpenOptions::new().write(true).open(&self.path)?, contents);
         }
         let mut file = tempfile::NamedTempFile::new_in(folder_of(&self.path))?;
-        write_json(file.as_file_mut(), report)?;
+        buffered(file.as_file_mut(), contents)?;
         // tempfile makes files for the owner alone; a report is for everybody who can see its folder.
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         file.as_file().sync_all()?;
@@ -92,10 +103,9 @@ impl Destination {
     }
 }
 
-fn write_json(file: &mut fs::File, report: &impl Serialize) -> io::Result<()> {
+fn buffered(file: &mut fs::File, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut buffered = io::BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut buffered, report)?;
-    buffered.write_all(b"\n")?;
+    contents(&mut buffered)?;
     buffered.flush()
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{Ledger, ProgramCost};
+use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
 use crate::record::{Facts, Outcome};
 use crate::scenario::EngineSettings;
 use crate::stats::Summary;
@@ -108,6 +108,8 @@ pub enum CaptureStatus {
     Off,
     /// It was wanted and could not be had.
     Unavailable,
+    /// The kernel's side is that of an earlier run, replayed.
+    Replayed,
 }
 
 impl CaptureStatus {
@@ -118,6 +120,7 @@ impl CaptureStatus {
             Self::Live => "live",
             Self::Off => "off",
             Self::Unavailable => "unavailable",
+            Self::Replayed => "replayed",
         }
     }
 }
@@ -245,8 +248,9 @@ pub struct KernelReport {
     pub phases: BTreeMap<String, KernelPhase>,
 }
 
-/// What the kernel charged to one phase. Totals over `iterations` passes.
+/// What the kernel charged to one phase. Totals over `iterations` passes; `None` is what no program could see here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KernelPhase {
     /// How often the phase was entered.
     pub iterations: u64,
@@ -254,38 +258,98 @@ pub struct KernelPhase {
     pub syscalls: BTreeMap<String, Calls>,
     /// Page faults.
     pub faults: Faults,
+    /// Signals delivered, by name; those that traps come from are there even when they are 0.
+    pub signals: Option<BTreeMap<String, u64>>,
+    /// How often threads lost their processor.
+    pub switches: Option<Switches>,
+    /// How often threads were moved to another processor.
+    pub migrations: Option<u64>,
+    /// Nanoseconds from runnable to running.
+    pub run_queue_ns: Option<Distribution>,
+    /// Nanoseconds without a processor.
+    pub off_cpu_ns: Option<OffCpu>,
+    /// Nanoseconds in futex waits.
+    pub futex_waits_ns: Option<Distribution>,
+    /// Bytes of address space mapped: by `mmap`, `mremap`, and `brk` upwards.
+    pub mapped_bytes: Option<u64>,
+    /// Unmapped: by `munmap`, `mremap`, and `brk` downwards.
+    pub unmapped_bytes: Option<u64>,
+    /// By `mprotect` and `pkey_mprotect`.
+    pub protected_bytes: Option<u64>,
+    /// By `madvise`.
+    pub advised_bytes: Option<u64>,
+    /// Threads and processes started.
+    pub created: Option<Births>,
+    /// Requests to block devices.
+    pub block_io: Option<BlockIo>,
 }
 
 /// One system call in one phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Calls {
     /// How often it was entered.
     pub count: u64,
-    /// Nanoseconds spent in those that returned; `None` when the kernel program for it is unavailable.
+    /// Nanoseconds spent in those that returned.
     pub total_ns: Option<u64>,
+    /// How many returned an error.
+    pub errors: u64,
+    /// Nanoseconds of each that returned.
+    pub latency_ns: Option<Distribution>,
+}
+
+/// Time without a processor, charged to the phase in which it was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OffCpu {
+    /// Nanoseconds waiting for something.
+    pub blocked: u64,
+    /// Nanoseconds waiting for a processor.
+    pub runnable: u64,
+    /// Each wait for something.
+    pub blocked_spans: Distribution,
+    /// Each wait for a processor.
+    pub runnable_spans: Distribution,
 }
 
 impl KernelPhase {
     /// All system calls together.
     #[must_use]
     pub fn syscall_count(&self) -> u64 {
-        self.syscalls.values().map(|tally| tally.count).sum()
+        self.syscalls.values().map(|calls| calls.count).sum()
+    }
+
+    /// How many of them returned an error.
+    #[must_use]
+    pub fn syscall_errors(&self) -> u64 {
+        self.syscalls.values().map(|calls| calls.errors).sum()
+    }
+
+    /// Nanoseconds in all that returned; `None` when that is not known of one.
+    #[must_use]
+    pub fn syscall_ns(&self) -> Option<u64> {
+        self.syscalls.values().map(|calls| calls.total_ns).sum()
     }
 }
 
 /// Page faults by the mode in which they were taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Faults {
     /// In user mode; `None` when the kernel program for it is unavailable.
     pub user: Option<u64>,
     /// In the kernel, on the worker's behalf; `None` when the kernel program for it is unavailable.
     pub kernel: Option<u64>,
+    /// Those in user mode, by where the address lies: `linear_memory`, `guard`, `code`, `host_heap`, `stack`, `other`.
+    pub user_by_region: BTreeMap<String, u64>,
+    /// Those in the kernel, likewise.
+    pub kernel_by_region: BTreeMap<String, u64>,
 }
 
 impl Faults {
     /// Both together; `None` when either is not known.
     #[must_use]
-    pub fn total(self) -> Option<u64> {
+    pub fn total(&self) -> Option<u64> {
         Some(self.user? + self.kernel?)
     }
 }

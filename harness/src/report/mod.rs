@@ -4,7 +4,9 @@ pub mod comparison;
 pub mod destination;
 pub mod document;
 pub mod json;
+mod kernel;
 pub mod sizes;
 pub mod table;
+pub mod timeline;
 
 pub use document::Report;

@@ -7,6 +7,8 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaseReport, KernelPhase, Measurement, Report};
+use super::kernel;
+use crate::capture::ProgramCost;
 use crate::record::{self, Status};
 use crate::units;
 
@@ -18,9 +20,6 @@ pub enum Style {
     /// For a Markdown document.
     Markdown,
 }
-
-/// How many kinds of system call a phase's row names.
-const NAMED_SYSCALLS: usize = 3;
 
 /// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
 #[must_use]
@@ -68,6 +67,9 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
     }
     if !case.measurements.is_empty() {
         let _ = writeln!(text, "\n{}", phases(case, style, exact));
+    }
+    for table in kernel::tables(case, style, exact) {
+        let _ = writeln!(text, "\n{table}");
     }
     text.push('\n');
 }
@@ -157,7 +159,7 @@ pub(super) fn new_table(style: Style, header: &[&str]) -> Table {
 }
 
 /// Figures are read from the right, names from the left.
-fn align(table: &mut Table, left: &[usize]) {
+pub(super) fn align(table: &mut Table, left: &[usize]) {
     for (index, column) in table.column_iter_mut().enumerate() {
         let side = if left.contains(&index) { CellAlignment::Left } else { CellAlignment::Right };
         column.set_cell_alignment(side);
@@ -167,7 +169,7 @@ fn align(table: &mut Table, left: &[usize]) {
 fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
     let mut header = vec!["phase", "median", "99 % interval", "min", "p95", "samples"];
     if case.kernel.is_some() {
-        header.extend(["syscalls", "faults", "most frequent"]);
+        header.extend(["syscalls", "faults", "off CPU"]);
     }
     let mut table = new_table(style, &header);
     for phase in Phase::REPORTED {
@@ -184,7 +186,7 @@ fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
         }
         table.add_row(row);
     }
-    align(&mut table, &[0, 8]);
+    align(&mut table, &[0]);
     table.trim_fmt()
 }
 
@@ -223,24 +225,19 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
     let per_iteration = |count| {
         units::per_iteration(count, phase.iterations).map_or("–".to_owned(), |figure| format!("{at_least}{figure}"))
     };
-    let mut by_count: Vec<_> = phase.syscalls.iter().collect();
-    by_count.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.count));
-    let mut named: Vec<String> = by_count
-        .iter()
-        .take(NAMED_SYSCALLS)
-        .map(|(name, tally)| format!("{name} {}", per_iteration(tally.count)))
-        .collect();
-    if by_count.len() > NAMED_SYSCALLS {
-        named.push("…".to_owned());
-    }
-    [per_iteration(phase.syscall_count()), phase.faults.total().map_or("–".to_owned(), per_iteration), named.join(", ")]
+    let off_cpu = phase.off_cpu_ns.as_ref().map(|off| off.blocked + off.runnable);
+    let off_cpu = off_cpu.filter(|_| phase.iterations > 0).map_or("–".to_owned(), |ns| match ns {
+        0 => format!("{at_least}0"),
+        ns => format!("{at_least}{}", units::duration(ns as f64 / phase.iterations as f64)),
+    });
+    [per_iteration(phase.syscall_count()), phase.faults.total().map_or("–".to_owned(), per_iteration), off_cpu]
 }
 
 fn summary(report: &Report, style: Style) -> String {
     let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
     let mut header = vec!["case", "outcome", "size"];
     header.extend(columns.map(Phase::name));
-    header.extend(["run syscalls", "run faults"]);
+    header.extend(["run syscalls", "run faults", "run off CPU"]);
     let mut table = new_table(style, &header);
     for case in report.cases() {
         let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
@@ -251,34 +248,46 @@ fn summary(report: &Report, style: Style) -> String {
             found.map_or("–".to_owned(), |measurement| units::duration(measurement.summary.median))
         }));
         let run = case.kernel.as_ref().and_then(|kernel| kernel.phases.get(Phase::Run.name()));
-        let [syscalls, faults, _] = run.map_or_else(
+        let seen = run.map_or_else(
             || [(); 3].map(|()| "–".to_owned()),
             |run| kernel_cells(run, report.capture.ledger.is_clean()),
         );
-        row.extend([syscalls, faults]);
+        row.extend(seen);
         table.add_row(row);
     }
     align(&mut table, &[0, 1]);
     table.trim_fmt()
 }
 
+/// How many kernel programs there are, what is wrong with some, and what they cost where that was counted.
+fn programs(text: &mut String, programs: &[ProgramCost]) {
+    let attached = programs.iter().filter(|program| program.unavailable.is_none()).count();
+    if attached > 0 {
+        let _ = writeln!(text, "  {attached} kernel programs attached");
+    }
+    for program in programs {
+        let cost = match (program.run_count, program.mean_ns) {
+            (Some(runs), Some(mean)) => {
+                let mean = units::duration(mean);
+                Some(format!("{mean} on average ({runs} events of the whole machine, in a pass of its own)"))
+            }
+            (Some(_), None) => Some("did not run in the pass that counts costs".to_owned()),
+            _ => None,
+        };
+        let unavailable = program.unavailable.as_ref().map(|reason| format!("unavailable: {reason}"));
+        let blind = program.blind_to.as_ref().map(|what| format!("blind to {what}"));
+        let line: Vec<String> = [unavailable, blind, cost].into_iter().flatten().collect();
+        if !line.is_empty() {
+            let _ = writeln!(text, "  {:<18} {}", program.name, line.join(", "));
+        }
+    }
+}
+
 fn render_capture(text: &mut String, report: &Report) {
     let capture = &report.capture;
     let reason = capture.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let _ = writeln!(text, "capture: {}{reason}", capture.status.name());
-    for program in &capture.programs {
-        let line = match (&program.unavailable, program.run_count, program.mean_ns) {
-            (Some(reason), ..) => format!("unavailable: {reason}"),
-            (None, Some(runs), Some(mean)) => {
-                format!(
-                    "{} on average ({runs} events of the whole machine, in a pass of its own)",
-                    units::duration(mean)
-                )
-            }
-            _ => "cost not counted".to_owned(),
-        };
-        let _ = writeln!(text, "  {:<18} {line}", program.name);
-    }
+    programs(text, &capture.programs);
     let ledger = &capture.ledger;
     if !ledger.is_clean() {
         let _ = writeln!(

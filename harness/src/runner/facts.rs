@@ -64,7 +64,7 @@ fn measure(
         Err(reason) => return (Outcome::because(Status::Failed, reason), None),
     }
     let request = match subject(prepared, &scratch.join("guest"), false) {
-        Ok(subject) => Request { subject, cpu: None, task: Task::Facts },
+        Ok(subject) => Request::new(subject, None, Task::Facts),
         Err(outcome) => return (outcome, None),
     };
     let run = workers.run(&request, None);
@@ -98,7 +98,7 @@ pub(super) fn instructions(
 ) -> Result<u64, String> {
     let subject = subject(prepared, &scratch.join("guest"), known.marked)
         .map_err(|outcome| outcome.detail.unwrap_or_default())?;
-    let counts = workers.count_instructions(&Request { subject, cpu: None, task: Task::Instructions })?;
+    let counts = workers.count_instructions(&Request::new(subject, None, Task::Instructions))?;
     match counts.split_first() {
         Some((first, others)) if others.iter().all(|other| other == first) => Ok(*first),
         _ => {

@@ -16,8 +16,8 @@ use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
-use crate::record::{self, Outcome, ProcessRecord, Record, Status};
-use crate::worker::{Message, Request, Subject, Task};
+use crate::record::{self, Outcome, ProcessRecord, Record, Status, Timeline};
+use crate::worker::{Iteration, Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
 use facts::{Judge, Known};
@@ -256,7 +256,8 @@ impl<'a> Runner<'a> {
 
     fn request(&self, prepared: &Prepared, process: u32, marked: bool, task: Task) -> Result<Request, Outcome> {
         let subject = subject(prepared, &self.settings.scratch.join("guest"), marked)?;
-        Ok(Request { subject, cpu: cpu_of(&self.settings.cpus, process), task })
+        let cpu = cpu_of(&self.settings.cpus, process).filter(|_| stays_on_one_processor(&prepared.case));
+        Ok(Request::new(subject, cpu, task))
     }
 
     fn process(&mut self, step: Step, prepared: &Prepared, known: &Known) -> ProcessRecord {
@@ -286,7 +287,11 @@ impl<'a> Runner<'a> {
                 return record;
             }
         };
-        let (run, kernel) = if step.watched { self.watch(&request) } else { (self.workers.run(&request, None), None) };
+        let (run, kernel) = if step.watched {
+            self.watch(&request, &label(case, &step.process))
+        } else {
+            (self.workers.run(&request, None), None)
+        };
         record.kernel = kernel;
         record.steal_ratio = run.steal_ratio;
         if let Some(spawn_ns) = run.spawn_ns {
@@ -297,11 +302,11 @@ impl<'a> Runner<'a> {
         record
     }
 
-    fn watch(&mut self, request: &Request) -> (WorkerRun, Option<KernelEvents>) {
+    fn watch(&mut self, request: &Request, label: &str) -> (WorkerRun, Option<KernelEvents>) {
         let slot = self.next_slot;
         self.next_slot += 1;
         let Some(capture) = &mut self.capture else { return (self.workers.run(request, None), None) };
-        let watched = match capture.open(slot) {
+        let watched = match capture.open(slot, label) {
             Ok(watched) => watched,
             Err(error) => {
                 (self.on_event)(Event::CaptureFailed(&error));
@@ -318,7 +323,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// One more watched worker of the first case that runs, only to learn what the kernel programs cost. Its samples
+    /// One more watched worker of every case that can be watched, only to learn what the kernel programs cost. Its samples
     /// are thrown away, because counting costs has a cost.
     ///
     /// # Errors
@@ -327,24 +332,72 @@ impl<'a> Runner<'a> {
         let Some(capture) = &mut self.capture else { return Ok(()) };
         let counting = capture.count_costs()?;
         capture.arm()?;
-        for prepared in cases {
-            if !prepared.can_be_watched() {
-                continue;
+        for prepared in cases.iter().filter(|prepared| prepared.can_be_watched()) {
+            if self.settings.interrupt.raised() {
+                break;
             }
             let task = Task::Iterate { iterations: prepared.case.iterations, repeats: 1 };
             if let Ok(request) = self.request(prepared, 0, true, task) {
-                self.watch(&request);
-                break;
+                self.watch(&request, &label(&prepared.case, &"costs"));
             }
         }
+        self.disarm();
         drop(counting);
         Ok(())
     }
+
+    /// One more worker of every case, for the timeline of a single iteration: its phases and, with capture, what the kernel
+    /// did meanwhile. Cases that fail have none; their rows say why.
+    pub fn trace(&mut self, cases: &[Prepared]) -> Vec<Timeline> {
+        /// The first iteration of a process pays for things that later ones find done.
+        const WARM_UPS: u32 = 2;
+        self.set_armed(true);
+        let mut timelines = Vec::new();
+        for prepared in cases.iter().filter(|prepared| !prepared.case.is_native()) {
+            if self.settings.interrupt.raised() {
+                break;
+            }
+            let id = prepared.case.id();
+            (self.on_event)(Event::Started { id: &id });
+            let Ok(request) = self.request(prepared, 0, true, Task::Trace { warm_ups: WARM_UPS }) else { continue };
+            let slot = self.next_slot;
+            let (run, _) = self.watch(&request, &label(&prepared.case, &"trace"));
+            let events = match &mut self.capture {
+                Some(capture) => capture.take_trace(slot).unwrap_or_else(|error| {
+                    (self.on_event)(Event::CaptureFailed(&error));
+                    Vec::new()
+                }),
+                None => Vec::new(),
+            };
+            let spans = run.messages.into_iter().find_map(|message| match message {
+                Message::Iteration(Iteration { spans, .. }) => Some(spans),
+                _ => None,
+            });
+            timelines.extend(spans.map(|spans| Timeline {
+                scenario: prepared.case.scenario.clone(),
+                id,
+                spans,
+                events,
+            }));
+        }
+        self.disarm();
+        timelines
+    }
+}
+
+/// Says which worker it is to whoever stores or replays a capture.
+fn label(case: &Case, which: &dyn std::fmt::Display) -> String {
+    format!("{}:{}#{which}", case.scenario, case.id())
 }
 
 /// The processor for the worker of this index.
 fn cpu_of(cpus: &[usize], process: u32) -> Option<usize> {
     cpus.get(process as usize % cpus.len().max(1)).copied()
+}
+
+/// Whether one processor is enough: threads that compile side by side need one each.
+fn stays_on_one_processor(case: &Case) -> bool {
+    !case.engine.settings.parallel_compilation
 }
 
 /// What a worker needs to know of a case; `directory` is made if need be.

@@ -6,7 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::facts::{self, Judge, Known};
 use super::judge::{judge, judge_death};
-use super::{Prepared, Settings, Workers, cpu_of, subject};
+use super::{Prepared, Settings, Workers, cpu_of, stays_on_one_processor, subject};
 use crate::record::{Facts, Outcome};
 use crate::worker::{Message, Request, Side, Task};
 
@@ -139,7 +139,9 @@ impl<'a> Pairs<'a> {
             other_first: process % 2 == 1,
         };
         // Two neighbours, one of each order, share a processor.
-        Ok(Request { subject: base, cpu: cpu_of(&self.settings.cpus, process / 2), task })
+        let cpu = cpu_of(&self.settings.cpus, process / 2)
+            .filter(|_| stays_on_one_processor(&pair.base.case) && stays_on_one_processor(&pair.new.case));
+        Ok(Request::new(base, cpu, task))
     }
 }
 

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
-use crate::capture::recorded::RecordedCapture;
+use crate::capture::recorded::{RecordedCapture, Recording};
 use crate::plan::{GuestSource, Input};
 use crate::record::Facts;
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
@@ -44,6 +44,7 @@ fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
         Message::Iteration(Iteration {
             timed: vec![Timed::once(Phase::Run, 100)],
             entered: vec![Phase::Run],
+            spans: Vec::new(),
             memory: Vec::new(),
             preemptions: None,
             line: line(check),
@@ -181,7 +182,8 @@ fn a_trap_is_as_expected_only_where_the_scenario_says_so() {
 
 #[test]
 fn watched_workers_run_only_while_the_capture_is_armed() {
-    let capture = RecordedCapture::new(vec![KernelEvents::new(); 2]).expect("memory for the cells");
+    let workers = [0, 1].map(|process| (format!("test:hello/std/cranelift#{process}"), KernelEvents::new()));
+    let capture = RecordedCapture::new(Recording::of(workers)).expect("memory for the cells");
     let runs = vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, RIGHT], None)];
     let walked = walk_with(runs, false, Some(capture), None, Interrupt::default());
     let watched: Vec<bool> = walked.tasks.iter().map(|(_, watched)| *watched).collect();

@@ -67,6 +67,10 @@ pub struct EngineSettings {
     pub epoch: bool,
     /// Whether code counts fuel. It never runs out here.
     pub fuel: bool,
+    /// Whether the compiler uses a thread per processor, as wasmtime does by default. Not here: what one thread does can be
+    /// compared.
+    #[serde(default)]
+    pub parallel_compilation: bool,
     /// Bytes of address space set aside for each memory; `None` for wasmtime's own choice.
     pub memory_reservation: Option<u64>,
     /// Bytes of unmapped address space behind each memory; `None` for wasmtime's own choice.
@@ -74,7 +78,7 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// wasmtime's defaults.
+    /// wasmtime's defaults, but for compilation on one thread.
     pub const WASMTIME: Self = Self {
         compiler: Compiler::Cranelift,
         bounds_checks: BoundsChecks::Guard,
@@ -83,6 +87,7 @@ impl EngineSettings {
         copy_on_write: true,
         epoch: false,
         fuel: false,
+        parallel_compilation: false,
         memory_reservation: None,
         memory_guard: None,
     };
@@ -104,7 +109,7 @@ pub struct Engine {
 }
 
 /// Engines that a scenario can name without spelling them out: name, settings, and one line for `wasiscope list`.
-pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 10] = {
+pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 11] = {
     const DEFAULTS: EngineSettings = EngineSettings::WASMTIME;
     [
         ("cranelift", DEFAULTS, "wasmtime's defaults: Cranelift for speed, guard pages"),
@@ -142,6 +147,11 @@ pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 10] = {
             "cranelift-fuel",
             EngineSettings { fuel: true, ..DEFAULTS },
             "Cranelift with the counting that lets a host stop a guest by work done",
+        ),
+        (
+            "cranelift-parallel",
+            EngineSettings { parallel_compilation: true, ..DEFAULTS },
+            "Cranelift with a compiling thread for each processor, and workers on all of them",
         ),
         (
             "winch",

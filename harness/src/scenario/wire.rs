@@ -410,6 +410,7 @@ struct EngineMap {
     copy_on_write: Option<bool>,
     epoch: Option<bool>,
     fuel: Option<bool>,
+    parallel_compilation: Option<bool>,
     memory_reservation: Option<AddressSpace>,
     memory_guard: Option<AddressSpace>,
 }
@@ -426,6 +427,7 @@ impl EngineMap {
             copy_on_write: self.copy_on_write.unwrap_or(defaults.copy_on_write),
             epoch: self.epoch.unwrap_or(defaults.epoch),
             fuel: self.fuel.unwrap_or(defaults.fuel),
+            parallel_compilation: self.parallel_compilation.unwrap_or(defaults.parallel_compilation),
             memory_reservation: self.memory_reservation.as_ref().map(|bytes| bytes.0),
             memory_guard: self.memory_guard.as_ref().map(|bytes| bytes.0),
         }
@@ -437,7 +439,7 @@ impl EngineMap {
             || bounds_checks.is_some()
             || opt_level.is_some()
             || allocation.is_some()
-            || [self.copy_on_write, self.epoch, self.fuel].iter().any(Option::is_some)
+            || [self.copy_on_write, self.epoch, self.fuel, self.parallel_compilation].iter().any(Option::is_some)
             || self.memory_reservation.is_some()
             || self.memory_guard.is_some()
     }

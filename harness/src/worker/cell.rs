@@ -1,22 +1,78 @@
-//! The worker's phase cell: how it says which phase it is in, at the price of one store.
+//! The worker's phase cell: how it says which phase it is in, at the price of one store, and where its memory lies.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasiscope_ebpf_abi::{self as abi, Phase, cell_value};
+use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_value};
 
 /// The cell that this worker writes, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
 pub struct PhaseCell {
-    cell: &'static AtomicU64,
+    cell: &'static SharedCell,
     slot: u32,
 }
 
-/// A cell alone on its cache line, as in the kernel's array.
-#[repr(align(64))]
-struct OwnLine(AtomicU64);
+/// [`abi::PhaseCell`] as memory that the kernel programs read meanwhile.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct SharedCell {
+    value: AtomicU64,
+    traced: AtomicU64,
+    padding: [AtomicU64; 6],
+    regions: [SharedRegion; REGIONS],
+    tail: [AtomicU64; 2],
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct SharedRegion {
+    start: AtomicU64,
+    end: AtomicU64,
+    kind: AtomicU64,
+}
+
+const _: () = assert!(size_of::<SharedCell>() == size_of::<abi::PhaseCell>());
+const _: () = assert!(size_of::<SharedRegion>() == size_of::<Region>());
+
+/// Which of the cell's regions are for what.
+mod place {
+    pub(super) const PROCESS: usize = 0;
+    pub(super) const CODE: usize = 2;
+    pub(super) const MEMORIES: usize = 3;
+    /// Of each memory: what is accessible, what is reserved before it, and behind.
+    pub(super) const OF_MEMORY: usize = 3;
+}
+
+/// How many linear memories a worker can publish.
+pub const MEMORIES: usize = (REGIONS - place::MEMORIES) / place::OF_MEMORY;
+
+impl SharedRegion {
+    const fn none() -> Self {
+        Self { start: AtomicU64::new(0), end: AtomicU64::new(0), kind: AtomicU64::new(0) }
+    }
+
+    /// Empty while it is being changed.
+    fn set(&self, region: Region) {
+        self.end.store(0, Ordering::Relaxed);
+        self.start.store(region.start, Ordering::Relaxed);
+        self.kind.store(region.kind, Ordering::Relaxed);
+        self.end.store(region.end, Ordering::Release);
+    }
+}
+
+/// A linear memory and what is reserved around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryRegion {
+    /// From its first byte to behind its last.
+    pub accessible: Range<u64>,
+    /// Bytes reserved before it.
+    pub guard_before: u64,
+    /// Where the reservation ends behind it.
+    pub reserved_end: u64,
+}
 
 impl PhaseCell {
     /// Maps cell `index` of the array of phase cells behind `fd`, an inherited descriptor, which is closed whatever
@@ -32,27 +88,87 @@ impl PhaseCell {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let base = map_shared(&fd, (index as usize + 1) * size_of::<abi::PhaseCell>())?;
         // SAFETY: `index + 1` cells were mapped, readable and writable, and are never unmapped. The array is aligned to
-        // a page and its cells to their size, and all sides access the value as one aligned u64.
-        let cell = unsafe { AtomicU64::from_ptr(base.add(index as usize).cast()) };
+        // a page and its cells to their size's factor of 64, and all sides access the words as aligned u64s.
+        let cell = unsafe { &*base.cast::<SharedCell>().add(index as usize) };
         Ok(Self { cell, slot })
     }
 
     /// A cell that nobody reads: an unwatched worker runs the same instructions as a watched one.
     #[must_use]
     pub fn private(slot: u32) -> Self {
-        let line: &'static OwnLine = Box::leak(Box::new(OwnLine(AtomicU64::new(0))));
-        Self { cell: &line.0, slot }
+        let cell: &'static SharedCell = Box::leak(Box::new(SharedCell {
+            value: AtomicU64::new(0),
+            traced: AtomicU64::new(0),
+            padding: [const { AtomicU64::new(0) }; 6],
+            regions: [const { SharedRegion::none() }; REGIONS],
+            tail: [const { AtomicU64::new(0) }; 2],
+        }));
+        Self { cell, slot }
     }
 
     /// From now on, events are charged to `phase`.
     #[inline]
     pub fn enter(&self, phase: Phase) {
-        self.cell.store(cell_value(self.slot, phase), Ordering::Release);
+        self.cell.value.store(cell_value(self.slot, phase), Ordering::Release);
+    }
+
+    /// Whether single events are told from now on, beside the counts.
+    pub fn trace(&self, traced: bool) {
+        self.cell.traced.store(u64::from(traced), Ordering::Release);
+    }
+
+    /// Where the process's own heap and stack lie.
+    pub fn publish_process(&self, heap: Option<Range<u64>>, stack: Option<Range<u64>>) {
+        let regions = [(RegionKind::HostHeap, heap), (RegionKind::Stack, stack)];
+        for (place, (kind, range)) in (place::PROCESS..).zip(regions) {
+            self.set(place, range.map_or(Region::NONE, |range| Region::new(kind, range.start, range.end)));
+        }
+    }
+
+    /// Where the guest's compiled code lies.
+    pub fn publish_code(&self, code: Range<u64>) {
+        self.set(place::CODE, Region::new(RegionKind::Code, code.start, code.end));
+    }
+
+    /// Where the guest's memories lie; those beyond the first [`MEMORIES`] are not told of.
+    pub fn publish_memories(&self, memories: impl IntoIterator<Item = MemoryRegion>) {
+        let mut memories = memories.into_iter();
+        for index in 0..MEMORIES {
+            let regions = memories.next().map_or([Region::NONE; place::OF_MEMORY], |memory| {
+                let MemoryRegion { accessible: Range { start, end }, guard_before, reserved_end } = memory;
+                [
+                    Region::new(RegionKind::LinearMemory, start, end),
+                    Region::new(RegionKind::Guard, start.saturating_sub(guard_before), start),
+                    Region::new(RegionKind::Guard, end, reserved_end.max(end)),
+                ]
+            });
+            for (offset, region) in regions.into_iter().enumerate() {
+                self.set(place::MEMORIES + index * place::OF_MEMORY + offset, region);
+            }
+        }
+    }
+
+    /// A memory of `before` bytes has now `after`. A memory that has moved on that occasion is not known any more.
+    pub fn memory_grew(&self, before: u64, after: u64) {
+        for index in 0..MEMORIES {
+            let place = place::MEMORIES + index * place::OF_MEMORY;
+            let (memory, behind) = (&self.cell.regions[place], &self.cell.regions[place + 2]);
+            let start = memory.start.load(Ordering::Relaxed);
+            if start != 0 && memory.end.load(Ordering::Relaxed) == start + before {
+                memory.end.store(start + after, Ordering::Release);
+                behind.start.store(start + after, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    fn set(&self, place: usize, region: Region) {
+        self.cell.regions[place].set(region);
     }
 }
 
 /// The first `length` bytes behind `fd`, mapped for reading and writing.
-fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut abi::PhaseCell> {
+fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
     // SAFETY: the kernel chooses the address, so no memory in use is replaced.
     let base = unsafe {
         libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)
@@ -68,21 +184,56 @@ mod tests {
 
     use super::*;
 
-    /// A stand-in for the kernel's array: 64 zeroed cells of 64 bytes.
+    const CELL_BYTES: u64 = size_of::<abi::PhaseCell>() as u64;
+
+    /// A stand-in for the kernel's array: 64 zeroed cells.
     fn cells() -> File {
         // SAFETY: the name is a C string; the descriptor, when valid, is new.
         let fd = unsafe { libc::memfd_create(c"cells".as_ptr(), libc::MFD_CLOEXEC) };
         assert!(fd >= 0, "{}", io::Error::last_os_error());
         // SAFETY: as above.
         let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(64 * 64).unwrap();
+        file.set_len(64 * CELL_BYTES).unwrap();
         file
     }
 
     fn value_at(cells: &File, index: u64) -> u64 {
+        word_at(cells, index * CELL_BYTES)
+    }
+
+    fn word_at(cells: &File, at: u64) -> u64 {
         let mut bytes = [0; 8];
-        cells.read_exact_at(&mut bytes, index * 64).unwrap();
+        cells.read_exact_at(&mut bytes, at).unwrap();
         u64::from_ne_bytes(bytes)
+    }
+
+    fn region_at(cells: &File, place: u64) -> [u64; 3] {
+        [0, 8, 16].map(|field| word_at(cells, 64 + place * 24 + field))
+    }
+
+    #[test]
+    fn regions_are_where_the_kernel_looks_for_them() {
+        let array = cells();
+        let cell = PhaseCell::mapped(array.try_clone().unwrap().into_raw_fd(), 0, 1).unwrap();
+        cell.publish_process(Some(0x1000..0x2000), None);
+        cell.publish_code(0x3000..0x4000);
+        let memory = MemoryRegion { accessible: 0x10_0000..0x11_0000, guard_before: 0x1000, reserved_end: 0x20_0000 };
+        cell.publish_memories([memory]);
+        cell.trace(true);
+        assert_eq!(word_at(&array, 8), 1);
+        assert_eq!(region_at(&array, 0), [0x1000, 0x2000, RegionKind::HostHeap as u64]);
+        assert_eq!(region_at(&array, 1), [0, 0, 0]);
+        assert_eq!(region_at(&array, 2), [0x3000, 0x4000, RegionKind::Code as u64]);
+        assert_eq!(region_at(&array, 3), [0x10_0000, 0x11_0000, RegionKind::LinearMemory as u64]);
+        assert_eq!(region_at(&array, 4), [0xf_f000, 0x10_0000, RegionKind::Guard as u64]);
+        assert_eq!(region_at(&array, 5), [0x11_0000, 0x20_0000, RegionKind::Guard as u64]);
+        cell.memory_grew(0x1_0000, 0x3_0000);
+        assert_eq!(region_at(&array, 3)[1], 0x13_0000);
+        assert_eq!(region_at(&array, 5)[0], 0x13_0000);
+        cell.memory_grew(0x77, 0x99);
+        assert_eq!(region_at(&array, 3)[1], 0x13_0000, "another memory grew");
+        cell.publish_memories([]);
+        assert_eq!(region_at(&array, 3), [0, 0, 0]);
     }
 
     #[test]
@@ -121,7 +272,7 @@ mod tests {
         let cell = PhaseCell::private(5);
         for phase in Phase::REPORTED {
             cell.enter(phase);
-            assert_eq!(cell.cell.load(Ordering::Acquire), cell_value(5, phase));
+            assert_eq!(cell.cell.value.load(Ordering::Acquire), cell_value(5, phase));
         }
     }
 }

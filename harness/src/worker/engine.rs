@@ -4,6 +4,7 @@ use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OptLevel as WasmtimeOptLevel, PoolingAllocationConfig, Store, Strategy,
 };
 
+use super::memory;
 use crate::scenario::{Allocation, BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
 
 /// The version of wasmtime that guests run under; a test holds it against the lock file.
@@ -47,6 +48,7 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
     config.memory_init_cow(settings.copy_on_write);
     config.epoch_interruption(settings.epoch);
     config.consume_fuel(settings.fuel);
+    config.parallel_compilation(settings.parallel_compilation);
     if settings.bounds_checks == BoundsChecks::Explicit {
         // Without this the check itself is a load from address 0 whenever an access is out of bounds (wasmtime's
         // Spectre mitigation), which is a signal again.
@@ -72,9 +74,7 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
 
 /// A pool of just what a worker needs, so that making the engine does not pay for a thousand slots.
 fn pool(settings: EngineSettings, limits: &Limits) -> PoolingAllocationConfig {
-    /// wasmtime's reservation where nothing else is said, on 64-bit machines.
-    const RESERVATION: u64 = 4 << 30;
-    let reservation = settings.memory_reservation.unwrap_or(RESERVATION);
+    let reservation = settings.memory_reservation.unwrap_or(memory::RESERVATION);
     let memory = usize::try_from(limits.memory_bytes.min(reservation)).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(POOLED_INSTANCES)

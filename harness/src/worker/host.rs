@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads::{MARK_END, MARK_START, MARK_TRAP};
-use wasmtime::{AsContext, Caller, Extern, Linker, Memory, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{AsContext, Caller, Extern, Linker, Memory, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
@@ -31,7 +31,7 @@ const ERRNO_FAULT: i32 = 21;
 /// The state of one instance.
 pub(super) struct Host {
     wasi: WasiP1Ctx,
-    pub(super) limits: StoreLimits,
+    pub(super) limits: Limits,
     pub(super) marks: Marks,
     /// Whether marks are to note the fuel.
     pub(super) counts_fuel: bool,
@@ -65,7 +65,10 @@ impl Host {
         let memory = usize::try_from(subject.limits.memory_bytes).unwrap_or(usize::MAX);
         Ok(Self {
             wasi: wasi.build_p1(),
-            limits: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
+            limits: Limits {
+                allowed: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
+                cell: Arc::clone(cell),
+            },
             marks: Marks::new(Arc::clone(cell)),
             counts_fuel: false,
             memory: None,
@@ -100,6 +103,46 @@ impl Host {
         const KEPT_BYTES: usize = 400;
         let all = self.stderr.contents();
         String::from_utf8_lossy(&all[all.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned()
+    }
+}
+
+/// What a guest may use, and who is told when its memory grows.
+pub(super) struct Limits {
+    allowed: StoreLimits,
+    cell: Arc<PhaseCell>,
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let allowed = self.allowed.memory_growing(current, desired, maximum)?;
+        if allowed {
+            self.cell.memory_grew(current as u64, desired as u64);
+        }
+        Ok(allowed)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.allowed.memory_grow_failed(error)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.allowed.table_growing(current, desired, maximum)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.allowed.table_grow_failed(error)
+    }
+
+    fn instances(&self) -> usize {
+        self.allowed.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.allowed.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.allowed.memories()
     }
 }
 

@@ -1,7 +1,45 @@
-//! How much memory is resident: of the whole worker, and of the guest's linear memory.
+//! Where memory lies, and how much of it is resident: of the whole worker, and of the guest's linear memory.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
+
+use super::cell::MemoryRegion;
+use crate::scenario::{BoundsChecks, EngineSettings};
+
+/// wasmtime's reservation for a linear memory where nothing else is said, on 64-bit machines.
+pub(super) const RESERVATION: u64 = 4 << 30;
+/// wasmtime's guard on either side of it, likewise.
+const GUARD: u64 = 32 << 20;
+
+/// A linear memory that an engine of these settings has put there.
+pub(super) fn region(settings: EngineSettings, accessible: Range<u64>) -> MemoryRegion {
+    let guard = match settings.bounds_checks {
+        BoundsChecks::Explicit => 0,
+        BoundsChecks::Guard => settings.memory_guard.unwrap_or(GUARD),
+    };
+    let reservation = settings.memory_reservation.unwrap_or(RESERVATION).max(accessible.end - accessible.start);
+    let reserved_end = accessible.start.saturating_add(reservation).saturating_add(guard);
+    MemoryRegion { accessible, guard_before: guard, reserved_end }
+}
+
+/// Where this process's heap may grow to, and its first thread's stack; `None` for what `/proc` does not tell.
+pub(super) fn heap_and_stack() -> (Option<Range<u64>>, Option<Range<u64>>) {
+    /// The next mapping above the heap is terabytes away.
+    const HEAP_MOST: u64 = 64 << 30;
+    /// Without a limit on the stack.
+    const STACK_MOST: u64 = 1 << 30;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let range = |name: &str| {
+        let line = maps.lines().find(|line| line.ends_with(name))?;
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+    };
+    let stack_limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current.unwrap_or(STACK_MOST);
+    let heap = range("[heap]").map(|(start, _)| start..start.saturating_add(HEAP_MOST));
+    let stack = range("[stack]").map(|(start, end)| end.saturating_sub(stack_limit.min(STACK_MOST)).min(start)..end);
+    (heap, stack)
+}
 
 /// Resident bytes of this process; `None` where `/proc` does not tell.
 pub(super) fn resident_bytes() -> Option<u64> {
@@ -11,7 +49,7 @@ pub(super) fn resident_bytes() -> Option<u64> {
 }
 
 /// Bytes of `range` that are resident, by the page map of this process.
-pub(super) fn resident_in(range: std::ops::Range<usize>) -> Option<u64> {
+pub(super) fn resident_in(range: Range<usize>) -> Option<u64> {
     /// Bit 63 of an entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
     const PRESENT: u64 = 1 << 63;
     const ENTRY_BYTES: usize = size_of::<u64>();
@@ -66,6 +104,30 @@ mod tests {
             unsafe { base.cast::<u8>().add(index * page).write_volatile(1) };
         }
         assert_eq!(resident_in(range), Some(3 * page_bytes()));
+    }
+
+    #[test]
+    fn heap_and_stack_hold_what_they_should() {
+        // The main thread's stack is that of the process; a test runs on a thread of its own.
+        let (heap, stack) = heap_and_stack();
+        let (heap, stack) = (heap.unwrap(), stack.unwrap());
+        assert!(heap.end <= stack.start, "{heap:x?} {stack:x?}");
+        // SAFETY: asks where the heap ends.
+        let heap_end = unsafe { libc::sbrk(0) } as u64;
+        assert!(heap.contains(&(heap_end - 1)));
+    }
+
+    #[test]
+    fn a_memory_is_guarded_as_its_engine_says() {
+        let usual = region(EngineSettings::WASMTIME, 0x1_0000_0000..0x1_0001_0000);
+        assert_eq!((usual.guard_before, usual.reserved_end), (32 << 20, 0x1_0000_0000 + (4 << 30) + (32 << 20)));
+        let own = EngineSettings { memory_reservation: Some(0), memory_guard: Some(4096), ..EngineSettings::WASMTIME };
+        assert_eq!(
+            region(own, 0x1000..0x3000),
+            MemoryRegion { accessible: 0x1000..0x3000, guard_before: 4096, reserved_end: 0x4000 }
+        );
+        let checked = EngineSettings { bounds_checks: BoundsChecks::Explicit, ..own };
+        assert_eq!(region(checked, 0x1000..0x3000).reserved_end, 0x3000);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod memory;
 mod native;
 mod pair;
 mod pass;
+mod privileges;
 mod protocol;
 mod thread;
 
@@ -47,11 +48,22 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     send(&Message::Ready { at_ns: clock::monotonic_ns() })?;
     cell.enter(Phase::Outside);
 
+    // Again, because exec has reset it if this binary has capabilities of its own.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
-    let Request { subject, cpu, task } = serde_json::from_str(&line).context("the request is not one")?;
+    let request: Request = serde_json::from_str(&line).context("the request is not one")?;
+    let Request { mut subject, cpu, mut task, parent } = request;
+    if rustix::process::getppid().is_none_or(|now| now.as_raw_nonzero().get().cast_unsigned() != parent) {
+        bail!("the process that started this worker is gone");
+    }
     // Before any other thread is started. A machine that forbids it is measured all the same; the parent knows.
     let _ = cpu.map(thread::stay_on);
+    if let Err(error) = privileges::give_up(&mut subject, &mut task) {
+        return send(&refused(&error));
+    }
+    let (heap, stack) = memory::heap_and_stack();
+    cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
         return serve(&task, || native::facts(&subject), |_| native::iterate(&subject));
     }
@@ -70,6 +82,10 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     let worker = Worker::new(subject, cell)?;
     if matches!(task, Task::Instructions) {
         return send(&callgrind::count(&worker).unwrap_or_else(|error| refused(&error)));
+    }
+    if let Task::Trace { warm_ups } = task {
+        let traced = worker.trace(warm_ups).map(Message::Iteration);
+        return send(&traced.unwrap_or_else(|error| refused(&error)));
     }
     serve(&task, || worker.facts(), |repeats| worker.iterate(repeats))
 }

@@ -35,7 +35,15 @@ pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
         timed.push(Timed::once(Phase::Run, pass.ended_ns - pass.started_ns));
     }
     let entered = timed.iter().map(|timed| timed.phase).collect();
-    Ok(Iteration { timed, entered, memory: Vec::new(), preemptions: None, line: pass.line, ending: pass.ending })
+    Ok(Iteration {
+        timed,
+        entered,
+        spans: Vec::new(),
+        memory: Vec::new(),
+        preemptions: None,
+        line: pass.line,
+        ending: pass.ending,
+    })
 }
 
 /// One run for its answer.
@@ -51,6 +59,7 @@ fn run(subject: &Subject) -> anyhow::Result<Pass> {
     empty_folder(&subject.directory)?;
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut command = Command::new(&subject.guest);
+    command.arg0(&subject.name);
     command.args(&subject.input.args).env_clear().current_dir(&subject.directory);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let die_with_worker = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);

@@ -68,6 +68,7 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
     Iteration {
         entered: timed.iter().map(|timed| timed.phase).collect(),
         timed,
+        spans: Vec::new(),
         memory: Vec::new(),
         preemptions: None,
         line: None,

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{Engine, Instance, InstancePre, Linker, Module, Store, Trap};
+use wasmtime::{Engine, Export, Instance, InstancePre, Linker, Memory, Module, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 use super::callgrind;
-use super::cell::PhaseCell;
+use super::cell::{MemoryRegion, PhaseCell};
 use super::engine;
 use super::entry::Entry;
 use super::host::{self, Host};
@@ -18,7 +17,8 @@ use super::memory;
 use super::protocol::{Ending, Iteration, ProtocolLine, Subject, Timed};
 use super::thread;
 use crate::clock;
-use crate::record;
+use crate::record::{self, Span};
+use crate::scenario::EngineSettings;
 
 /// What every pass of one guest shares.
 pub struct Worker {
@@ -40,6 +40,7 @@ pub struct Linked {
 pub(super) struct Stopwatch {
     cell: Arc<PhaseCell>,
     timed: Vec<Timed>,
+    spans: Vec<Span>,
     entered: Vec<Phase>,
 }
 
@@ -47,7 +48,12 @@ impl Stopwatch {
     fn new(cell: &Arc<PhaseCell>) -> Self {
         // Room for every phase, so that no pass allocates between two of them.
         let room = Phase::REPORTED.len();
-        Self { cell: Arc::clone(cell), timed: Vec::with_capacity(room), entered: Vec::with_capacity(room) }
+        Self {
+            cell: Arc::clone(cell),
+            timed: Vec::with_capacity(room),
+            spans: Vec::with_capacity(room),
+            entered: Vec::with_capacity(room),
+        }
     }
 
     /// What was timed so far.
@@ -59,16 +65,17 @@ impl Stopwatch {
     fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         self.entered.push(phase);
         self.cell.enter(phase);
-        let start = Instant::now();
+        let start_ns = clock::monotonic_ns();
         let result = work();
-        let took = start.elapsed();
+        let end_ns = clock::monotonic_ns();
         self.cell.enter(Phase::Outside);
-        self.add(phase, nanoseconds(took));
+        self.add(phase, start_ns, end_ns);
         result
     }
 
-    fn add(&mut self, phase: Phase, took_ns: u64) {
-        self.timed.push(Timed::once(phase, took_ns));
+    fn add(&mut self, phase: Phase, start_ns: u64, end_ns: u64) {
+        self.timed.push(Timed::once(phase, end_ns.saturating_sub(start_ns)));
+        self.spans.push(Span { phase, start_ns, end_ns });
     }
 
     /// Adds what a repeated pass took to what the first one did.
@@ -110,10 +117,13 @@ impl Worker {
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
     /// The phases from `instantiate` on are passed `repeats` times.
     pub(super) fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
+        self.iterate_with(repeats, &mut self.stopwatch())
+    }
+
+    fn iterate_with(&self, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         empty_folder(&self.subject.directory)?;
         let preemptions_before = thread::preemptions();
-        let mut watch = self.stopwatch();
-        let linked = self.prepare(&mut watch)?;
+        let linked = self.prepare(watch)?;
         let mut first = self.store(&linked.engine, &self.cell)?;
         watch.time(Phase::InstantiateCold, || linked.instance_pre.instantiate(&mut first))?;
         // Not of the instance that is measured next: reading it takes system calls.
@@ -125,13 +135,25 @@ impl Worker {
         Ok(iteration)
     }
 
+    /// One iteration of which the kernel programs tell every event, after `warm_ups` that they only count.
+    pub(super) fn trace(&self, warm_ups: u32) -> wasmtime::Result<Iteration> {
+        for _ in 0..warm_ups {
+            self.iterate(1)?;
+        }
+        self.cell.trace(true);
+        let mut watch = self.stopwatch();
+        let iteration = self.iterate_with(1, &mut watch);
+        self.cell.trace(false);
+        Ok(Iteration { spans: watch.spans, ..iteration? })
+    }
+
     /// Warm passes alone, of a guest that is compiled and linked.
     ///
     /// # Errors
     /// When the guest's folder cannot be emptied, or the engine refuses an instance.
     pub fn warm(&self, linked: &Linked, repeats: u32) -> wasmtime::Result<Iteration> {
         empty_folder(&self.subject.directory)?;
-        self.repeat(linked, repeats, self.stopwatch())
+        self.repeat(linked, repeats, &mut self.stopwatch())
     }
 
     /// Instances that are made and dropped without being run, added to what was timed already: making one takes
@@ -162,12 +184,14 @@ impl Worker {
         // SAFETY: the bytes were made by `serialize` of this very engine, two lines above.
         let loaded = watch.time(Phase::Deserialize, || unsafe { Module::deserialize(&engine, &precompiled) })?;
         drop((loaded, precompiled));
+        let code = module.image_range();
+        self.cell.publish_code(code.start as u64..code.end as u64);
         let instance_pre = watch.time(Phase::Link, || link(&engine, &module))?;
         Ok(Linked { engine, instance_pre })
     }
 
-    fn repeat(&self, linked: &Linked, repeats: u32, mut watch: Stopwatch) -> wasmtime::Result<Iteration> {
-        let mut first = self.pass(linked, &mut watch)?;
+    fn repeat(&self, linked: &Linked, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
+        let mut first = self.pass(linked, watch)?;
         let mut passed = 1;
         while passed < repeats && first.ending == Ending::Returned {
             empty_folder(&self.subject.directory)?;
@@ -182,8 +206,9 @@ impl Worker {
             }
         }
         Ok(Iteration {
-            timed: watch.timed,
-            entered: watch.entered,
+            timed: watch.timed.clone(),
+            entered: watch.entered.clone(),
+            spans: Vec::new(),
             memory: first.memory,
             preemptions: None,
             line: first.line,
@@ -196,6 +221,7 @@ impl Worker {
         let mut store = self.store(&linked.engine, &watch.cell)?;
         let instance = watch.time(Phase::Instantiate, || linked.instance_pre.instantiate(&mut store))?;
         let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
+        watch.cell.publish_memories(memories(self.subject.engine, &instance, &mut store));
 
         let initialized = match guest.initialize {
             Some(initialize) => watch.time(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
@@ -240,6 +266,16 @@ fn linear_memory(instance: &Instance, store: &mut Store<Host>) -> Option<std::op
     Some(start..start + memory.data_size(&*store))
 }
 
+/// Where the memories lie that the guest exports, as those of a WASI command must be.
+fn memories(settings: EngineSettings, instance: &Instance, store: &mut Store<Host>) -> Vec<MemoryRegion> {
+    let exported: Vec<_> = instance.exports(&mut *store).filter_map(Export::into_memory).collect();
+    let place = |memory: &Memory| {
+        let start = memory.data_ptr(&*store) as u64;
+        memory::region(settings, start..start + memory.data_size(&*store) as u64)
+    };
+    exported.iter().map(place).collect()
+}
+
 pub(super) fn link(engine: &Engine, module: &Module) -> wasmtime::Result<InstancePre<Host>> {
     let mut linker = Linker::new(engine);
     host::add_imports(&mut linker)?;
@@ -250,7 +286,7 @@ pub(super) fn link(engine: &Engine, module: &Module) -> wasmtime::Result<Instanc
 fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, back_ns): (u64, u64), ending: &Ending) {
     let trapped = matches!(ending, Ending::Trapped { .. });
     let marks = &host.marks;
-    let mut pass = |phase, from_ns: u64, to_ns: u64| watch.add(phase, to_ns.saturating_sub(from_ns));
+    let mut pass = |phase, from_ns, to_ns| watch.add(phase, from_ns, to_ns);
     if let Some(start) = marks.start {
         if first_phase == Phase::Init {
             pass(Phase::Init, entry_ns, start.at_ns);
@@ -269,7 +305,7 @@ fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, bac
     }
     if trapped {
         let latest_ns = [marks.start, marks.end, marks.fault].into_iter().flatten().map(|mark| mark.at_ns).max();
-        watch.add(Phase::Trap, back_ns.saturating_sub(latest_ns.unwrap_or(entry_ns)));
+        watch.add(Phase::Trap, latest_ns.unwrap_or(entry_ns), back_ns);
     }
 }
 
@@ -299,9 +335,4 @@ pub(super) fn empty_folder(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    // 584 years; the wall-clock limit is shorter.
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::plan::Input;
-use crate::record::Facts;
+use crate::record::{Facts, Span};
 use crate::scenario::{EngineSettings, Limits};
 
 /// What one worker is to do.
@@ -19,6 +19,16 @@ pub struct Request {
     pub cpu: Option<usize>,
     /// What to do.
     pub task: Task,
+    /// The process that asks. A worker whose parent is another by now does nothing.
+    pub parent: u32,
+}
+
+impl Request {
+    /// A request of this process.
+    #[must_use]
+    pub fn new(subject: Subject, cpu: Option<usize>, task: Task) -> Self {
+        Self { subject, cpu, task, parent: std::process::id() }
+    }
 }
 
 /// A guest and all that decides how it runs.
@@ -54,6 +64,11 @@ pub enum Task {
         iterations: u32,
         /// Warm passes in each iteration.
         repeats: u32,
+    },
+    /// One iteration of which every event is told, after some that are not.
+    Trace {
+        /// How many come before it.
+        warm_ups: u32,
     },
     /// A few passes whose instructions callgrind counts, under which the worker must have been started.
     Instructions,
@@ -139,6 +154,9 @@ pub struct Iteration {
     /// Phases entered, also those that did not end (a trap in `run` ends no `run`). Of the first pass only, which is the
     /// one that the kernel's counts are of.
     pub entered: Vec<Phase>,
+    /// When the phases were passed; of a traced iteration only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
     /// Bytes of memory, by metric.
     pub memory: Vec<(String, u64)>,
     /// How often the kernel took the processor away; `None` where it does not tell.

@@ -2,8 +2,12 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 #![allow(clippy::allow_attributes, reason = "an expectation would fail in the binaries that use everything")]
 
+pub mod forked;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -111,6 +115,15 @@ pub fn guest(body: &str) -> Vec<u8> {
             (func (export "_start") {body}))"#
     );
     wat::parse_str(text).expect("valid text")
+}
+
+/// Waits for what must come true within two minutes.
+pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !reached() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// System calls of one phase whose name contains `part`, added up over all its iterations.

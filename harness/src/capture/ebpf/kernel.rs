@@ -1,69 +1,57 @@
-//! What differs between kernels, and what this one allows.
+//! Getting the programs into the kernel, and what stands in the way.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::ptr::{from_mut, null_mut};
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use syscalls::Sysno;
-use wasiscope_ebpf_abi::ARG_MISSING;
 
 use super::super::CaptureError;
 use super::super::btf::{Btf, BtfError, KERNEL_BTF};
+use super::facts::{self, Found};
 use super::with_causes;
 
 /// The programs, without a line of this machine: built by ci/build-ebpf.
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ebpf/prebuilt/wasiscope.bpf.o"));
 
-/// Every program with its tracepoint's name, and the name of the argument that it reads.
-const PROGRAMS: [(&str, Option<&str>); 4] =
-    [("sys_enter", Some("id")), ("sys_exit", None), ("page_fault_user", None), ("page_fault_kernel", None)];
-
-/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, since Linux 3.8).
-const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;
-
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
 
-/// Each program's name with the reason why this kernel cannot have it.
-pub(super) type Missing = Vec<(&'static str, Option<String>)>;
+/// What [`load_object`] is to do otherwise than usual.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The kernel's BTF, when it is not to be had from the kernel itself.
+    pub btf: Option<PathBuf>,
+    /// Bytes of the ring buffer for single events, a power of two of pages; `None` when no iteration will be traced.
+    pub trace_bytes: Option<u32>,
+}
 
 /// Creates the maps and prepares the programs for this kernel.
-pub(super) fn load_object() -> Result<(Ebpf, Missing), CaptureError> {
+pub(super) fn load_object(options: &Options) -> Result<(Ebpf, Found), CaptureError> {
     check_privileges(fs::read_to_string("/proc/thread-self/status").ok().as_deref())?;
     check_kernel()?;
-    let btf = Btf::from_kernel().map_err(|error| no_btf(&error))?;
-    let mut id_position = ARG_MISSING;
-    let mut missing = Missing::new();
-    for (name, argument) in PROGRAMS {
-        match position(&btf, name, argument) {
-            Ok(Some(found)) => {
-                id_position = found;
-                missing.push((name, None));
-            }
-            Ok(None) => missing.push((name, None)),
-            Err(reason) => missing.push((name, Some(reason))),
-        }
-    }
-    let (device, inode) = pid_namespace().map_err(|error| {
+    let btf = match &options.btf {
+        Some(path) => Btf::from_file(path)
+            .map_err(|error| CaptureError::Unavailable(format!("{}: {}", path.display(), with_causes(&error))))?,
+        None => Btf::from_kernel().map_err(|error| no_btf(&error))?,
+    };
+    let found = facts::find(&btf).map_err(|error| {
         CaptureError::Unavailable(format!("cannot look at /proc/self/ns/pid ({error}): mount /proc"))
     })?;
-    let (exit, exit_group) = (number(Sysno::exit), number(Sysno::exit_group));
-    let ebpf = EbpfLoader::new()
-        .btf(None)
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .override_global("ARG_SYS_ENTER_ID", &id_position, true)
-        .override_global("NR_EXIT", &exit, true)
-        .override_global("NR_EXIT_GROUP", &exit_group, true)
-        .override_global("PID_NS_DEV", &device, true)
-        .override_global("PID_NS_INO", &inode, true)
+    let mut loader = EbpfLoader::new();
+    // The log is asked for only when the kernel refuses a program: its last words are the reason.
+    loader.btf(None).verifier_log_level(VerifierLogLevel::VERBOSE).override_global("KERNEL", &found.facts, true);
+    if let Some(bytes) = options.trace_bytes {
+        loader.map_max_entries("EVENTS", bytes);
+    }
+    let ebpf = loader
         .load(OBJECT)
         .map_err(|error| CaptureError::Unavailable(format!("the kernel refuses the maps: {}", with_causes(&error))))?;
-    Ok((ebpf, missing))
+    Ok((ebpf, found))
 }
 
 /// Refuses early and in plain words; loading would only say "Operation not permitted".
@@ -107,45 +95,6 @@ fn no_btf(error: &BtfError) -> CaptureError {
         }
         error => format!("{KERNEL_BTF}: {}", with_causes(error)),
     })
-}
-
-/// Where `tracepoint` passes `argument` to raw programs; `None` when none is asked for and the tracepoint is there.
-///
-/// Two functions of each tracepoint have its arguments: `__traceiter_<name>` (Linux 5.10), and `__bpf_trace_<name>`,
-/// which tracepoints of one event class share under the class's name. Both begin with a `__data` that programs do not
-/// get to see.
-fn position(btf: &Btf, tracepoint: &str, argument: Option<&str>) -> Result<Option<u32>, String> {
-    for prefix in ["__traceiter_", "__bpf_trace_"] {
-        let Some(parameters) = btf.parameters(&format!("{prefix}{tracepoint}")).map_err(|error| error.to_string())?
-        else {
-            continue;
-        };
-        let Some(argument) = argument else { return Ok(None) };
-        let mut visible = parameters.iter().skip(1);
-        return match visible.position(|&name| name == argument).and_then(|at| u32::try_from(at).ok()) {
-            Some(at) => Ok(Some(at)),
-            None => Err(format!("this kernel's tracepoint {tracepoint} has no argument {argument}")),
-        };
-    }
-    Err(format!("this kernel has no tracepoint {tracepoint}"))
-}
-
-/// Device and inode of this process's pid namespace as the kernel compares them, or zeroes for the initial one.
-fn pid_namespace() -> io::Result<(u64, u64)> {
-    let namespace = fs::metadata("/proc/self/ns/pid")?;
-    if namespace.ino() == INITIAL_PID_NS {
-        return Ok((0, 0));
-    }
-    Ok((kernel_device(namespace.dev()), namespace.ino()))
-}
-
-/// A device number as the kernel holds it (`MKDEV`: twelve bits, then twenty), from `stat`'s interleaved form.
-fn kernel_device(device: u64) -> u64 {
-    u64::from(libc::major(device)) << 20 | u64::from(libc::minor(device))
-}
-
-fn number(syscall: Sysno) -> u32 {
-    u32::try_from(syscall.id()).unwrap_or(u32::MAX)
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD` of `bpf(2)`.
@@ -200,16 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_recoded() {
-        assert_eq!(kernel_device(4), 4);
-        assert_eq!(kernel_device(libc::makedev(8, 17)), 8 << 20 | 17);
-        assert_eq!(kernel_device(libc::makedev(0, 0x12345)), 0x12345);
-    }
-
-    #[test]
     fn the_object_is_aligned_and_names_every_program() {
         assert_eq!(OBJECT.as_ptr().addr() % 8, 0);
-        for (name, _) in PROGRAMS {
+        for name in ["sys_enter", "page_fault_user", "sched_switch", "KERNEL", "EVENTS"] {
             assert!(OBJECT.windows(name.len()).any(|bytes| bytes == name.as_bytes()), "{name}");
         }
     }

@@ -35,7 +35,8 @@ impl Scripted {
         let ending = if side == Side::New { self.ending.clone() } else { Ending::Returned };
         let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
         let entered = vec![Phase::Run];
-        let iteration = Iteration { timed, entered, memory: Vec::new(), preemptions: None, line, ending };
+        let (spans, memory) = (Vec::new(), Vec::new());
+        let iteration = Iteration { timed, entered, spans, memory, preemptions: None, line, ending };
         Message::Compared { side, iteration }
     }
 }

@@ -1,0 +1,182 @@
+//! What the kernel programs count, and how durations fall into buckets.
+
+/// What an event is, in a [`CounterKey`] and in a [`TraceEvent`](crate::TraceEvent).
+///
+/// Programs that may interrupt each other on a processor never count to the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A system call, `id` its number; durations in buckets, [`UNFINISHED`] for those that did not return.
+    Syscall = 1,
+    /// A system call that returned an error, `id` its number. Also counted as [`Kind::Syscall`].
+    SyscallError = 2,
+    /// A page fault taken in user mode, `id` the kind of region.
+    FaultUser = 3,
+    /// A page fault taken by the kernel on the worker's behalf, `id` the kind of region.
+    FaultKernel = 4,
+    /// A signal delivered, `id` its number.
+    Signal = 5,
+    /// A thread gave its processor away: `id` 0 of its own will, 1 against it.
+    Switch = 6,
+    /// A thread was moved to another processor.
+    Migration = 7,
+    /// From runnable to running, in buckets.
+    RunQueue = 8,
+    /// Without a processor, in buckets: `id` 0 blocked, 1 runnable.
+    OffCpu = 9,
+    /// In a futex wait, in buckets.
+    FutexWait = 10,
+    /// Bytes of address space, in `total`: `id` one of the `MEMORY_…` constants.
+    Memory = 11,
+    /// A thread was started (`id` 0), or a process (`id` 1).
+    Birth = 12,
+    /// A block I/O request, bytes in `total`: `id` 0 read, 1 written, 2 anything else.
+    BlockIo = 13,
+}
+
+impl Kind {
+    /// The kind of this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        const ALL: [Kind; 13] = [
+            Kind::Syscall,
+            Kind::SyscallError,
+            Kind::FaultUser,
+            Kind::FaultKernel,
+            Kind::Signal,
+            Kind::Switch,
+            Kind::Migration,
+            Kind::RunQueue,
+            Kind::OffCpu,
+            Kind::FutexWait,
+            Kind::Memory,
+            Kind::Birth,
+            Kind::BlockIo,
+        ];
+        ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+}
+
+/// `id` of [`Kind::Memory`]: mapped, by `mmap`, `mremap`, or a rising `brk`.
+pub const MEMORY_MAPPED: u32 = 0;
+/// `id` of [`Kind::Memory`]: unmapped, by `munmap`, `mremap`, or a falling `brk`.
+pub const MEMORY_UNMAPPED: u32 = 1;
+/// `id` of [`Kind::Memory`]: `mprotect`.
+pub const MEMORY_PROTECTED: u32 = 2;
+/// `id` of [`Kind::Memory`]: `madvise`.
+pub const MEMORY_ADVISED: u32 = 3;
+
+/// What a counter counts. Twelve bytes without padding: the kernel hashes and compares every one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct CounterKey {
+    /// The worker's slot.
+    pub slot: u32,
+    /// What `kind` says it is.
+    pub id: u32,
+    /// [`bucket_of`] the duration, for kinds that have one; else 0.
+    pub bucket: u16,
+    /// The [`Phase`](crate::Phase) as a number.
+    pub phase: u8,
+    /// The [`Kind`] as a number.
+    pub kind: u8,
+}
+
+/// One CPU's share of a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// How many events.
+    pub count: u64,
+    /// Their nanoseconds or bytes added up.
+    pub total: u64,
+    /// The smallest of these; meaningless when `count` is 0.
+    pub min: u64,
+    /// The largest of these.
+    pub max: u64,
+}
+
+impl Counter {
+    /// Adds what another CPU counted.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.total += other.total;
+    }
+}
+
+/// Buckets in each octave, as a power of two: 8, so that a bucket's bounds are at most 12.5 % apart.
+const SUB_BITS: u32 = 3;
+
+/// The `bucket` of system calls that did not return: `exit`, and those that death interrupted.
+pub const UNFINISHED: u16 = u16::MAX;
+
+/// The bucket of a duration: exact below 16, then eight to the octave.
+#[inline]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the last bucket is 495")]
+pub const fn bucket_of(duration_ns: u64) -> u16 {
+    if duration_ns < 1 << SUB_BITS {
+        return duration_ns as u16;
+    }
+    let octave = duration_ns.ilog2();
+    let sub = (duration_ns >> (octave - SUB_BITS)) & ((1 << SUB_BITS) - 1);
+    (((octave - SUB_BITS + 1) << SUB_BITS) as u64 + sub) as u16
+}
+
+/// The largest duration that falls into a bucket.
+#[must_use]
+pub const fn bucket_upper(bucket: u16) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < 1 << SUB_BITS {
+        return bucket;
+    }
+    let (octave, sub) = ((bucket >> SUB_BITS) - 1, bucket & ((1 << SUB_BITS) - 1));
+    // Behind the last bucket lies 2^64, which is 0 here: one less is the largest number there is, as it should be.
+    let behind = if octave >= 64 { 0 } else { ((1_u64 << SUB_BITS) + sub + 1) << octave };
+    u64::wrapping_sub(behind, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_lies_below_its_buckets_bound_and_above_the_one_before() {
+        let around = (0..64).flat_map(|bit| [0, 1, 2, 3].map(|more| (1_u64 << bit).wrapping_add(more << (bit / 2))));
+        for duration in around.chain(0..5_000).chain([u64::MAX]) {
+            let bucket = bucket_of(duration);
+            assert!(duration <= bucket_upper(bucket), "{duration} in {bucket}");
+            assert!(bucket == 0 || duration > bucket_upper(bucket - 1), "{duration} in {bucket}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_eight_to_the_octave() {
+        assert_eq!(bucket_of(2048) - bucket_of(1024), 8);
+        assert_eq!((bucket_of(15), bucket_upper(15)), (15, 15));
+        assert_eq!((bucket_of(1_000), bucket_upper(bucket_of(1_000))), (63, 1_023));
+        assert!(bucket_of(u64::MAX) < UNFINISHED);
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let mut sum = Counter::default();
+        sum.merge(&Counter::default());
+        sum.merge(&Counter { count: 1, total: 7, min: 7, max: 7 });
+        sum.merge(&Counter { count: 2, total: 7, min: 3, max: 4 });
+        assert_eq!(sum, Counter { count: 3, total: 14, min: 3, max: 7 });
+    }
+
+    #[test]
+    fn kinds_survive_their_number() {
+        for number in 1..=13 {
+            assert_eq!(Kind::from_u8(number).expect("a kind") as u8, number);
+        }
+        assert_eq!((Kind::from_u8(0), Kind::from_u8(14)), (None, None));
+    }
+}

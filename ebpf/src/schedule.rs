@@ -1,0 +1,163 @@
+//! Threads: their births and deaths, when they lose a processor, why, and how long they wait for the next.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use wasiscope_ebpf_abi::{Kind, MISSING, Phase, Thread, UNFINISHED};
+
+use crate::count::{Event, Moment, charge, now_ns, tell};
+use crate::kernel::{argument, fact, field};
+use crate::maps::THREADS;
+use crate::who::{Watched, remember};
+
+/// `id` of a switch or of time off the processor.
+const OF_ITS_OWN_WILL: u32 = 0;
+const AGAINST_ITS_WILL: u32 = 1;
+const BLOCKED: u32 = 0;
+const RUNNABLE: u32 = 1;
+
+/// Follows a thread from its birth. A new process is counted and not followed.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
+    let Some(parent) = Watched::current() else { return 0 };
+    let Some(child) = argument(&ctx, fact!(arg_fork_child)) else { return 0 };
+    let Some(number) = field::<u32>(child, fact!(at_task_pid)) else { return 0 };
+    let Some(thread_group) = field::<u32>(child, fact!(at_task_tgid)) else { return 0 };
+    let phase = parent.now().phase;
+    let same_process = thread_group == (bpf_get_current_pid_tgid() >> 32) as u32;
+    charge(parent, phase, Event::once(Kind::Birth, u32::from(!same_process)));
+    if same_process {
+        // Cranelift's threads go to sleep when compilation has ended already; it is compilation that they cost.
+        let home = if phase == Phase::Compile as u32 { phase } else { 0 };
+        // SAFETY: the map's element of the thread that runs here.
+        let (cell_index, slot) = unsafe { ((*parent.thread).cell_index, (*parent.thread).slot) };
+        remember(number, Thread { cell_index, slot, home, off_phase: phase, ..Thread::NEW });
+    }
+    0
+}
+
+/// Forgets a thread; a system call that it will never come out of is counted now.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
+    let Some(watched) = Watched::current() else { return 0 };
+    // SAFETY: the map's element of this very thread.
+    let thread = unsafe { *watched.thread };
+    if thread.call_entered_ns != 0 {
+        let call = Event { bucket: UNFINISHED, ..Event::once(Kind::Syscall, thread.call_number) };
+        charge(watched, thread.call_phase, call);
+    }
+    // Cannot fail: the entry was there a moment ago, and is this thread's.
+    let _ = THREADS.remove(watched.number);
+    0
+}
+
+/// One thread loses a processor and another one gets it.
+#[raw_tracepoint(tracepoint = "sched_switch")]
+pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
+    if let Some(watched) = Watched::current() {
+        lose(&ctx, watched);
+    }
+    let next = argument(&ctx, fact!(arg_switch_next)).and_then(|next| field::<u32>(next, fact!(at_task_pid)));
+    if let Some(watched) = next.and_then(Watched::thread) {
+        get(watched);
+    }
+    0
+}
+
+#[inline(always)]
+fn lose(ctx: &RawTracePointContext, watched: Watched) {
+    let phase = watched.now().phase;
+    let preempted = argument(ctx, fact!(arg_switch_preempt)).is_some_and(|preempted| preempted as u8 != 0);
+    // As the kernel itself counts in `__schedule`: whoever is not runnable any more has given the processor away.
+    let voluntary = !preempted && state(ctx) != 0;
+    let will = if voluntary { OF_ITS_OWN_WILL } else { AGAINST_ITS_WILL };
+    charge(watched, phase, Event::once(Kind::Switch, will));
+    let now_ns = now_ns();
+    // SAFETY: the map's element of the thread that runs here. Nobody wakes it before this switch is over.
+    unsafe {
+        (*watched.thread).off_phase = phase;
+        (*watched.thread).off_since_ns = now_ns;
+        (*watched.thread).woken_ns = if voluntary { 0 } else { now_ns };
+    }
+}
+
+/// The state of the thread that loses the processor; 0 is runnable.
+#[inline(always)]
+fn state(ctx: &RawTracePointContext) -> u32 {
+    if fact!(arg_switch_state) != MISSING {
+        return argument(ctx, fact!(arg_switch_state)).unwrap_or(0) as u32;
+    }
+    let previous = argument(ctx, fact!(arg_switch_prev));
+    previous.and_then(|previous| field::<u32>(previous, fact!(at_task_state))).unwrap_or(0)
+}
+
+#[inline(always)]
+fn get(watched: Watched) {
+    let now_ns = now_ns();
+    // SAFETY: the map's element. The thread is about to run here, so nobody else writes it.
+    let thread = unsafe { *watched.thread };
+    // SAFETY: as above.
+    unsafe {
+        (*watched.thread).off_since_ns = 0;
+        (*watched.thread).woken_ns = 0;
+    }
+    let phase = thread.off_phase;
+    // A new thread has not been off before; it waits since it was woken for the first time.
+    let since_ns = if thread.off_since_ns == 0 { thread.woken_ns } else { thread.off_since_ns };
+    if since_ns == 0 {
+        return;
+    }
+    let runnable_ns = if thread.woken_ns == 0 { 0 } else { now_ns.saturating_sub(thread.woken_ns) };
+    let off_ns = now_ns.saturating_sub(since_ns);
+    let blocked_ns = off_ns.saturating_sub(runnable_ns);
+    if thread.woken_ns != 0 {
+        charge(watched, phase, Event::lasting(Kind::RunQueue, 0, runnable_ns));
+        charge(watched, phase, Event::lasting(Kind::OffCpu, RUNNABLE, runnable_ns));
+    }
+    if thread.woken_ns != since_ns {
+        charge(watched, phase, Event::lasting(Kind::OffCpu, BLOCKED, blocked_ns));
+    }
+    if watched.now().traced {
+        let moment =
+            Moment { kind: Kind::OffCpu, phase, at_ns: since_ns, duration_ns: off_ns, id: blocked_ns, detail: 0 };
+        tell(watched, false, moment);
+    }
+}
+
+/// A thread becomes runnable.
+#[raw_tracepoint(tracepoint = "sched_wakeup")]
+pub fn sched_wakeup(ctx: RawTracePointContext) -> i32 {
+    woken(argument(&ctx, fact!(arg_wakeup_task)));
+    0
+}
+
+/// A thread becomes runnable for the first time.
+#[raw_tracepoint(tracepoint = "sched_wakeup_new")]
+pub fn sched_wakeup_new(ctx: RawTracePointContext) -> i32 {
+    woken(argument(&ctx, fact!(arg_wakeup_new_task)));
+    0
+}
+
+#[inline(always)]
+fn woken(task: Option<u64>) {
+    let number = task.and_then(|task| field::<u32>(task, fact!(at_task_pid)));
+    let Some(watched) = number.and_then(Watched::thread) else { return };
+    // SAFETY: the map's element. A thread that is being woken does not run, so it does not write this itself; should it
+    // be running all the same, the time is overwritten when it loses the processor.
+    unsafe {
+        if (*watched.thread).woken_ns == 0 {
+            (*watched.thread).woken_ns = now_ns();
+        }
+    }
+}
+
+/// A thread is moved to another processor.
+#[raw_tracepoint(tracepoint = "sched_migrate_task")]
+pub fn sched_migrate_task(ctx: RawTracePointContext) -> i32 {
+    let task = argument(&ctx, fact!(arg_migrate_task));
+    let number = task.and_then(|task| field::<u32>(task, fact!(at_task_pid)));
+    if let Some(watched) = number.and_then(Watched::thread) {
+        charge(watched, watched.now().phase, Event::once(Kind::Migration, 0));
+    }
+    0
+}
