@@ -1,7 +1,9 @@
 //! Counting an event, and telling of it where a timeline is wanted.
 
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_ktime_get_ns};
-use wasiscope_ebpf_abi::{Counter, CounterKey, Kind, LEDGER_MAP_FULL, LEDGER_RING_FULL, TraceEvent, bucket_of};
+use wasiscope_ebpf_abi::{
+    Counter, CounterKey, CounterOf, Kind, LEDGER_MAP_FULL, LEDGER_RING_FULL, RECENT, Running, TraceEvent, bucket_of,
+};
 
 use crate::maps::{COUNTERS, EVENTS, note_loss};
 use crate::who::Watched;
@@ -39,26 +41,65 @@ impl Event {
 
 /// Counts an event to a phase of the thread's worker.
 #[inline(always)]
-pub fn charge(watched: Watched, phase: u32, event: Event) {
-    let Event { kind, id, bucket, amount } = event;
-    // SAFETY: the map's element, which outlives this run of the program.
-    let slot = unsafe { (*watched.thread).slot };
-    let key = CounterKey { slot, id, bucket, phase: phase as u8, kind: kind as u8 };
+pub fn charge(watched: Watched, phase: u8, event: Event) {
+    let amount = event.amount;
+    add(key(watched, phase, event), Counter { count: 1, total: amount, min: amount, max: amount });
+}
+
+#[inline(always)]
+fn key(watched: Watched, phase: u8, event: Event) -> CounterKey {
+    let Event { kind, id, bucket, amount: _ } = event;
+    let id = if id > u16::MAX as u32 { u16::MAX } else { id as u16 };
+    CounterKey::new(CounterOf { cell_index: watched.owner.cell_index as u8, phase, kind: kind as u8, bucket, id })
+}
+
+#[inline(always)]
+fn add(key: CounterKey, more: Counter) {
     if let Some(counter) = COUNTERS.get_ptr_mut(key) {
         // SAFETY: the kernel gave out this CPU's own share, and programs that can interrupt each other never count to
         // the same key.
-        unsafe {
-            if (*counter).count == 0 || amount < (*counter).min {
-                (*counter).min = amount;
-            }
-            if amount > (*counter).max {
-                (*counter).max = amount;
-            }
-            (*counter).count += 1;
-            (*counter).total += amount;
-        }
-    } else if COUNTERS.insert(key, Counter { count: 1, total: amount, min: amount, max: amount }, 0).is_err() {
+        unsafe { (*counter).merge(&more) };
+    } else if COUNTERS.insert(key, more, 0).is_err() {
         note_loss(LEDGER_MAP_FULL);
+    }
+}
+
+/// Counts a system call of the thread that this CPU keeps, and leaves it with the CPU for now.
+#[inline(always)]
+pub fn charge_recent(running: *mut Running, watched: Watched, phase: u8, event: Event) {
+    let key = key(watched, phase, event);
+    let place = (event.bucket as usize ^ event.id as usize) % RECENT;
+    let amount = event.amount;
+    // SAFETY: this CPU's own element, and the place lies in its array. Only `sys_exit`, which does not interrupt itself,
+    // and what puts it back, which does not interrupt `sys_exit`, change it.
+    unsafe {
+        let recent = &raw mut (*running).recent[place];
+        if (*recent).key == key && (*recent).counter.count != 0 {
+            (*recent).counter.merge(&Counter { count: 1, total: amount, min: amount, max: amount });
+            return;
+        }
+        if (*recent).counter.count != 0 {
+            add((*recent).key, (*recent).counter);
+        }
+        (*recent).key = key;
+        (*recent).counter = Counter { count: 1, total: amount, min: amount, max: amount };
+    }
+}
+
+/// Puts the counters that this CPU keeps into the table.
+///
+/// A function of its own, because the loop is long when it is repeated in every program that calls it.
+#[inline(never)]
+pub fn put_back(running: *mut Running) {
+    for place in 0..RECENT {
+        // SAFETY: as in `charge_recent`.
+        unsafe {
+            let recent = &raw mut (*running).recent[place];
+            if (*recent).counter.count != 0 {
+                add((*recent).key, (*recent).counter);
+                (*recent).counter.count = 0;
+            }
+        }
     }
 }
 
@@ -66,7 +107,7 @@ pub fn charge(watched: Watched, phase: u32, event: Event) {
 #[derive(Clone, Copy)]
 pub struct Moment {
     pub kind: Kind,
-    pub phase: u32,
+    pub phase: u8,
     pub at_ns: u64,
     pub duration_ns: u64,
     pub id: u64,
@@ -81,18 +122,16 @@ pub fn tell(watched: Watched, own: bool, moment: Moment) {
         return;
     };
     let name = if own { bpf_get_current_comm().unwrap_or([0; 16]) } else { [0; 16] };
-    // SAFETY: the map's element, which outlives this run of the program.
-    let slot = unsafe { (*watched.thread).slot };
     entry.write(TraceEvent {
         at_ns: moment.at_ns,
         duration_ns: moment.duration_ns,
         id: moment.id,
         detail: moment.detail,
         thread: watched.number,
-        slot,
+        slot: watched.owner.slot,
         name,
         kind: moment.kind as u8,
-        phase: moment.phase as u8,
+        phase: moment.phase,
         padding: [0; 6],
     });
     entry.submit(NO_WAKEUP);

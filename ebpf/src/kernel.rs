@@ -5,7 +5,7 @@ use core::ptr::read_volatile;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use wasiscope_ebpf_abi::{KernelFacts, MISSING};
+use wasiscope_ebpf_abi::{CALLS, CallClass, KernelFacts, MISSING};
 
 /// Filled in before loading; see [`KernelFacts`].
 #[unsafe(no_mangle)]
@@ -19,6 +19,17 @@ macro_rules! fact {
     }};
 }
 pub(crate) use fact;
+
+/// What is to be looked at in the system call of this number.
+#[inline(always)]
+pub fn call_class(number: u32) -> u8 {
+    let number = number as usize;
+    if number >= CALLS {
+        return CallClass::Plain as u8;
+    }
+    // SAFETY: an element of an array in a static, which is frozen before any program runs.
+    unsafe { read_volatile(&raw const facts().calls[number]) }
+}
 
 /// For [`fact!`].
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
-use wasiscope_ebpf_abi::{Counter, CounterKey, LEDGER_ENTRIES, PhaseCell, Thread};
+use wasiscope_ebpf_abi::{Counter, CounterKey, LEDGER_ENTRIES, PhaseCell, Running, Thread};
 
 /// Lets user space map an array into its memory (`BPF_F_MMAPABLE`, Linux 5.5).
 const MMAPABLE: u32 = 1 << 10;
@@ -18,6 +18,10 @@ pub static WATCHED: HashMap<u32, u32> = HashMap::with_max_entries(64, 0);
 /// Threads of watched workers, as the kernel numbers them.
 #[map]
 pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(4096, 0);
+
+/// What this CPU keeps of the watched thread that it runs.
+#[map]
+pub static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 
 /// What has been counted, until user space takes it out.
 #[map]

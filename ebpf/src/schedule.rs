@@ -3,12 +3,12 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use wasiscope_ebpf_abi::{Kind, MISSING, Phase, Thread, UNFINISHED};
+use wasiscope_ebpf_abi::{Call, Kind, MISSING, Owner, Phase, Thread, UNFINISHED};
 
-use crate::count::{Event, Moment, charge, now_ns, tell};
+use crate::count::{Event, Moment, charge, now_ns, put_back, tell};
 use crate::kernel::{argument, fact, field};
 use crate::maps::THREADS;
-use crate::who::{Watched, remember};
+use crate::who::{Watched, current_number, remember, running, thread};
 
 /// `id` of a switch or of time off the processor.
 const OF_ITS_OWN_WILL: u32 = 0;
@@ -28,44 +28,68 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     charge(parent, phase, Event::once(Kind::Birth, u32::from(!same_process)));
     if same_process {
         // Cranelift's threads go to sleep when compilation has ended already; it is compilation that they cost.
-        let home = if phase == Phase::Compile as u32 { phase } else { 0 };
-        // SAFETY: the map's element of the thread that runs here.
-        let (cell_index, slot) = unsafe { ((*parent.thread).cell_index, (*parent.thread).slot) };
-        remember(number, Thread { cell_index, slot, home, off_phase: phase, ..Thread::NEW });
+        let home = if phase == Phase::Compile as u8 { u32::from(phase) } else { 0 };
+        let owner = Owner { home, ..parent.owner };
+        remember(number, Thread { off_phase: u32::from(phase), ..Thread::of(owner) });
     }
     0
+}
+
+/// Puts what this CPU keeps of a thread back to where the thread is remembered. The call that it is in; none when that is
+/// not known here.
+#[inline(always)]
+fn let_go(number: u32) -> Option<Call> {
+    let running = running()?;
+    // SAFETY: this CPU's own element, which no other program changes while this one runs.
+    if number == 0 || unsafe { (*running).number } != number {
+        return None;
+    }
+    put_back(running);
+    // SAFETY: as above.
+    unsafe {
+        (*running).number = 0;
+        Some((*running).call)
+    }
 }
 
 /// Forgets a thread; a system call that it will never come out of is counted now.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
-    let Some(watched) = Watched::current() else { return 0 };
-    // SAFETY: the map's element of this very thread.
-    let thread = unsafe { *watched.thread };
-    if thread.call_entered_ns != 0 {
-        let call = Event { bucket: UNFINISHED, ..Event::once(Kind::Syscall, thread.call_number) };
-        charge(watched, thread.call_phase, call);
+    let number = current_number();
+    let kept = let_go(number);
+    let Some(thread) = thread(number) else { return 0 };
+    // SAFETY: the map's element of this very thread, which no other program writes.
+    let (owner, call) = unsafe { ((*thread).owner, kept.unwrap_or((*thread).call)) };
+    if call.entered_ns != 0 {
+        let event = Event { bucket: UNFINISHED, ..Event::once(Kind::Syscall, call.number) };
+        charge(Watched { number, owner }, call.phase, event);
     }
     // Cannot fail: the entry was there a moment ago, and is this thread's.
-    let _ = THREADS.remove(watched.number);
+    let _ = THREADS.remove(number);
     0
 }
 
 /// One thread loses a processor and another one gets it.
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
-    if let Some(watched) = Watched::current() {
-        lose(&ctx, watched);
+    let previous = current_number();
+    let kept = let_go(previous);
+    if let Some(thread) = thread(previous) {
+        lose(&ctx, previous, thread, kept);
     }
     let next = argument(&ctx, fact!(arg_switch_next)).and_then(|next| field::<u32>(next, fact!(at_task_pid)));
-    if let Some(watched) = next.and_then(Watched::thread) {
-        get(watched);
+    if let Some(number) = next
+        && let Some(thread) = thread(number)
+    {
+        get(number, thread);
     }
     0
 }
 
 #[inline(always)]
-fn lose(ctx: &RawTracePointContext, watched: Watched) {
+fn lose(ctx: &RawTracePointContext, number: u32, thread: *mut Thread, kept: Option<Call>) {
+    // SAFETY: the map's element of the thread that runs here.
+    let watched = Watched { number, owner: unsafe { (*thread).owner } };
     let phase = watched.now().phase;
     let preempted = argument(ctx, fact!(arg_switch_preempt)).is_some_and(|preempted| preempted as u8 != 0);
     // As the kernel itself counts in `__schedule`: whoever is not runnable any more has given the processor away.
@@ -73,11 +97,14 @@ fn lose(ctx: &RawTracePointContext, watched: Watched) {
     let will = if voluntary { OF_ITS_OWN_WILL } else { AGAINST_ITS_WILL };
     charge(watched, phase, Event::once(Kind::Switch, will));
     let now_ns = now_ns();
-    // SAFETY: the map's element of the thread that runs here. Nobody wakes it before this switch is over.
+    // SAFETY: as above. Nobody wakes it before this switch is over.
     unsafe {
-        (*watched.thread).off_phase = phase;
-        (*watched.thread).off_since_ns = now_ns;
-        (*watched.thread).woken_ns = if voluntary { 0 } else { now_ns };
+        if let Some(call) = kept {
+            (*thread).call = call;
+        }
+        (*thread).off_phase = u32::from(phase);
+        (*thread).off_since_ns = now_ns;
+        (*thread).woken_ns = if voluntary { 0 } else { now_ns };
     }
 }
 
@@ -92,29 +119,30 @@ fn state(ctx: &RawTracePointContext) -> u32 {
 }
 
 #[inline(always)]
-fn get(watched: Watched) {
+fn get(number: u32, thread: *mut Thread) {
     let now_ns = now_ns();
     // SAFETY: the map's element. The thread is about to run here, so nobody else writes it.
-    let thread = unsafe { *watched.thread };
+    let (owner, off_since_ns, woken_ns, phase) =
+        unsafe { ((*thread).owner, (*thread).off_since_ns, (*thread).woken_ns, (*thread).off_phase as u8) };
     // SAFETY: as above.
     unsafe {
-        (*watched.thread).off_since_ns = 0;
-        (*watched.thread).woken_ns = 0;
+        (*thread).off_since_ns = 0;
+        (*thread).woken_ns = 0;
     }
-    let phase = thread.off_phase;
+    let watched = Watched { number, owner };
     // A new thread has not been off before; it waits since it was woken for the first time.
-    let since_ns = if thread.off_since_ns == 0 { thread.woken_ns } else { thread.off_since_ns };
+    let since_ns = if off_since_ns == 0 { woken_ns } else { off_since_ns };
     if since_ns == 0 {
         return;
     }
-    let runnable_ns = if thread.woken_ns == 0 { 0 } else { now_ns.saturating_sub(thread.woken_ns) };
+    let runnable_ns = if woken_ns == 0 { 0 } else { now_ns.saturating_sub(woken_ns) };
     let off_ns = now_ns.saturating_sub(since_ns);
     let blocked_ns = off_ns.saturating_sub(runnable_ns);
-    if thread.woken_ns != 0 {
+    if woken_ns != 0 {
         charge(watched, phase, Event::lasting(Kind::RunQueue, 0, runnable_ns));
         charge(watched, phase, Event::lasting(Kind::OffCpu, RUNNABLE, runnable_ns));
     }
-    if thread.woken_ns != since_ns {
+    if woken_ns != since_ns {
         charge(watched, phase, Event::lasting(Kind::OffCpu, BLOCKED, blocked_ns));
     }
     if watched.now().traced {
@@ -141,12 +169,12 @@ pub fn sched_wakeup_new(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn woken(task: Option<u64>) {
     let number = task.and_then(|task| field::<u32>(task, fact!(at_task_pid)));
-    let Some(watched) = number.and_then(Watched::thread) else { return };
+    let Some(thread) = number.and_then(thread) else { return };
     // SAFETY: the map's element. A thread that is being woken does not run, so it does not write this itself; should it
     // be running all the same, the time is overwritten when it loses the processor.
     unsafe {
-        if (*watched.thread).woken_ns == 0 {
-            (*watched.thread).woken_ns = now_ns();
+        if (*thread).woken_ns == 0 {
+            (*thread).woken_ns = now_ns();
         }
     }
 }
@@ -156,7 +184,7 @@ fn woken(task: Option<u64>) {
 pub fn sched_migrate_task(ctx: RawTracePointContext) -> i32 {
     let task = argument(&ctx, fact!(arg_migrate_task));
     let number = task.and_then(|task| field::<u32>(task, fact!(at_task_pid)));
-    if let Some(watched) = number.and_then(Watched::thread) {
+    if let Some(watched) = number.and_then(Watched::remembered) {
         charge(watched, watched.now().phase, Event::once(Kind::Migration, 0));
     }
     0

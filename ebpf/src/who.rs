@@ -3,75 +3,102 @@
 use aya_ebpf::bindings::bpf_pidns_info;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_get_ns_current_pid_tgid;
-use wasiscope_ebpf_abi::{LEDGER_MAP_FULL, PhaseCell, Thread};
+use wasiscope_ebpf_abi::{LEDGER_MAP_FULL, Owner, PhaseCell, Running, Thread};
 
 use crate::kernel::{fact, read_shared};
-use crate::maps::{CELLS, THREADS, WATCHED, note_loss};
+use crate::maps::{CELLS, RUNNING, THREADS, WATCHED, note_loss};
 
 /// A watched thread.
 #[derive(Clone, Copy)]
 pub struct Watched {
-    /// What is remembered of it, in the map.
-    pub thread: *mut Thread,
     /// As the kernel numbers it.
     pub number: u32,
+    /// Whose events they are.
+    pub owner: Owner,
 }
 
 /// What a worker's cell shows at this moment, for one of its threads.
 #[derive(Clone, Copy)]
 pub struct Now {
     /// The phase to which events are charged.
-    pub phase: u32,
+    pub phase: u8,
     /// Whether single events are wanted.
     pub traced: bool,
 }
 
-impl Watched {
-    /// The thread of this number, when it is watched.
-    #[inline(always)]
-    pub fn thread(number: u32) -> Option<Self> {
-        Some(Self { thread: THREADS.get_ptr_mut(number)?, number })
-    }
+/// The thread that runs here, as the kernel numbers it: unlike a namespace's number, unique on the machine.
+#[inline(always)]
+pub fn current_number() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
 
+/// What this CPU keeps.
+#[inline(always)]
+pub fn running() -> Option<*mut Running> {
+    RUNNING.get_ptr_mut(0)
+}
+
+/// What is remembered of the thread of this number, when it is watched. Entries are removed by their own thread, or by
+/// user space when it is dead.
+#[inline(always)]
+pub fn thread(number: u32) -> Option<*mut Thread> {
+    THREADS.get_ptr_mut(number)
+}
+
+impl Watched {
     /// The thread that runs here, when it is watched.
     #[inline(always)]
     pub fn current() -> Option<Self> {
-        Self::thread(bpf_get_current_pid_tgid() as u32)
+        let number = current_number();
+        if let Some(running) = running() {
+            // SAFETY: this CPU's own element, which no other program changes while this one runs.
+            let (kept, owner) = unsafe { ((*running).number, (*running).owner) };
+            if kept == number {
+                return Some(Self { number, owner });
+            }
+        }
+        Self::remembered(number)
     }
 
-    /// The thread that runs here, when it or its process is to be watched: the first system call after entering the map
-    /// of watched processes is how a worker, and any thread whose birth was missed, gets known.
+    /// The thread of this number, when it is remembered.
     #[inline(always)]
-    pub fn current_or_new() -> Option<Self> {
-        Self::current().or_else(|| {
+    pub fn remembered(number: u32) -> Option<Self> {
+        // SAFETY: the map's element, which outlives this run of the program.
+        thread(number).map(|thread| Self { number, owner: unsafe { (*thread).owner } })
+    }
+
+    /// The thread that runs here, when it is remembered or its process is to be watched: the first system call after
+    /// entering the map of watched processes is how a worker, and any thread whose birth was missed, gets known.
+    #[inline(always)]
+    pub fn remembered_or_new(number: u32) -> Option<Self> {
+        Self::remembered(number).or_else(|| {
             let thread_group = thread_group()?;
             // SAFETY: the value is copied at once. Should user space remove the entry meanwhile, its worker is dead.
             let cell_index = unsafe { WATCHED.get(thread_group) }.copied()?;
             let cell = CELLS.get_ptr(cell_index)?;
             // SAFETY: an element of the array, aligned as the type says.
             let slot = (unsafe { read_shared(&raw const (*cell).value) } >> 8) as u32;
-            let number = bpf_get_current_pid_tgid() as u32;
-            remember(number, Thread { cell_index, slot, ..Thread::NEW });
-            Self::thread(number)
+            let owner = Owner { cell_index, slot, home: 0 };
+            remember(number, Thread::of(owner));
+            Some(Self { number, owner })
         })
-    }
-
-    /// The cell of its worker.
-    #[inline(always)]
-    pub fn cell(&self) -> Option<*const PhaseCell> {
-        // SAFETY: the map's element; entries are removed by their own thread, or by user space when it is dead.
-        CELLS.get_ptr(unsafe { (*self.thread).cell_index })
     }
 
     /// What the cell shows; the phase `outside` should there be none.
     #[inline(always)]
     pub fn now(&self) -> Now {
         let Some(cell) = self.cell() else { return Now { phase: 0, traced: false } };
-        // SAFETY: as in `cell`; the worker may write its cell at any time, so it is read exactly once.
-        let (home, value) = unsafe { ((*self.thread).home, read_shared(&raw const (*cell).value)) };
-        // SAFETY: as above.
-        let traced = unsafe { read_shared(&raw const (*cell).traced) } != 0;
-        Now { phase: if home == 0 { (value & 0xff) as u32 } else { home }, traced }
+        // SAFETY: the map's element. The worker may write its cell at any time, so it is read exactly once.
+        let (value, traced) =
+            unsafe { (read_shared(&raw const (*cell).value), read_shared(&raw const (*cell).traced)) };
+        let home = self.owner.home;
+        Now { phase: if home == 0 { value as u8 } else { home as u8 }, traced: traced != 0 }
+    }
+
+    /// The cell of its worker.
+    #[inline(always)]
+    pub fn cell(&self) -> Option<*const PhaseCell> {
+        CELLS.get_ptr(self.owner.cell_index)
     }
 }
 

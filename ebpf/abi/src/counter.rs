@@ -66,20 +66,48 @@ pub const MEMORY_PROTECTED: u32 = 2;
 /// `id` of [`Kind::Memory`]: `madvise`.
 pub const MEMORY_ADVISED: u32 = 3;
 
-/// What a counter counts. Twelve bytes without padding: the kernel hashes and compares every one of them.
+/// What a counter counts, in one word: the kernel hashes and compares every byte of it, at every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct CounterKey {
-    /// The worker's slot.
-    pub slot: u32,
-    /// What `kind` says it is.
-    pub id: u32,
-    /// [`bucket_of`] the duration, for kinds that have one; else 0.
-    pub bucket: u16,
+#[repr(transparent)]
+pub struct CounterKey(u64);
+
+/// The parts of a [`CounterKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterOf {
+    /// Index of the worker's cell.
+    pub cell_index: u8,
     /// The [`Phase`](crate::Phase) as a number.
     pub phase: u8,
     /// The [`Kind`] as a number.
     pub kind: u8,
+    /// [`bucket_of`] the duration, for kinds that have one; else 0.
+    pub bucket: u16,
+    /// What `kind` says it is. There are no larger numbers of calls and signals; one would be counted as the largest.
+    pub id: u16,
+}
+
+impl CounterKey {
+    /// Packs it.
+    #[inline]
+    #[must_use]
+    pub const fn new(of: CounterOf) -> Self {
+        let CounterOf { cell_index, phase, kind, bucket, id } = of;
+        Self((id as u64) << 48 | (bucket as u64) << 32 | (cell_index as u64) << 16 | (phase as u64) << 8 | kind as u64)
+    }
+
+    /// Its parts.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "that is how they are taken apart")]
+    pub const fn parts(self) -> CounterOf {
+        let word = self.0;
+        CounterOf {
+            cell_index: (word >> 16) as u8,
+            phase: (word >> 8) as u8,
+            kind: word as u8,
+            bucket: (word >> 32) as u16,
+            id: (word >> 48) as u16,
+        }
+    }
 }
 
 /// One CPU's share of a counter.
@@ -123,9 +151,25 @@ pub const fn bucket_of(duration_ns: u64) -> u16 {
     if duration_ns < 1 << SUB_BITS {
         return duration_ns as u16;
     }
-    let octave = duration_ns.ilog2();
+    let octave = highest_bit(duration_ns);
     let sub = (duration_ns >> (octave - SUB_BITS)) & ((1 << SUB_BITS) - 1);
     (((octave - SUB_BITS + 1) << SUB_BITS) as u64 + sub) as u16
+}
+
+/// The place of the highest bit that is set. Durations resemble each other, so these branches are foreseen; the kernel's
+/// virtual machine has no instruction for it, and counting without branches takes four times as many.
+#[inline]
+const fn highest_bit(mut number: u64) -> u32 {
+    let mut place = 0;
+    let mut half = 32;
+    while half > 0 {
+        if number >> half != 0 {
+            number >>= half;
+            place += half;
+        }
+        half /= 2;
+    }
+    place
 }
 
 /// The largest duration that falls into a bucket.
@@ -161,6 +205,21 @@ mod tests {
         assert_eq!((bucket_of(15), bucket_upper(15)), (15, 15));
         assert_eq!((bucket_of(1_000), bucket_upper(bucket_of(1_000))), (63, 1_023));
         assert!(bucket_of(u64::MAX) < UNFINISHED);
+    }
+
+    #[test]
+    fn keys_come_apart_as_they_were_packed() {
+        let of = CounterOf { cell_index: 63, phase: 11, kind: 13, bucket: UNFINISHED, id: 0xabcd };
+        assert_eq!(CounterKey::new(of).parts(), of);
+        let other = CounterOf { cell_index: 1, phase: 2, kind: 3, bucket: 4, id: 5 };
+        assert_eq!(CounterKey::new(other).parts(), other);
+    }
+
+    #[test]
+    fn the_highest_bit_is_the_logarithm() {
+        for number in [1, 2, 3, 255, 256, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+            assert_eq!(highest_bit(number), number.ilog2());
+        }
     }
 
     #[test]

@@ -5,8 +5,7 @@ pub const MISSING: u32 = u32::MAX;
 
 /// The programs' one read-only global, `KERNEL`. The verifier knows its values and drops the code for other kernels.
 ///
-/// `arg_…` are positions of tracepoint arguments, `at_…` offsets of fields in bytes, `nr_…` numbers of system calls;
-/// each may be [`MISSING`].
+/// `arg_…` are positions of tracepoint arguments, `at_…` offsets of fields in bytes; each may be [`MISSING`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct KernelFacts {
@@ -18,6 +17,8 @@ pub struct KernelFacts {
     pub page_bytes: u64,
     /// How a perf event shows where a page fault came from: [`PERF_X86_64`] or [`PERF_AARCH64`].
     pub perf_layout: u32,
+    /// 1 when it will be seen that threads lose their processor, and so what CPUs keep of them can be put back in time.
+    pub follows_switches: u32,
     /// `sys_enter`: the registers.
     pub arg_enter_regs: u32,
     /// `sys_enter`: the call's number.
@@ -64,30 +65,39 @@ pub struct KernelFacts {
     pub at_bio_size: u32,
     /// In `bio`: what is to be done with them.
     pub at_bio_operation: u32,
-    /// `exit`, which never returns.
-    pub nr_exit: u32,
-    /// `exit_group`, which never returns.
-    pub nr_exit_group: u32,
-    /// `mmap`.
-    pub nr_mmap: u32,
-    /// `munmap`.
-    pub nr_munmap: u32,
-    /// `mremap`.
-    pub nr_mremap: u32,
-    /// `mprotect`.
-    pub nr_mprotect: u32,
-    /// `pkey_mprotect`.
-    pub nr_pkey_mprotect: u32,
-    /// `madvise`.
-    pub nr_madvise: u32,
-    /// `brk`.
-    pub nr_brk: u32,
-    /// `futex`.
-    pub nr_futex: u32,
-    /// `futex_wait` (Linux 6.7).
-    pub nr_futex_wait: u32,
-    /// `futex_waitv` (Linux 5.16).
-    pub nr_futex_waitv: u32,
+    /// Fills the word.
+    pub padding: u32,
+    /// The [`CallClass`] of each system call as a number, by the call's number.
+    pub calls: [u8; CALLS],
+}
+
+/// System calls that have a class; those of larger numbers are [`CallClass::Plain`].
+pub const CALLS: usize = 512;
+
+/// What is to be looked at in a system call besides its duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CallClass {
+    /// Nothing.
+    Plain = 0,
+    /// It never returns: `exit`, `exit_group`.
+    NoReturn = 1,
+    /// `mmap`, by its length.
+    Map = 2,
+    /// `munmap`, by its length.
+    Unmap = 3,
+    /// `mprotect` and `pkey_mprotect`, by their length.
+    Protect = 4,
+    /// `madvise`, by its length.
+    Advise = 5,
+    /// `mremap`, by how much longer the mapping gets.
+    Remap = 6,
+    /// `brk`, by how far the end of the heap moves.
+    Break = 7,
+    /// `futex`, by its operation.
+    Futex = 8,
+    /// `futex_wait` and `futex_waitv`.
+    FutexWait = 9,
 }
 
 /// `perf_layout` of x86-64.
@@ -102,6 +112,7 @@ impl KernelFacts {
         pid_ns_ino: 0,
         page_bytes: 4096,
         perf_layout: MISSING,
+        follows_switches: 0,
         arg_enter_regs: MISSING,
         arg_enter_id: MISSING,
         arg_exit_ret: MISSING,
@@ -125,17 +136,7 @@ impl KernelFacts {
         at_regs_third: MISSING,
         at_bio_size: MISSING,
         at_bio_operation: MISSING,
-        nr_exit: MISSING,
-        nr_exit_group: MISSING,
-        nr_mmap: MISSING,
-        nr_munmap: MISSING,
-        nr_mremap: MISSING,
-        nr_mprotect: MISSING,
-        nr_pkey_mprotect: MISSING,
-        nr_madvise: MISSING,
-        nr_brk: MISSING,
-        nr_futex: MISSING,
-        nr_futex_wait: MISSING,
-        nr_futex_waitv: MISSING,
+        padding: 0,
+        calls: [CallClass::Plain as u8; CALLS],
     };
 }

@@ -11,12 +11,14 @@ mod thread;
 
 pub use cell::{PhaseCell, REGIONS, Region, RegionKind, cell_value};
 pub use counter::{
-    Counter, CounterKey, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, UNFINISHED, bucket_of,
-    bucket_upper,
+    Counter, CounterKey, CounterOf, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, UNFINISHED,
+    bucket_of, bucket_upper,
 };
-pub use kernel::{KernelFacts, MISSING, PERF_AARCH64, PERF_X86_64};
+pub use kernel::{CALLS, CallClass, KernelFacts, MISSING, PERF_AARCH64, PERF_X86_64};
 pub use phase::Phase;
-pub use thread::{LEDGER_ENTRIES, LEDGER_MAP_FULL, LEDGER_RING_FULL, Thread, TraceEvent};
+pub use thread::{
+    Call, LEDGER_ENTRIES, LEDGER_MAP_FULL, LEDGER_RING_FULL, Owner, RECENT, Recent, Running, Thread, TraceEvent,
+};
 
 #[cfg(feature = "user")]
 mod pod {
@@ -39,10 +41,13 @@ mod tests {
     #[test]
     fn shared_types_have_no_padding() {
         assert_eq!(size_of::<PhaseCell>(), 64 + REGIONS * size_of::<Region>() + 16);
-        assert_eq!(size_of::<CounterKey>(), 4 + 4 + 2 + 1 + 1);
+        assert_eq!(size_of::<CounterKey>(), 8);
         assert_eq!(size_of::<Counter>(), 4 * 8);
-        assert_eq!(size_of::<Thread>(), 4 * 4 + 2 * 8 + 2 * 4 + 3 * 8);
-        assert_eq!(size_of::<KernelFacts>(), 3 * 8 + 36 * 4);
+        assert_eq!(size_of::<Call>(), 2 * 8 + 4 + 4);
+        assert_eq!(size_of::<Thread>(), 4 * 4 + 3 * 8 + size_of::<Call>());
+        assert_eq!(size_of::<Recent>(), 8 + size_of::<Counter>());
+        assert_eq!(size_of::<Running>(), 4 * 4 + size_of::<Call>() + RECENT * size_of::<Recent>());
+        assert_eq!(size_of::<KernelFacts>(), 3 * 8 + 26 * 4 + CALLS);
         assert_eq!(size_of::<TraceEvent>(), 4 * 8 + 2 * 4 + 16 + 8);
     }
 }

@@ -1,26 +1,15 @@
 //! What the kernel programs remember of a thread, and what they tell of single events.
 
+use crate::{Counter, CounterKey};
+
 /// A thread of a watched worker, as the kernel programs see it.
 ///
 /// Its own thread writes it, but for `woken_ns`, which belongs to whoever wakes it while it has no processor.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Thread {
-    /// Index of its worker's cell.
-    pub cell_index: u32,
-    /// Its worker's slot.
-    pub slot: u32,
-    /// The [`Phase`](crate::Phase) to which all it does is charged, whatever the cell shows: `compile` for threads that
-    /// were started there; 0 for all others.
-    pub home: u32,
-    /// The phase of the cell at the entry of the system call it is in.
-    pub call_phase: u32,
-    /// When it entered that call (CLOCK_MONOTONIC); 0 while in none.
-    pub call_entered_ns: u64,
-    /// What the call's arguments say that is looked at: a length, by how much one grows, a futex operation, an address.
-    pub call_argument: u64,
-    /// The call's number.
-    pub call_number: u32,
+    /// Which worker's.
+    pub owner: Owner,
     /// The phase of the cell when it last lost its processor.
     pub off_phase: u32,
     /// When it lost its processor; 0 while it has one.
@@ -29,24 +18,85 @@ pub struct Thread {
     pub woken_ns: u64,
     /// The end of the heap that `brk` answered last; 0 when it never did.
     pub heap_end: u64,
+    /// The system call that it is in. While it runs, the newest state of it is in [`Running`].
+    pub call: Call,
 }
 
 impl Thread {
-    /// A thread of which nothing is known yet.
-    pub const NEW: Self = Self {
-        cell_index: 0,
-        slot: 0,
-        home: 0,
-        call_phase: 0,
-        call_entered_ns: 0,
-        call_argument: 0,
-        call_number: 0,
-        off_phase: 0,
-        off_since_ns: 0,
-        woken_ns: 0,
-        heap_end: 0,
-    };
+    /// A thread of which nothing else is known yet.
+    #[inline]
+    #[must_use]
+    pub const fn of(owner: Owner) -> Self {
+        Self { owner, off_phase: 0, off_since_ns: 0, woken_ns: 0, heap_end: 0, call: Call::NONE }
+    }
 }
+
+/// Whose events they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Owner {
+    /// Index of the worker's cell.
+    pub cell_index: u32,
+    /// The worker's slot.
+    pub slot: u32,
+    /// The [`Phase`](crate::Phase) to which all of the thread's events are charged, whatever the cell shows: `compile` for
+    /// threads that were started there; 0 for all others.
+    pub home: u32,
+}
+
+/// A system call that a thread has entered and not yet left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Call {
+    /// When (CLOCK_MONOTONIC); 0 when there is none.
+    pub entered_ns: u64,
+    /// What its arguments say that is looked at: a length, by how much one grows, a futex operation, an address.
+    pub argument: u64,
+    /// Its number.
+    pub number: u32,
+    /// The phase to which it is charged.
+    pub phase: u8,
+    /// Its [`CallClass`](crate::CallClass) as a number.
+    pub class: u8,
+    /// Whether it is to be told of: 0 or 1.
+    pub traced: u8,
+    /// Fills the word.
+    pub padding: u8,
+}
+
+impl Call {
+    /// None at all.
+    pub const NONE: Self = Self { entered_ns: 0, argument: 0, number: 0, phase: 0, class: 0, traced: 0, padding: 0 };
+}
+
+/// What one CPU keeps of the watched thread that it runs, so that a system call needs no look-up in a hash table.
+///
+/// It is put back into the tables when the thread loses the processor or dies.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Running {
+    /// The thread, as the kernel numbers it; 0 when nothing is kept.
+    pub number: u32,
+    /// Which worker's.
+    pub owner: Owner,
+    /// The system call that it is in.
+    pub call: Call,
+    /// Counters of system calls that were counted to just now.
+    pub recent: [Recent; RECENT],
+}
+
+/// A counter, before it is added to the one in the table.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Recent {
+    /// What it counts.
+    pub key: CounterKey,
+    /// How much since it was put here; nothing while its `count` is 0.
+    pub counter: Counter,
+}
+
+/// How many of them each CPU keeps, a power of two: the calls of a guest's inner loop fall into a handful of buckets.
+pub const RECENT: usize = 16;
 
 /// One event of a traced iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

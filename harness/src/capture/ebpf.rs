@@ -76,12 +76,12 @@ impl EbpfCapture {
         })
     }
 
-    /// Takes the counters of `slot` out of the map, summed over the CPUs.
-    fn take_counters(&mut self, slot: u32) -> Result<Vec<(CounterKey, Counter)>, CaptureError> {
+    /// Takes the counters of the worker with this cell out of the map, summed over the CPUs.
+    fn take_counters(&mut self, cell_index: u32) -> Result<Vec<(CounterKey, Counter)>, CaptureError> {
         let mut taken = Vec::new();
         // Removing while iterating would make the kernel start over, so the keys are gathered first.
         for key in self.counters.keys().collect::<Result<Vec<_>, _>>().map_err(refused)? {
-            if key.slot == slot {
+            if u32::from(key.parts().cell_index) == cell_index {
                 let shares = self.counters.get(&key, 0).map_err(refused)?;
                 taken.push((key, sum(&shares)));
                 self.counters.remove(&key).map_err(refused)?;
@@ -95,9 +95,9 @@ impl EbpfCapture {
     fn forget_threads(&mut self, slot: u32, events: &mut KernelEvents) -> Result<(), CaptureError> {
         for number in self.threads.keys().collect::<Result<Vec<_>, _>>().map_err(refused)? {
             match self.threads.get(&number, 0) {
-                Ok(thread) if thread.slot == slot => {
-                    if thread.call_entered_ns != 0 {
-                        decode::add_unfinished(events, thread.call_phase, thread.call_number);
+                Ok(thread) if thread.owner.slot == slot => {
+                    if thread.call.entered_ns != 0 {
+                        decode::add_unfinished(events, thread.call.phase, thread.call.number);
                     }
                     absent_is_fine(self.threads.remove(&number))?;
                 }
@@ -155,12 +155,12 @@ impl Capture for EbpfCapture {
         // A child that died before it could enter itself was never in the map.
         absent_is_fine(self.watched.remove(&pid))?;
         let mut events = KernelEvents::new();
-        for (key, counter) in self.take_counters(slot)? {
+        let cell_index = slot % CELLS;
+        for (key, counter) in self.take_counters(cell_index)? {
             decode::add(&mut events, key, counter);
         }
         self.forget_threads(slot, &mut events)?;
         self.drain();
-        let cell_index = slot % CELLS;
         let cell = self.cells.get(&cell_index, 0).map_err(refused)?;
         // Unless a later worker has the cell by now.
         if cell.value >> 8 == u64::from(slot) {

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use syscalls::Sysno;
 use wasiscope_ebpf_abi::{
-    Counter, CounterKey, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, Phase, TraceEvent,
-    UNFINISHED, bucket_upper,
+    Counter, CounterKey, CounterOf, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, Phase,
+    TraceEvent, UNFINISHED, bucket_upper,
 };
 
 use super::super::{Calls, KernelEvents, PhaseEvents, Traced, TracedEvent, region_name};
 
 /// Adds one counter to the phase it was charged to.
 pub(super) fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
-    let Some(kind) = Kind::from_u8(key.kind) else { return };
-    let phase = events.entry(phase(key.phase)).or_default();
+    let CounterOf { cell_index: _, phase: phase_number, kind, bucket, id } = key.parts();
+    let Some(kind) = Kind::from_u8(kind) else { return };
+    let phase = events.entry(phase(phase_number)).or_default();
     let Counter { count, total, .. } = counter;
-    let upper_ns = bucket_upper(key.bucket);
-    match (kind, key.id) {
-        (Kind::Syscall, number) => add_calls(&mut phase.syscalls, number, key.bucket, counter),
+    let upper_ns = bucket_upper(bucket);
+    match (kind, u32::from(id)) {
+        (Kind::Syscall, number) => add_calls(&mut phase.syscalls, number, bucket, counter),
         (Kind::SyscallError, number) => phase.syscalls.entry(call_name(number)).or_default().errors += count,
         (Kind::FaultUser, region) => *named(&mut phase.faults_user, region_name(region)) += count,
         (Kind::FaultKernel, region) => *named(&mut phase.faults_kernel, region_name(region)) += count,
@@ -37,8 +38,8 @@ pub(super) fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) 
 }
 
 /// Adds a system call that its thread never came out of, which the kernel programs could not count.
-pub(super) fn add_unfinished(events: &mut KernelEvents, phase_number: u32, call_number: u32) {
-    let phase = events.entry(phase(u8::try_from(phase_number).unwrap_or(u8::MAX))).or_default();
+pub(super) fn add_unfinished(events: &mut KernelEvents, phase_number: u8, call_number: u32) {
+    let phase = events.entry(phase(phase_number)).or_default();
     phase.syscalls.entry(call_name(call_number)).or_default().count += 1;
 }
 
@@ -128,7 +129,8 @@ mod tests {
     use super::*;
 
     fn key(phase: u8, kind: Kind, id: u32, bucket: u16) -> CounterKey {
-        CounterKey { slot: 1, id, bucket, phase, kind: kind as u8 }
+        let id = u16::try_from(id).unwrap();
+        CounterKey::new(CounterOf { cell_index: 1, phase, kind: kind as u8, bucket, id })
     }
 
     fn number(call: Sysno) -> u32 {
@@ -142,7 +144,7 @@ mod tests {
         let run = Phase::Run as u8;
         for (kind, id, bucket) in [
             (Kind::Syscall, number(Sysno::write), bucket_of(15)),
-            (Kind::Syscall, 1_000_000, bucket_of(15)),
+            (Kind::Syscall, 60_000, bucket_of(15)),
             (Kind::Syscall, number(Sysno::exit), UNFINISHED),
             (Kind::SyscallError, number(Sysno::write), 0),
             (Kind::FaultUser, 1, 0),
@@ -165,7 +167,7 @@ mod tests {
         let write = &run.syscalls["write"];
         assert_eq!((write.count, write.errors, write.latency_ns.sum), (2, 2, 30));
         assert_eq!((write.latency_ns.min, write.latency_ns.max), (Some(14), Some(16)));
-        assert_eq!(run.syscalls["syscall_1000000"].count, 2);
+        assert_eq!(run.syscalls["syscall_60000"].count, 2);
         assert_eq!((run.syscalls["exit"].count, run.syscalls["exit"].latency_ns.count), (2, 0));
         assert_eq!((run.faults_user["linear_memory"], run.kernel_faults()), (2, 0));
         assert_eq!((run.signals["SIGSEGV"], run.signals["signal_99"]), (2, 2));

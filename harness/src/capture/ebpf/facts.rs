@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use syscalls::Sysno;
-use wasiscope_ebpf_abi::{KernelFacts, MISSING};
+use wasiscope_ebpf_abi::{CallClass, KernelFacts};
 
 use super::super::btf::Btf;
 
@@ -123,8 +123,10 @@ pub(super) fn find(btf: &Btf) -> io::Result<Found> {
             *missing = state_of_switched(btf, &mut facts).err();
         }
     }
+    let follows = programs.iter().any(|(name, missing)| *name == "sched_switch" && missing.is_none());
+    facts.follows_switches = u32::from(follows);
     let arguments = registers(btf, &mut facts).err();
-    numbers(&mut facts);
+    classes(&mut facts);
     Ok(Found { facts, programs, arguments })
 }
 
@@ -163,21 +165,30 @@ fn registers(btf: &Btf, facts: &mut KernelFacts) -> Result<(), String> {
     Ok(())
 }
 
-/// Numbers that the `syscalls` crate knows for this processor; those it does not know, no kernel has on it.
-fn numbers(facts: &mut KernelFacts) {
-    let of = |name: &str| name.parse::<Sysno>().ok().and_then(|call| u32::try_from(call.id()).ok()).unwrap_or(MISSING);
-    facts.nr_exit = of("exit");
-    facts.nr_exit_group = of("exit_group");
-    facts.nr_mmap = of("mmap");
-    facts.nr_munmap = of("munmap");
-    facts.nr_mremap = of("mremap");
-    facts.nr_mprotect = of("mprotect");
-    facts.nr_pkey_mprotect = of("pkey_mprotect");
-    facts.nr_madvise = of("madvise");
-    facts.nr_brk = of("brk");
-    facts.nr_futex = of("futex");
-    facts.nr_futex_wait = of("futex_wait");
-    facts.nr_futex_waitv = of("futex_waitv");
+/// System calls in which more is looked at than the duration.
+const CLASSES: [(&str, CallClass); 12] = [
+    ("exit", CallClass::NoReturn),
+    ("exit_group", CallClass::NoReturn),
+    ("mmap", CallClass::Map),
+    ("munmap", CallClass::Unmap),
+    ("mprotect", CallClass::Protect),
+    ("pkey_mprotect", CallClass::Protect),
+    ("madvise", CallClass::Advise),
+    ("mremap", CallClass::Remap),
+    ("brk", CallClass::Break),
+    ("futex", CallClass::Futex),
+    ("futex_wait", CallClass::FutexWait),
+    ("futex_waitv", CallClass::FutexWait),
+];
+
+/// By the numbers that the `syscalls` crate knows for this processor; those it does not know, no kernel has on it.
+fn classes(facts: &mut KernelFacts) {
+    for (name, class) in CLASSES {
+        let number = name.parse::<Sysno>().ok().and_then(|call| usize::try_from(call.id()).ok());
+        if let Some(place) = number.and_then(|number| facts.calls.get_mut(number)) {
+            *place = class as u8;
+        }
+    }
 }
 
 /// The arguments of a tracepoint as raw programs get to see them.
@@ -231,12 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_known() {
+    fn calls_have_the_classes_of_their_names() {
         let mut facts = KernelFacts::UNKNOWN;
-        numbers(&mut facts);
-        for number in [facts.nr_exit, facts.nr_mmap, facts.nr_brk, facts.nr_futex, facts.nr_futex_waitv] {
-            assert_ne!(number, MISSING);
-        }
+        classes(&mut facts);
+        let class = |call: Sysno| facts.calls[usize::try_from(call.id()).unwrap()];
+        assert_eq!(class(Sysno::mmap), CallClass::Map as u8);
+        assert_eq!(class(Sysno::exit_group), CallClass::NoReturn as u8);
+        assert_eq!(class(Sysno::futex_waitv), CallClass::FutexWait as u8);
+        assert_eq!(class(Sysno::write), CallClass::Plain as u8);
     }
 
     #[test]
