@@ -172,17 +172,20 @@ fn kernel(watched: &[&ProcessRecord], coverage: Coverage) -> Option<KernelReport
     for process in watched {
         let Some(events) = &process.kernel else { continue };
         seen = true;
+        phases.entry(Phase::Outside).or_default().0 += 1;
         for (phase, count) in &process.entered {
             phases.entry(*phase).or_default().0 += count;
         }
-        for (phase, events) in events.iter().filter(|(phase, _)| **phase != Phase::Outside) {
+        for (phase, events) in events {
             phases.entry(*phase).or_default().1.merge(events);
         }
     }
+    let outside = phases.remove(&Phase::Outside);
+    let outside = outside.map(|(processes, events)| kernel_phase(processes, events, coverage));
     let phase = |(phase, (iterations, events)): (Phase, (u64, PhaseEvents))| {
         (phase.name().to_owned(), kernel_phase(iterations, events, coverage))
     };
-    seen.then(|| KernelReport { phases: phases.into_iter().map(phase).collect() })
+    seen.then(|| KernelReport { phases: phases.into_iter().map(phase).collect(), outside })
 }
 
 fn kernel_phase(iterations: u64, events: PhaseEvents, coverage: Coverage) -> KernelPhase {

@@ -177,9 +177,10 @@ fn live_a_call_that_death_interrupts_is_counted_once() {
     let mut capture = require_live();
     let worker = capture.open(0, "").expect("a slot can be opened");
     let pid = fork_worker(&worker, |cell| {
+        let long = libc::timespec { tv_sec: 60, tv_nsec: 0 };
         cell.enter(Phase::Run);
-        // SAFETY: waits for a signal.
-        unsafe { libc::syscall(libc::SYS_pause) };
+        // SAFETY: reads a local variable.
+        unsafe { libc::syscall(libc::SYS_nanosleep, &raw const long, null::<u8>()) };
     });
     thread::sleep(Duration::from_millis(50));
     let mut status = 0;
@@ -189,7 +190,7 @@ fn live_a_call_that_death_interrupts_is_counted_once() {
         libc::waitpid(pid, &raw mut status, 0);
     }
     let events = capture.collect(0, pid.cast_unsigned()).expect("events can be collected");
-    assert_eq!(calls(&events, Phase::Run, "pause").count, 1);
+    assert_eq!(calls(&events, Phase::Run, "nanosleep").count, 1);
     assert_eq!(run(&events).signals.get("SIGKILL"), Some(&1), "{events:?}");
 }
 

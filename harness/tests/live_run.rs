@@ -110,6 +110,21 @@ fn live_costs_of_the_programs_come_from_a_pass_of_their_own() {
     assert!(run.stdout().contains("in a pass of its own"), "{}", run.stdout());
 }
 
+/// Phases and what lies outside of them together are all that a worker did.
+#[test]
+fn live_every_event_of_a_worker_is_in_a_phase_or_outside() {
+    let run = watched(tempfile::tempdir().unwrap(), &["writes", "--only", "writes/std/*"]);
+    let case = run.case("writes/std/cranelift");
+    let outside = &case["kernel"]["outside"];
+    assert_eq!(outside["iterations"], PROCESSES, "counted by worker");
+    // The messages to the parent, and the end.
+    assert!(outside["syscalls"]["write"]["count"].as_u64().is_some_and(|count| count >= PROCESSES * ITERATIONS));
+    let ends = |name: &str| outside["syscalls"][name]["count"].as_u64().unwrap_or(0);
+    assert_eq!(ends("exit_group"), PROCESSES, "{outside}");
+    // The sleeping thread of the runtime.
+    assert!(outside["created"]["threads"].as_u64().is_some_and(|count| count >= PROCESSES), "{outside}");
+}
+
 /// A guest that reads far past its memory, as the only case of a scenario that expects it.
 fn trapping(engine: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
@@ -180,8 +195,7 @@ fn live_a_timeline_holds_phases_calls_and_faults_of_one_iteration() {
         let writes = named("pwrite64");
         let inside = writes.iter().filter(|write| {
             let (from, to) = bounds(write);
-            // Half a nanosecond for the rounding of sums.
-            start - 0.000_5 <= from && to <= end + 0.000_5 && write["tid"] == run["tid"]
+            start <= from && to <= end && write["tid"] == run["tid"]
         });
         assert_eq!(inside.count(), 16, "the scenario's n: each call lies in its phase, on its thread");
         assert!(
@@ -331,6 +345,18 @@ fn live_without_privileges_everything_but_the_kernel_side_works() {
     let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("auto.json")).unwrap()).unwrap();
     assert_eq!(report["capture"]["status"], "unavailable");
     assert_eq!(report["scenarios"][0]["cases"][0]["outcome"]["status"], "ok");
+
+    let doctor = std::process::Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&copy)
+        .arg("doctor")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let doctor = String::from_utf8_lossy(&doctor.stdout);
+    let (sudo, setcap) =
+        (format!("sudo {}", copy.display()), format!("setcap cap_bpf,cap_perfmon+ep {}", copy.display()));
+    assert!(doctor.contains(&sudo) && doctor.contains(&setcap), "both ways, with this very binary: {doctor}");
 
     let on = as_nobody("on");
     let stderr = String::from_utf8_lossy(&on.stderr);

@@ -246,6 +246,11 @@ pub struct Measurement {
 pub struct KernelReport {
     /// By phase.
     pub phases: BTreeMap<String, KernelPhase>,
+    /// What belongs to no phase: the worker's own doings between phases, repeated passes, its end. With the phases it is all
+    /// that a worker did, from its first system call after `fork` to its end, as `getrusage` or `perf stat` see it;
+    /// `iterations` counts workers here.
+    #[serde(default)]
+    pub outside: Option<KernelPhase>,
 }
 
 /// What the kernel charged to one phase. Totals over `iterations` passes; `None` is what no program could see here.

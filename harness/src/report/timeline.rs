@@ -62,10 +62,13 @@ impl Slice {
     fn into_json(self, process: usize) -> Value {
         let Self { thread, name, category, start_ns, duration_ns, details } = self;
         let mut event = json!({
-            "name": name, "cat": category, "pid": process, "tid": thread, "ts": microseconds(start_ns), "args": details,
+            "name": name, "cat": category, "pid": process, "tid": thread, "ts": microseconds(start_ns),
         });
+        if !details.is_empty() {
+            event["args"] = Value::Object(details);
+        }
         let (kind, extra) = match duration_ns {
-            Some(ns) => ("X", ("dur", microseconds(ns))),
+            Some(ns) => ("X", ("dur", duration_microseconds(start_ns, ns))),
             // A moment of its thread.
             None => ("i", ("s", Value::from("t"))),
         };
@@ -149,6 +152,12 @@ fn microseconds(ns: u64) -> Value {
     Value::from(ns as f64 / 1_000.0)
 }
 
+/// The difference of two numbers that are near each other is exact in floating-point, and so is their sum again. A rounded
+/// one would let a slice end a trifle behind the start of the next, and readers would take one for a part of the other.
+fn duration_microseconds(start_ns: u64, duration_ns: u64) -> Value {
+    Value::from((start_ns + duration_ns) as f64 / 1_000.0 - start_ns as f64 / 1_000.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +208,15 @@ mod tests {
         assert_eq!((&named("SIGSEGV")["ph"], &named("page fault")["args"]["region"]), (&json!("i"), &json!("guard")));
         let starts: Vec<f64> = events.iter().filter_map(|event| event["ts"].as_f64()).collect();
         assert!(starts.is_sorted(), "{starts:?}");
+    }
+
+    #[test]
+    fn a_slice_ends_where_the_next_begins() {
+        for start_ns in (0..1_000).map(|step| 3_235_642_309_643 + step * 7_919) {
+            let (start, next) = (microseconds(start_ns), microseconds(start_ns + 69_994));
+            let end = start.as_f64().unwrap() + duration_microseconds(start_ns, 69_994).as_f64().unwrap();
+            assert_eq!(Some(end), next.as_f64());
+        }
     }
 
     #[test]
