@@ -11,6 +11,7 @@ use wasiscope_ebpf_abi::{
 
 use crate::count::{Event, Moment, charge, charge_recent, now_ns, put_back, tell};
 use crate::kernel::{argument, call_class, fact, field};
+use crate::maps::HEAP_ENDS;
 use crate::who::{Watched, current_number, running, thread};
 
 /// The largest number that is an error when a call returns its negative (`MAX_ERRNO`).
@@ -26,6 +27,7 @@ const REMAP: u8 = CallClass::Remap as u8;
 const BREAK: u8 = CallClass::Break as u8;
 const FUTEX: u8 = CallClass::Futex as u8;
 const FUTEX_WAIT: u8 = CallClass::FutexWait as u8;
+const SIGNAL_RETURN: u8 = CallClass::SignalReturn as u8;
 
 /// Remembers what the thread has entered, and when. It is counted when it returns.
 #[raw_tracepoint(tracepoint = "sys_enter")]
@@ -127,7 +129,7 @@ pub fn sys_exit(ctx: RawTracePointContext) -> i32 {
 fn left(ctx: &RawTracePointContext, watched: Watched, call: Call, duration_ns: u64) {
     let Call { entered_ns, argument: asked, number, phase, class, traced, padding: _ } = call;
     let returned = argument(ctx, fact!(arg_exit_ret)).map_or(0, |value| value as i64);
-    let failed = (-MAX_ERRNO..0).contains(&returned);
+    let failed = (-MAX_ERRNO..0).contains(&returned) && class != SIGNAL_RETURN;
     if failed {
         charge(watched, phase, Event::once(Kind::SyscallError, number));
     }
@@ -191,11 +193,11 @@ fn memory(watched: Watched, phase: u8, class: u8, asked: u64, returned: u64) {
 /// `brk` answers with the end of the heap; by how much it moved is what was mapped or unmapped.
 #[inline(always)]
 fn heap(watched: Watched, phase: u8, asked: u64, end: u64) {
-    let Some(thread) = thread(watched.number) else { return };
-    // SAFETY: the map's element of this very thread, which no other program writes.
-    let before = unsafe { (*thread).heap_end };
+    let Some(heap_end) = HEAP_ENDS.get_ptr_mut(watched.owner.cell_index) else { return };
+    // SAFETY: an element of the array. The kernel lets one thread of a process at a time move the heap's end.
+    let before = unsafe { *heap_end };
     // SAFETY: as above.
-    unsafe { (*thread).heap_end = end };
+    unsafe { *heap_end = end };
     // A question, as the first call of every program is: what was known is of the program before.
     if asked == 0 || before == 0 || before == end {
         return;

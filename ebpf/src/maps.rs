@@ -23,6 +23,10 @@ pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(4096, 0);
 #[map]
 pub static RUNNING: PerCpuArray<Running> = PerCpuArray::with_max_entries(1, 0);
 
+/// The end of each worker's heap, by the index of its cell, as `brk` answered last; 0 when it never did.
+#[map]
+pub static HEAP_ENDS: Array<u64> = Array::with_max_entries(64, 0);
+
 /// What has been counted, until user space takes it out.
 #[map]
 pub static COUNTERS: PerCpuHashMap<CounterKey, Counter> = PerCpuHashMap::with_max_entries(16384, 0);

@@ -27,6 +27,11 @@ pub fn signal_deliver(ctx: RawTracePointContext) -> i32 {
 pub fn block_bio_queue(ctx: RawTracePointContext) -> i32 {
     let Some(watched) = Watched::current() else { return 0 };
     let Some(request) = argument(&ctx, fact!(arg_block_bio)) else { return 0 };
+    // A device made of others hands clones on to them; the request was counted when it was whole.
+    const CLONED: u16 = 1 << 1;
+    if field::<u16>(request, fact!(at_bio_flags)).is_some_and(|flags| flags & CLONED != 0) {
+        return 0;
+    }
     let bytes = field::<u32>(request, fact!(at_bio_size)).unwrap_or(0);
     // The lowest eight bits are the operation (`REQ_OP_MASK`): 0 reads, 1 writes.
     let operation = field::<u32>(request, fact!(at_bio_operation)).map_or(2, |flags| (flags & 0xff).min(2));

@@ -41,15 +41,18 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
 fn let_go(number: u32) -> Option<Call> {
     let running = running()?;
     // SAFETY: this CPU's own element, which no other program changes while this one runs.
-    if number == 0 || unsafe { (*running).number } != number {
+    let kept = unsafe { (*running).number };
+    if kept == 0 {
         return None;
     }
     put_back(running);
     // SAFETY: as above.
-    unsafe {
+    let call = unsafe {
         (*running).number = 0;
-        Some((*running).call)
-    }
+        (*running).call
+    };
+    // A thread that execs becomes its process's first and takes on that number.
+    (kept == number).then_some(call)
 }
 
 /// Forgets a thread; a system call that it will never come out of is counted now.

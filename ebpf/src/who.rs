@@ -53,7 +53,8 @@ impl Watched {
         if let Some(running) = running() {
             // SAFETY: this CPU's own element, which no other program changes while this one runs.
             let (kept, owner) = unsafe { ((*running).number, (*running).owner) };
-            if kept == number {
+            // The idle task has the number 0, and nothing is kept under it.
+            if kept == number && number != 0 {
                 return Some(Self { number, owner });
             }
         }

@@ -7,9 +7,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::btf_without;
 use common::forked::{PAGE, board, calls, map, require_live, run, touch, usage, watch};
 use wasiscope::capture::Capture;
-use wasiscope::capture::btf::KERNEL_BTF;
 use wasiscope::capture::ebpf::{EbpfCapture, Options};
 use wasiscope::worker::cell::{MemoryRegion, PhaseCell};
 use wasiscope_ebpf_abi::Phase;
@@ -199,29 +199,20 @@ fn live_bytes_read_past_the_cache_are_block_io() {
     assert_eq!((io.writes, io.written_bytes), (0, 0));
 }
 
-/// The kernel's BTF in which these names do not occur: as if it had no such tracepoints.
-fn btf_without(tracepoints: &[&str]) -> tempfile::NamedTempFile {
-    let mut btf = std::fs::read(KERNEL_BTF).expect("the kernel shows its types");
-    for name in tracepoints {
-        for prefix in ["__traceiter_", "__bpf_trace_"] {
-            let wanted = format!("\0{prefix}{name}\0").into_bytes();
-            if let Some(at) = btf.windows(wanted.len()).position(|bytes| bytes == wanted) {
-                btf[at + 1] = b'X';
-            }
-        }
-    }
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), btf).expect("it can be written");
-    file
+/// A capture on a kernel that has no such tracepoints.
+fn without(tracepoints: &[&str]) -> EbpfCapture {
+    let btf = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(btf.path(), btf_without(tracepoints)).expect("it can be written");
+    let options = Options { btf: Some(btf.path().to_owned()), ..Options::default() };
+    let mut capture = EbpfCapture::load(&options).unwrap_or_else(|reason| panic!("live capture is required: {reason}"));
+    capture.arm().expect("the other programs attach");
+    capture
 }
 
 /// What 64-bit Arm does, which has no tracepoints for page faults.
 #[test]
 fn live_without_their_tracepoints_faults_are_counted_by_a_perf_event() {
-    let btf = btf_without(&["page_fault_user", "page_fault_kernel"]);
-    let options = Options { btf: Some(btf.path().to_owned()), ..Options::default() };
-    let mut capture = EbpfCapture::load(&options).unwrap_or_else(|reason| panic!("live capture is required: {reason}"));
-    capture.arm().expect("programs attach");
+    let mut capture = without(&["page_fault_user", "page_fault_kernel"]);
     let names: Vec<String> = capture.programs().unwrap().into_iter().map(|program| program.name).collect();
     assert!(names.contains(&"page_fault".to_owned()) && !names.contains(&"page_fault_user".to_owned()), "{names:?}");
     for slot in 0..2 {
@@ -244,10 +235,7 @@ fn live_without_their_tracepoints_faults_are_counted_by_a_perf_event() {
 
 #[test]
 fn live_a_missing_tracepoint_is_named_and_the_rest_goes_on() {
-    let btf = btf_without(&["signal_deliver", "sched_wakeup"]);
-    let options = Options { btf: Some(btf.path().to_owned()), ..Options::default() };
-    let mut capture = EbpfCapture::load(&options).unwrap_or_else(|reason| panic!("live capture is required: {reason}"));
-    capture.arm().expect("the other programs attach");
+    let mut capture = without(&["signal_deliver", "sched_wakeup"]);
     for program in capture.programs().unwrap() {
         let reason = format!("this kernel has no tracepoint {}", program.name);
         let is_masked = ["signal_deliver", "sched_wakeup"].contains(&program.name.as_str());
@@ -258,4 +246,23 @@ fn live_a_missing_tracepoint_is_named_and_the_rest_goes_on() {
         common::forked::pwrites(5);
     });
     assert_eq!(calls(&events, Phase::Run, "pwrite64").count, 5);
+}
+
+/// Calls that block are the hard part when nobody sees that the thread loses its processor.
+#[test]
+fn live_calls_are_counted_without_seeing_switches_too() {
+    let mut capture = without(&["sched_switch"]);
+    let events = watch(&mut capture, 0, |cell| {
+        cell.enter(Phase::Run);
+        for _ in 0..20 {
+            common::forked::pwrites(50);
+            let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            // SAFETY: reads a local variable.
+            unsafe { libc::syscall(libc::SYS_nanosleep, &raw const pause, std::ptr::null::<u8>()) };
+        }
+    });
+    let (writes, sleeps) = (calls(&events, Phase::Run, "pwrite64"), calls(&events, Phase::Run, "nanosleep"));
+    assert_eq!((writes.count, writes.latency_ns.count), (1_000, 1_000));
+    assert_eq!((sleeps.count, sleeps.latency_ns.count), (20, 20));
+    assert!(sleeps.latency_ns.min.is_some_and(|ns| ns >= 1_000_000), "{sleeps:?}");
 }

@@ -208,22 +208,10 @@ fn live_a_timeline_holds_phases_calls_and_faults_of_one_iteration() {
     }
 }
 
-/// The kernel's BTF without a name: as if it had no such tracepoint.
-fn masked_btf(folder: &tempfile::TempDir, tracepoint: &str) -> String {
-    let mut btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
-    for prefix in ["__traceiter_", "__bpf_trace_"] {
-        let wanted = format!("\0{prefix}{tracepoint}\0").into_bytes();
-        if let Some(at) = btf.windows(wanted.len()).position(|bytes| bytes == wanted) {
-            btf[at + 1] = b'X';
-        }
-    }
-    file(folder, "btf", btf)
-}
-
 #[test]
 fn live_what_a_kernel_lacks_is_named_and_the_rest_of_the_report_is_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let btf = masked_btf(&folder, "sched_switch");
+    let btf = file(&folder, "btf", common::btf_without(&["sched_switch"]));
     let output = common::command(&folder)
         .env("WASISCOPE_BTF", &btf)
         .args(["writes", "--only", "writes/std/*", "--capture", "on", "--processes", "2", "--iterations", "3"])
@@ -289,7 +277,9 @@ fn live_guests_in_a_home_that_only_its_owner_may_enter_run_all_the_same() {
         std::os::unix::fs::chown(place, Some(65534), Some(65534)).unwrap();
     }
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    for (place, mode) in [(home.path(), 0o700), (Path::new(&path), 0o600)] {
+        std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     let granted = format!("{}::/data", inside.display());
     let run = watched(tempfile::tempdir().unwrap(), &[&path, "--dir", &granted, "--stdin", &path]);
     assert_eq!(run.case("mine/custom/cranelift")["outcome"]["status"], "ok");

@@ -65,8 +65,8 @@ pub struct KernelFacts {
     pub at_bio_size: u32,
     /// In `bio`: what is to be done with them.
     pub at_bio_operation: u32,
-    /// Fills the word.
-    pub padding: u32,
+    /// In `bio`: its flags.
+    pub at_bio_flags: u32,
     /// The [`CallClass`] of each system call as a number, by the call's number.
     pub calls: [u8; CALLS],
 }
@@ -98,6 +98,8 @@ pub enum CallClass {
     Futex = 8,
     /// `futex_wait` and `futex_waitv`.
     FutexWait = 9,
+    /// `rt_sigreturn`, which returns what the interrupted call did, and so never an error of its own.
+    SignalReturn = 10,
 }
 
 /// `perf_layout` of x86-64.
@@ -136,7 +138,7 @@ impl KernelFacts {
         at_regs_third: MISSING,
         at_bio_size: MISSING,
         at_bio_operation: MISSING,
-        padding: 0,
+        at_bio_flags: MISSING,
         calls: [CallClass::Plain as u8; CALLS],
     };
 }

@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(size_of::<CounterKey>(), 8);
         assert_eq!(size_of::<Counter>(), 4 * 8);
         assert_eq!(size_of::<Call>(), 2 * 8 + 4 + 4);
-        assert_eq!(size_of::<Thread>(), 4 * 4 + 3 * 8 + size_of::<Call>());
+        assert_eq!(size_of::<Thread>(), 4 * 4 + 2 * 8 + size_of::<Call>());
         assert_eq!(size_of::<Recent>(), 8 + size_of::<Counter>());
         assert_eq!(size_of::<Running>(), 4 * 4 + size_of::<Call>() + RECENT * size_of::<Recent>());
         assert_eq!(size_of::<KernelFacts>(), 3 * 8 + 26 * 4 + CALLS);

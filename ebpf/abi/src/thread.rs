@@ -16,8 +16,6 @@ pub struct Thread {
     pub off_since_ns: u64,
     /// Since when it has been waiting for a processor; 0 while it is blocked or running.
     pub woken_ns: u64,
-    /// The end of the heap that `brk` answered last; 0 when it never did.
-    pub heap_end: u64,
     /// The system call that it is in. While it runs, the newest state of it is in [`Running`].
     pub call: Call,
 }
@@ -27,7 +25,7 @@ impl Thread {
     #[inline]
     #[must_use]
     pub const fn of(owner: Owner) -> Self {
-        Self { owner, off_phase: 0, off_since_ns: 0, woken_ns: 0, heap_end: 0, call: Call::NONE }
+        Self { owner, off_phase: 0, off_since_ns: 0, woken_ns: 0, call: Call::NONE }
     }
 }
 

@@ -15,10 +15,11 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use wasiscope_ebpf_abi::{
-    Counter, CounterKey, LEDGER_MAP_FULL, LEDGER_RING_FULL, Phase, PhaseCell, Thread, TraceEvent, cell_value,
+    Counter, CounterKey, LEDGER_MAP_FULL, LEDGER_RING_FULL, MISSING, Phase, PhaseCell, Thread, TraceEvent, cell_value,
 };
 
 pub use self::enter::enter_watched;
+use self::facts::{FOLLOWING, Found};
 pub use self::kernel::Options;
 use self::watcher::{PERF_PAGE_FAULT, Watcher};
 use super::{Capture, CaptureError, KernelEvents, Ledger, ProgramCost, TracedEvent, WatchedWorker};
@@ -32,11 +33,14 @@ const CELLS: u32 = 64;
 pub struct EbpfCapture {
     ebpf: Ebpf,
     watchers: Vec<Watcher>,
+    /// Whether the programs rely on seeing that threads lose their processor.
+    follows_switches: bool,
     cells: Array<MapData, PhaseCell>,
     cells_fd: RawFd,
     watched: HashMap<MapData, u32, u32>,
     watched_fd: RawFd,
     threads: HashMap<MapData, u32, Thread>,
+    heap_ends: Array<MapData, u64>,
     counters: PerCpuHashMap<MapData, CounterKey, Counter>,
     events: RingBuf<MapData>,
     /// Single events by slot, until they are taken out.
@@ -50,24 +54,28 @@ impl EbpfCapture {
     /// # Errors
     /// [`CaptureError::Unavailable`] when this kernel or these privileges do not allow it, with what to do.
     pub fn load(options: &Options) -> Result<Self, CaptureError> {
-        let (mut ebpf, found) = kernel::load_object(options)?;
-        let mut watchers = Vec::new();
-        for (name, missing) in found.programs {
-            watchers.push(Watcher::load(&mut ebpf, name, missing)?);
+        let (mut ebpf, mut found, mut watchers) = load_programs(options, true)?;
+        let mut follows_switches = found.facts.follows_switches == 1;
+        if follows_switches && lost_following(&watchers).is_some() {
+            // The others have been told that they can rely on them.
+            (ebpf, found, watchers) = load_programs(options, false)?;
+            follows_switches = false;
         }
         if let Some(enter) = watchers.iter_mut().find(|watcher| watcher.name == "sys_enter") {
             enter.blind_to = found.arguments.map(|reason| format!("bytes of address space and futex waits: {reason}"));
         }
-        count_faults_otherwise(&mut ebpf, &mut watchers)?;
+        count_faults_otherwise(&mut ebpf, &mut watchers, found.facts.perf_layout != MISSING)?;
         let (cells, cells_fd) = take_map(&mut ebpf, "CELLS")?;
         let (watched, watched_fd) = take_map(&mut ebpf, "WATCHED")?;
         Ok(Self {
             watchers,
+            follows_switches,
             cells: cells.try_into().map_err(refused)?,
             cells_fd,
             watched: watched.try_into().map_err(refused)?,
             watched_fd,
             threads: take_map(&mut ebpf, "THREADS")?.0.try_into().map_err(refused)?,
+            heap_ends: take_map(&mut ebpf, "HEAP_ENDS")?.0.try_into().map_err(refused)?,
             counters: take_map(&mut ebpf, "COUNTERS")?.0.try_into().map_err(refused)?,
             events: take_map(&mut ebpf, "EVENTS")?.0.try_into().map_err(refused)?,
             traces: BTreeMap::new(),
@@ -88,6 +96,18 @@ impl EbpfCapture {
             }
         }
         Ok(taken)
+    }
+
+    /// Forgets processes that wanted to be watched into this cell, also one whose exec failed.
+    fn stop_watching(&mut self, cell_index: u32) -> Result<(), CaptureError> {
+        for process in self.watched.keys().collect::<Result<Vec<_>, _>>().map_err(refused)? {
+            match self.watched.get(&process, 0) {
+                Ok(its_cell) if its_cell == cell_index => absent_is_fine(self.watched.remove(&process))?,
+                Ok(_) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Forgets threads of `slot` whose death was missed: exec from another thread ends one so, and so does disarming.
@@ -122,13 +142,31 @@ impl EbpfCapture {
     }
 }
 
+/// One of the programs that the others rely on when they follow threads, if it cannot be had after all.
+fn lost_following(watchers: &[Watcher]) -> Option<&Watcher> {
+    watchers.iter().find(|watcher| FOLLOWING.contains(&watcher.name) && watcher.unavailable.is_some())
+}
+
+/// Loads every program that has a tracepoint here.
+fn load_programs(options: &Options, may_follow: bool) -> Result<(Ebpf, Found, Vec<Watcher>), CaptureError> {
+    let (mut ebpf, found) = kernel::load_object(options, may_follow)?;
+    let load = |(name, missing): &(&'static str, Option<String>)| Watcher::load(&mut ebpf, name, missing.clone());
+    let watchers = found.programs.iter().map(load).collect::<Result<_, _>>()?;
+    Ok((ebpf, found, watchers))
+}
+
 /// Without both tracepoints of page faults, as on most processors but x86, one software perf event counts either kind.
-fn count_faults_otherwise(ebpf: &mut Ebpf, watchers: &mut Vec<Watcher>) -> Result<(), CaptureError> {
+fn count_faults_otherwise(
+    ebpf: &mut Ebpf,
+    watchers: &mut Vec<Watcher>,
+    registers_known: bool,
+) -> Result<(), CaptureError> {
     let is_tracepoint = |watcher: &Watcher| watcher.name.starts_with("page_fault_");
     if watchers.iter().filter(|watcher| is_tracepoint(watcher)).all(|watcher| watcher.unavailable.is_none()) {
         return Ok(());
     }
-    let otherwise = Watcher::load(ebpf, PERF_PAGE_FAULT, None)?;
+    let unknown = || format!("where {} shows the mode of a fault is not known here", std::env::consts::ARCH);
+    let otherwise = Watcher::load(ebpf, PERF_PAGE_FAULT, (!registers_known).then(unknown))?;
     if otherwise.unavailable.is_none() {
         watchers.retain(|watcher| !is_tracepoint(watcher));
     }
@@ -138,24 +176,38 @@ fn count_faults_otherwise(ebpf: &mut Ebpf, watchers: &mut Vec<Watcher>) -> Resul
 
 impl Capture for EbpfCapture {
     fn arm(&mut self) -> Result<(), CaptureError> {
-        self.watchers.iter_mut().try_for_each(|watcher| watcher.attach(&mut self.ebpf))
+        let attached = self.watchers.iter_mut().try_for_each(|watcher| watcher.attach(&mut self.ebpf));
+        let armed = attached.and_then(|()| match lost_following(&self.watchers) {
+            Some(Watcher { name, unavailable: Some(reason), .. }) if self.follows_switches => {
+                Err(CaptureError::Unavailable(format!("program {name}: {reason}")))
+            }
+            _ => Ok(()),
+        });
+        if armed.is_err() {
+            // Half of the programs would count half of the truth.
+            self.disarm()?;
+        }
+        armed
     }
 
     fn disarm(&mut self) -> Result<(), CaptureError> {
-        self.watchers.iter_mut().try_for_each(|watcher| watcher.detach(&mut self.ebpf))
+        let results: Vec<_> = self.watchers.iter_mut().map(|watcher| watcher.detach(&mut self.ebpf)).collect();
+        results.into_iter().collect()
     }
 
     fn open(&mut self, slot: u32, _label: &str) -> Result<WatchedWorker, CaptureError> {
         let cell_index = slot % CELLS;
+        // What events may have come of the cell's last worker after it was collected are nobody's.
+        self.take_counters(cell_index)?;
+        self.heap_ends.set(cell_index, 0, 0).map_err(refused)?;
         self.cells.set(cell_index, PhaseCell::showing(cell_value(slot, Phase::Spawn)), 0).map_err(refused)?;
         Ok(WatchedWorker { slot, cells_fd: self.cells_fd, cell_index, watched_fd: self.watched_fd })
     }
 
-    fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError> {
-        // A child that died before it could enter itself was never in the map.
-        absent_is_fine(self.watched.remove(&pid))?;
+    fn collect(&mut self, slot: u32, _pid: u32) -> Result<KernelEvents, CaptureError> {
         let mut events = KernelEvents::new();
         let cell_index = slot % CELLS;
+        self.stop_watching(cell_index)?;
         for (key, counter) in self.take_counters(cell_index)? {
             decode::add(&mut events, key, counter);
         }

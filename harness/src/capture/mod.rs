@@ -53,10 +53,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether nothing was lost, so that every count is exact.
+    /// Whether every count is exact. What the ring buffer lost is missing in the timeline only.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
-        *self == Self::default()
+    pub fn counts_are_exact(&self) -> bool {
+        self.map_full == 0 && self.recursion_missed == 0
     }
 }
 

@@ -28,7 +28,7 @@ pub fn render(report: &Report, style: Style) -> String {
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         for case in &scenario.cases {
-            render_case(&mut text, case, style, report.capture.ledger.is_clean());
+            render_case(&mut text, case, style, report.capture.ledger.counts_are_exact());
         }
     }
     heading(&mut text, style, "summary");
@@ -250,7 +250,7 @@ fn summary(report: &Report, style: Style) -> String {
         let run = case.kernel.as_ref().and_then(|kernel| kernel.phases.get(Phase::Run.name()));
         let seen = run.map_or_else(
             || [(); 3].map(|()| "–".to_owned()),
-            |run| kernel_cells(run, report.capture.ledger.is_clean()),
+            |run| kernel_cells(run, report.capture.ledger.counts_are_exact()),
         );
         row.extend(seen);
         table.add_row(row);
@@ -289,12 +289,15 @@ fn render_capture(text: &mut String, report: &Report) {
     let _ = writeln!(text, "capture: {}{reason}", capture.status.name());
     programs(text, &capture.programs);
     let ledger = &capture.ledger;
-    if !ledger.is_clean() {
+    if !ledger.counts_are_exact() {
         let _ = writeln!(
             text,
-            "  lost: {} in the ring buffer, {} to full maps, {} to recursion: counts are lower bounds",
-            ledger.ring_dropped, ledger.map_full, ledger.recursion_missed
+            "  lost: {} to full maps, {} to recursion: counts are lower bounds",
+            ledger.map_full, ledger.recursion_missed
         );
+    }
+    if ledger.ring_dropped > 0 {
+        let _ = writeln!(text, "  {} events are missing in the timeline: its buffer was full", ledger.ring_dropped);
     }
     let failed = report.cases().filter(|case| !case.outcome.expected).count();
     let skipped = report.cases().filter(|case| case.outcome.status == Status::Skipped).count();

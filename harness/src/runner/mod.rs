@@ -156,6 +156,8 @@ pub struct Runner<'a> {
     settings: Settings<'a>,
     on_event: &'a mut dyn FnMut(Event<'_>),
     next_slot: u32,
+    /// Whether the kernel programs are attached, as far as they can be.
+    armed: bool,
 }
 
 impl<'a> Runner<'a> {
@@ -166,7 +168,7 @@ impl<'a> Runner<'a> {
         settings: Settings<'a>,
         on_event: &'a mut dyn FnMut(Event<'_>),
     ) -> Self {
-        Self { workers, capture, settings, on_event, next_slot: 1 }
+        Self { workers, capture, settings, on_event, next_slot: 1, armed: false }
     }
 
     /// Collects the facts of every case, then its samples, in rounds. Cases without facts are not timed.
@@ -227,6 +229,7 @@ impl<'a> Runner<'a> {
     fn set_armed(&mut self, armed: bool) {
         let Some(capture) = &mut self.capture else { return };
         let result = if armed { capture.arm() } else { capture.disarm() };
+        self.armed = armed && result.is_ok();
         if let Err(error) = result {
             (self.on_event)(Event::CaptureFailed(&error));
         }
@@ -315,7 +318,8 @@ impl<'a> Runner<'a> {
         };
         let run = self.workers.run(request, Some(&watched));
         match capture.collect(slot, run.pid) {
-            Ok(kernel) => (run, Some(kernel)),
+            // What programs that are not there have seen of it is not known.
+            Ok(kernel) => (run, Some(kernel).filter(|_| self.armed)),
             Err(error) => {
                 (self.on_event)(Event::CaptureFailed(&error));
                 (run, None)
@@ -332,6 +336,7 @@ impl<'a> Runner<'a> {
         let Some(capture) = &mut self.capture else { return Ok(()) };
         let counting = capture.count_costs()?;
         capture.arm()?;
+        self.armed = true;
         for prepared in cases.iter().filter(|prepared| prepared.can_be_watched()) {
             if self.settings.interrupt.raised() {
                 break;

@@ -122,6 +122,8 @@ impl Worker {
 
     fn iterate_with(&self, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         empty_folder(&self.subject.directory)?;
+        // What the iteration before had is gone, and something else may lie there soon.
+        self.cell.publish_code(0..0);
         let preemptions_before = thread::preemptions();
         let linked = self.prepare(watch)?;
         let mut first = self.store(&linked.engine, &self.cell)?;
@@ -248,6 +250,7 @@ impl Worker {
         let memory = [(record::RSS_RUN, memory::resident_bytes()), (record::TOUCHED, touched)];
         let memory = memory.into_iter().filter_map(|(metric, bytes)| Some((metric.to_owned(), bytes?))).collect();
         watch.time(Phase::Teardown, || drop(store));
+        watch.cell.publish_memories([]);
         Ok(Warm { memory, line, ending })
     }
 

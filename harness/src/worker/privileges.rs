@@ -1,13 +1,15 @@
 //! Giving up what a guest must never have. The parent alone needs privileges; a worker keeps none.
 //!
-//! Root without capabilities is bound by file permissions like anybody else. So what the request names is opened first,
-//! and reached through its descriptor from then on: a checkout in a home that only its owner may enter works all the same.
+//! Root without capabilities is bound by file permissions like anybody else. So what the request names is read or opened
+//! first, and reached through its descriptor from then on: a checkout in a home that only its owner may enter works all the
+//! same. What a guest does in a folder it is given is up to that folder's own permissions.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -37,18 +39,37 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
 }
 
 fn hold(subject: &mut Subject) -> io::Result<()> {
-    let Subject { guest, directory, input, .. } = subject;
-    let folders = input.directories.iter_mut().map(|(host, _)| host);
-    for path in [guest, directory].into_iter().chain(folders).chain(&mut input.stdin) {
-        *path = held(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let Subject { guest, native, directory, input, .. } = subject;
+    // An executable must be itself, and nobody but its owner could run it.
+    if *native {
+        replace(guest, held)?
+    } else {
+        replace(guest, copied)?
     }
+    input.stdin.iter_mut().try_for_each(|path| replace(path, copied))?;
+    let folders = input.directories.iter_mut().map(|(host, _)| host);
+    [directory].into_iter().chain(folders).try_for_each(|path| replace(path, held))
+}
+
+fn replace(path: &mut PathBuf, by: fn(&Path) -> io::Result<PathBuf>) -> io::Result<()> {
+    *path = by(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(())
 }
 
 /// The way to a file or folder that stays open as long as the process lives.
 fn held(path: &Path) -> io::Result<PathBuf> {
-    let fd: OwnedFd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(PathBuf::from(format!("/proc/self/fd/{}", fd.into_raw_fd())))
+    Ok(through(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// The way to what is in a file now.
+fn copied(path: &Path) -> io::Result<PathBuf> {
+    let mut copy = File::from(rustix::fs::memfd_create("wasiscope", MemfdFlags::CLOEXEC)?);
+    io::copy(&mut File::open(path)?, &mut copy)?;
+    Ok(through(copy.into()))
+}
+
+fn through(fd: OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.into_raw_fd()))
 }
 
 #[cfg(test)]
@@ -59,11 +80,12 @@ mod tests {
     fn what_is_held_stays_within_reach() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("guest"), "bytes").unwrap();
-        let (file, directory) = (held(&folder.path().join("guest")).unwrap(), held(folder.path()).unwrap());
+        let (file, directory) = (copied(&folder.path().join("guest")).unwrap(), held(folder.path()).unwrap());
         std::fs::remove_file(folder.path().join("guest")).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"bytes");
         std::fs::write(directory.join("other"), "").unwrap();
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
-        assert!(held(&folder.path().join("guest")).is_err());
+        let gone = folder.path().join("guest");
+        assert!(held(&gone).is_err() && copied(&gone).is_err());
     }
 }

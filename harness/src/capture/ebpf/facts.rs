@@ -79,6 +79,7 @@ const PROGRAMS: [Program; 12] = [
         fields: &[
             Field { structure: "bio", path: &["bi_iter", "bi_size"], place: |facts| &mut facts.at_bio_size },
             Field { structure: "bio", path: &["bi_opf"], place: |facts| &mut facts.at_bio_operation },
+            Field { structure: "bio", path: &["bi_flags"], place: |facts| &mut facts.at_bio_flags },
         ],
     },
 ];
@@ -100,6 +101,9 @@ const PROCESSOR: Option<Processor> = Some(Processor {
 });
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const PROCESSOR: Option<Processor> = None;
+
+/// The programs that see when what a CPU keeps of a thread must be put back: when it loses the processor, when it dies.
+pub(super) const FOLLOWING: [&str; 2] = ["sched_switch", "sched_process_exit"];
 
 /// What was found out.
 pub(super) struct Found {
@@ -123,8 +127,8 @@ pub(super) fn find(btf: &Btf) -> io::Result<Found> {
             *missing = state_of_switched(btf, &mut facts).err();
         }
     }
-    let follows = programs.iter().any(|(name, missing)| *name == "sched_switch" && missing.is_none());
-    facts.follows_switches = u32::from(follows);
+    let follows = |needed: &&str| programs.iter().any(|(name, missing)| *name == *needed && missing.is_none());
+    facts.follows_switches = u32::from(FOLLOWING.iter().all(follows));
     let arguments = registers(btf, &mut facts).err();
     classes(&mut facts);
     Ok(Found { facts, programs, arguments })
@@ -166,7 +170,7 @@ fn registers(btf: &Btf, facts: &mut KernelFacts) -> Result<(), String> {
 }
 
 /// System calls in which more is looked at than the duration.
-const CLASSES: [(&str, CallClass); 12] = [
+const CLASSES: [(&str, CallClass); 13] = [
     ("exit", CallClass::NoReturn),
     ("exit_group", CallClass::NoReturn),
     ("mmap", CallClass::Map),
@@ -179,6 +183,7 @@ const CLASSES: [(&str, CallClass); 12] = [
     ("futex", CallClass::Futex),
     ("futex_wait", CallClass::FutexWait),
     ("futex_waitv", CallClass::FutexWait),
+    ("rt_sigreturn", CallClass::SignalReturn),
 ];
 
 /// By the numbers that the `syscalls` crate knows for this processor; those it does not know, no kernel has on it.

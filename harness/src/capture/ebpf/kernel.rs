@@ -21,7 +21,7 @@ const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
 
-/// What [`load_object`] is to do otherwise than usual.
+/// What loading is to do otherwise than usual.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The kernel's BTF, when it is not to be had from the kernel itself.
@@ -30,8 +30,8 @@ pub struct Options {
     pub trace_bytes: Option<u32>,
 }
 
-/// Creates the maps and prepares the programs for this kernel.
-pub(super) fn load_object(options: &Options) -> Result<(Ebpf, Found), CaptureError> {
+/// Creates the maps and prepares the programs for this kernel; without `may_follow`, for one on which switches are not seen.
+pub(super) fn load_object(options: &Options, may_follow: bool) -> Result<(Ebpf, Found), CaptureError> {
     check_privileges(fs::read_to_string("/proc/thread-self/status").ok().as_deref())?;
     check_kernel()?;
     let btf = match &options.btf {
@@ -39,9 +39,10 @@ pub(super) fn load_object(options: &Options) -> Result<(Ebpf, Found), CaptureErr
             .map_err(|error| CaptureError::Unavailable(format!("{}: {}", path.display(), with_causes(&error))))?,
         None => Btf::from_kernel().map_err(|error| no_btf(&error))?,
     };
-    let found = facts::find(&btf).map_err(|error| {
+    let mut found = facts::find(&btf).map_err(|error| {
         CaptureError::Unavailable(format!("cannot look at /proc/self/ns/pid ({error}): mount /proc"))
     })?;
+    found.facts.follows_switches &= u32::from(may_follow);
     let mut loader = EbpfLoader::new();
     // The log is asked for only when the kernel refuses a program: its last words are the reason.
     loader.btf(None).verifier_log_level(VerifierLogLevel::VERBOSE).override_global("KERNEL", &found.facts, true);
@@ -104,7 +105,7 @@ const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 #[repr(C)]
 struct ProgramInfo {
     before: [u64; 26],
-    /// Since Linux 5.12; older kernels leave it 0.
+    /// Of raw tracepoints since Linux 6.1, before which they cannot be left out so; 0 there.
     recursion_misses: u64,
 }
 

@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 
 use aya::Ebpf;
-use aya::programs::perf_event::{PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::perf_event::{
+    PerfEvent, PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
+};
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{Program, ProgramError};
 use aya::util::online_cpus;
@@ -64,41 +66,35 @@ impl Watcher {
         if self.unavailable.is_some() || !self.links.is_empty() {
             return Ok(());
         }
-        match self.links(ebpf)? {
-            Ok(links) => self.links = links,
-            Err(error) if INDISPENSABLE.contains(&self.name) => return Err(refused(error)),
-            Err(error) => self.unavailable = Some(with_causes(&error)),
-        }
-        Ok(())
-    }
-
-    fn links(&self, ebpf: &mut Ebpf) -> Result<Result<Vec<Link>, ProgramError>, CaptureError> {
-        Ok(match program(ebpf, self.name)? {
-            Program::RawTracePoint(program) => program.attach(self.name).map(|link| vec![Link::RawTracePoint(link)]),
-            Program::PerfEvent(program) => {
-                let faults = PerfEventConfig::Software(SoftwareEvent::PageFaults);
-                let cpus = online_cpus().map_err(|(_, error)| refused(error))?;
-                let attach = |cpu| {
-                    let scope = PerfEventScope::AllProcessesOneCpu { cpu };
-                    program.attach(faults, scope, SamplePolicy::Period(1), false).map(Link::PerfEvent)
-                };
-                cpus.into_iter().map(attach).collect()
+        let refusal = match program(ebpf, self.name)? {
+            Program::RawTracePoint(program) => {
+                program.attach(self.name).map(|link| self.links.push(Link::RawTracePoint(link))).err()
             }
+            Program::PerfEvent(program) => attach_everywhere(program, &mut self.links)?.err(),
             _ => return Err(not_in_object(self.name)),
-        })
+        };
+        match refusal {
+            None => Ok(()),
+            Some(error) if INDISPENSABLE.contains(&self.name) => Err(refused(error)),
+            Some(error) => {
+                self.unavailable = Some(with_causes(&error));
+                self.detach(ebpf)
+            }
+        }
     }
 
-    /// Detaches the program.
+    /// Detaches the program, as far as the kernel lets it.
     pub(super) fn detach(&mut self, ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-        for link in self.links.drain(..) {
-            match (program(ebpf, self.name)?, link) {
+        let mut result = Ok(());
+        for link in std::mem::take(&mut self.links) {
+            let detached = match (program(ebpf, self.name)?, link) {
                 (Program::RawTracePoint(program), Link::RawTracePoint(link)) => program.detach(link),
                 (Program::PerfEvent(program), Link::PerfEvent(link)) => program.detach(link),
                 _ => return Err(not_in_object(self.name)),
-            }
-            .map_err(refused)?;
+            };
+            result = result.and(detached.map_err(refused));
         }
-        Ok(())
+        result
     }
 
     /// How often the kernel left the program out because it was running on that CPU already.
@@ -145,6 +141,19 @@ impl Watcher {
         let ns = u64::try_from(info.run_time().as_nanos()).map_err(refused)?;
         Ok((info.run_count(), ns))
     }
+}
+
+/// Attaches the program to the page faults of every processor; what was attached is among the links, whatever the outcome.
+fn attach_everywhere(program: &mut PerfEvent, links: &mut Vec<Link>) -> Result<Result<(), ProgramError>, CaptureError> {
+    let faults = PerfEventConfig::Software(SoftwareEvent::PageFaults);
+    for cpu in online_cpus().map_err(|(_, error)| refused(error))? {
+        let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+        match program.attach(faults, scope, SamplePolicy::Period(1), false) {
+            Ok(link) => links.push(Link::PerfEvent(link)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, CaptureError> {
