@@ -48,6 +48,7 @@ fn subject(guest: &Path, directory: PathBuf) -> Subject {
         guest: guest.to_owned(),
         native: false,
         marked: false,
+        traps_after: None,
         name: "guest".to_owned(),
         input: Input::default(),
         directory,

@@ -28,7 +28,8 @@ pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
     if count.is_multiple_of(iterations) {
         return Some((count / iterations).to_string());
     }
-    Some(three_digits(count as f64 / iterations as f64))
+    let each = count as f64 / iterations as f64;
+    Some(if each < 0.005 { "< 0.01".to_owned() } else { three_digits(each) })
 }
 
 /// A ratio as a change: `+3.1 %`, `-0.42 %`.
@@ -91,6 +92,7 @@ mod tests {
     fn counts_per_iteration_say_when_they_are_whole() {
         assert_eq!(per_iteration(40, 20).as_deref(), Some("2"));
         assert_eq!(per_iteration(41, 20).as_deref(), Some("2.05"));
+        assert_eq!(per_iteration(1, 1_000).as_deref(), Some("< 0.01"), "something is not nothing");
         assert_eq!(per_iteration(1, 0), None);
     }
 }

@@ -110,6 +110,19 @@ fn live_costs_of_the_programs_come_from_a_pass_of_their_own() {
     assert!(run.stdout().contains("in a pass of its own"), "{}", run.stdout());
 }
 
+#[test]
+fn live_a_timeline_of_a_guest_without_marks_has_its_calls_in_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace.json").to_str().unwrap().to_owned();
+    let path = file(&folder, "plain.wasm", guest("(drop (memory.grow (i32.const 3)))"));
+    let _run = watched(folder, &[&path, "--trace", &trace]);
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let events = document["traceEvents"].as_array().unwrap();
+    assert_eq!(events.iter().filter(|event| event["cat"] == "phase" && event["name"] == "run").count(), 1, "{text}");
+    assert!(!text.contains("\"phase\":\"init\""), "as in the tables: {text}");
+}
+
 /// Phases and what lies outside of them together are all that a worker did.
 #[test]
 fn live_every_event_of_a_worker_is_in_a_phase_or_outside() {
@@ -125,10 +138,23 @@ fn live_every_event_of_a_worker_is_in_a_phase_or_outside() {
     assert!(outside["created"]["threads"].as_u64().is_some_and(|count| count >= PROCESSES), "{outside}");
 }
 
-/// A guest that reads far past its memory, as the only case of a scenario that expects it.
-fn trapping(engine: &str) -> Value {
+/// Reading far past the memory: without marks, in the measured part, behind it, and behind a mark that announces it.
+const TRAPPING: [&str; 4] = [
+    "(drop (i32.load (i32.const 0x7fff0000)))",
+    "(drop (call $clock (i32.const 1) (i64.const 0x5741534953434f01) (i32.const 0)))
+     (drop (i32.load (i32.const 0x7fff0000)))",
+    "(drop (call $clock (i32.const 1) (i64.const 0x5741534953434f01) (i32.const 0)))
+     (drop (call $clock (i32.const 1) (i64.const 0x5741534953434f02) (i32.const 0)))
+     (drop (i32.load (i32.const 0x7fff0000)))",
+    "(drop (call $clock (i32.const 1) (i64.const 0x5741534953434f01) (i32.const 0)))
+     (drop (call $clock (i32.const 1) (i64.const 0x5741534953434f03) (i32.const 0)))
+     (drop (i32.load (i32.const 0x7fff0000)))",
+];
+
+/// A guest that traps, as the only case of a scenario that expects it.
+fn trapping(engine: &str, body: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    file(&folder, "oob.wasm", guest("(drop (i32.load (i32.const 0x7fff0000)))"));
+    file(&folder, "oob.wasm", guest(body));
     let scenario = format!("name: oob\nwasm: oob.wasm\nengines: [{engine}]\nexpect: {{outcome: trapped}}\n");
     let path = file(&folder, "oob.yaml", scenario);
     watched(folder, &[&path]).case(&format!("oob/custom/{engine}"))
@@ -137,10 +163,15 @@ fn trapping(engine: &str) -> Value {
 #[test]
 fn live_a_trap_at_a_guard_page_is_one_signal_and_with_explicit_checks_none() {
     for (engine, signals) in [("cranelift", PROCESSES * ITERATIONS), ("cranelift-checked", 0)] {
-        let case = trapping(engine);
-        let run = &case["kernel"]["phases"]["run"];
-        assert_eq!(run["signals"]["SIGSEGV"], signals, "{engine}: {run}");
-        assert_eq!(run["faults"]["user_by_region"]["guard"].as_u64().unwrap_or(0), signals, "{engine}: {run}");
+        for body in TRAPPING {
+            let case = trapping(engine, body);
+            let trap = &case["kernel"]["phases"]["trap"];
+            assert_eq!(trap["iterations"], PROCESSES * ITERATIONS, "{engine}: {body}: {case}");
+            assert_eq!(trap["signals"]["SIGSEGV"], signals, "{engine}: {body}: {trap}");
+            assert_eq!(trap["faults"]["user_by_region"]["guard"].as_u64().unwrap_or(0), signals, "{engine}: {body}");
+            let measured = case["measurements"].as_array().unwrap();
+            assert!(measured.iter().any(|measurement| measurement["metric"] == "phase.trap"), "with their time");
+        }
     }
 }
 

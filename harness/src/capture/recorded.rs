@@ -55,12 +55,26 @@ impl Recording {
     /// # Errors
     /// When `json` is not one, or one of another version.
     pub fn from_json(json: &[u8]) -> io::Result<Self> {
-        let recording: Self = serde_json::from_slice(json)?;
-        if recording.schema_version == SCHEMA_VERSION {
-            return Ok(recording);
+        /// What says of itself which version it is.
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema_version: u32,
         }
-        let version = recording.schema_version;
-        Err(io::Error::other(format!("a recording of version {version}; this wasiscope reads {SCHEMA_VERSION}")))
+        let none = |reason: serde_json::Error| {
+            io::Error::other(format!("this is no stored capture, as `run --capture-save FILE` makes them: {reason}"))
+        };
+        let Versioned { schema_version } = serde_json::from_slice(json).map_err(none)?;
+        if schema_version != SCHEMA_VERSION {
+            let text = format!("a stored capture of version {schema_version}; this wasiscope reads {SCHEMA_VERSION}");
+            return Err(io::Error::other(text));
+        }
+        serde_json::from_slice(json).map_err(none)
+    }
+
+    /// The first of these workers that it knows nothing of.
+    #[must_use]
+    pub fn missing<'a>(&self, labels: &'a [String]) -> Option<&'a str> {
+        labels.iter().map(String::as_str).find(|label| !self.workers.contains_key(*label))
     }
 
     /// Of these workers alone.
@@ -175,6 +189,12 @@ impl RecordedCapture {
     /// When the kernel gives no memory for the cells.
     pub fn new(recording: Recording) -> io::Result<Self> {
         Ok(Self { recording, opened: BTreeMap::new(), cells: cells()?, calls: Calls::default() })
+    }
+
+    /// What is replayed.
+    #[must_use]
+    pub fn recording(&self) -> &Recording {
+        &self.recording
     }
 
     fn worker(&self, slot: u32) -> Result<&RecordedWorker, CaptureError> {

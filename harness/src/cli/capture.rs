@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rustix::process::DumpableBehavior;
 
+use super::run::destination;
 use crate::capture::ebpf::{EbpfCapture, Options};
 use crate::capture::recorded::{RecordedCapture, Recorder, Recording};
 use crate::capture::{Capture, CaptureError};
@@ -64,9 +65,12 @@ impl Source {
             return Ok(Self::Replayed(RecordedCapture::new(recording).with_context(named)?, path.clone()));
         }
         if arguments.capture == When::Off {
+            if arguments.capture_save.is_some() || arguments.capture_cost {
+                bail!("--capture off leaves nothing for --capture-save to store and --capture-cost to count");
+            }
             return Ok(Self::Off);
         }
-        let place = arguments.capture_save.as_deref().map(Destination::check).transpose()?;
+        let place = arguments.capture_save.as_deref().map(|path| destination("--capture-save", path)).transpose()?;
         let options = Options { trace_bytes: trace.then_some(TRACE_BYTES), ..kernel_options() };
         Ok(match (EbpfCapture::load(&options), place) {
             (Ok(capture), Some(place)) => Self::Saved(Recorder::new(capture), place),
@@ -82,6 +86,38 @@ impl Source {
             Self::Live(capture) => Some(capture),
             Self::Saved(recorder, _) => Some(recorder),
             Self::Replayed(recorded, _) => Some(recorded),
+        }
+    }
+
+    /// Looks whether everything that these labels will ask for can be had.
+    ///
+    /// # Errors
+    /// When a stored capture is of something else.
+    pub(super) fn check(&self, labels: &[String]) -> anyhow::Result<()> {
+        let Self::Replayed(recorded, path) = self else { return Ok(()) };
+        let Some(missing) = recorded.recording().missing(labels) else { return Ok(()) };
+        let workers: Vec<&str> = recorded.recording().workers.keys().map(String::as_str).collect();
+        let held = |label: &&&str| label.ends_with("#0") || label.ends_with("#trace");
+        let some: Vec<&str> = workers.iter().filter(held).copied().collect();
+        bail!(
+            "{} does not hold the worker `{missing}` (scenario:case, the guest's hash, x iterations, #process); it holds {} of them, \
+             such as {}: replay it with the scenarios, guests, --iterations and --trace that it was made with",
+            path.display(),
+            workers.len(),
+            some.join(", ")
+        )
+    }
+
+    /// Whether the kernel itself is watched.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_) | Self::Saved(..))
+    }
+
+    /// Where a capture is to be stored.
+    pub(super) fn destination(&self) -> Option<&Destination> {
+        match self {
+            Self::Saved(_, place) => Some(place),
+            _ => None,
         }
     }
 

@@ -22,7 +22,6 @@ use crate::places::Places;
 use crate::plan::{Case, GuestSource};
 use crate::record::metric_of;
 use crate::report::comparison;
-use crate::report::destination::Destination;
 use crate::report::document::Git;
 use crate::report::{json, table};
 use crate::runner::{ChildWorkers, Pair, Pairs, Prepared, Settings};
@@ -169,7 +168,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     if base != Kind::Revision && !arguments.scenarios.is_empty() {
         bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
     }
-    let out = arguments.out.as_deref().map(Destination::check).transpose()?;
+    let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
     let comparison = match base {
         Kind::Report => of_reports(arguments)?,
         Kind::Guest => of_guests(places, arguments)?,

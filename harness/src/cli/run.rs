@@ -1,9 +1,10 @@
 //! `wasiscope run`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
@@ -22,7 +23,7 @@ use crate::reference;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureStatus, SCHEMA_VERSION};
 use crate::report::{Report, table, timeline};
-use crate::runner::{ChildWorkers, Event, Runner, Settings, Walk};
+use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Walk};
 use crate::scratch;
 use crate::stats;
 use crate::summary;
@@ -72,20 +73,25 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
-    let out = Destination::check(&arguments.out.clone().unwrap_or_else(|| places.report()))?;
+    let out = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
     // Beside a device there is no room for a journal.
     let journal_place = if out.is_file() { out.path().to_owned() } else { scratch.path().join("report") };
     let mut journal =
         Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let trace_place = arguments.trace.as_deref().map(Destination::check).transpose()?;
+    let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
     let mut source = Source::open(&arguments.kernel, trace_place.is_some())?;
+    check_distinct([Some(&out), trace_place.as_ref(), source.destination()])?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
 
     let progress = Progress::new();
     let mut prepared = prepare(places, cases, scratch.path(), &mut |line| progress.say(line))?;
     let most = prepared.iter().map(|prepared| prepared.case.processes).max().unwrap_or(1);
     prepared.push(reference::prepare(scratch.path(), most)?);
+    let asked_for = prepared.len() - 1;
+    let mut labels = runner::labels(&prepared[..asked_for], trace_place.is_some());
+    labels.extend(runner::labels(&prepared[asked_for..], false));
+    source.check(&labels)?;
     let mut records: Vec<Record> = Vec::new();
     let mut trouble: Option<String> = None;
     let mut on_event = |event: Event<'_>| {
@@ -116,14 +122,16 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let walk = runner.walk(&prepared);
     let goes_on = walk != Walk::Interrupted;
     // The last case is the reference, of which nobody wants to know more.
-    let asked_for = &prepared[..prepared.len() - 1];
+    let asked_for = &prepared[..asked_for];
     let timelines = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
     let costs_wanted = goes_on && arguments.kernel.capture_cost;
     let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
-    if let Err(error) = costs {
-        progress.say(&format!("the cost of the kernel programs is not known: {error}"));
-    }
     progress.finish();
+    if let Err(error) = costs {
+        eprintln!("warning: what the kernel programs cost is not known: {error}");
+    } else if costs_wanted && !source.is_live() {
+        eprintln!("warning: what the kernel programs cost is not known: there are none (see `capture` above)");
+    }
     // The last case is the reference, which is of use only beside others.
     let is_of_use = |record: &Record| matches!(record, Record::Process(process) if process.case + 1 < prepared.len());
     if walk == Walk::Interrupted && !records.iter().any(is_of_use) {
@@ -134,6 +142,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
 
     let capture = source.report(trouble);
     let coverage = Coverage::of(&capture.programs);
+    let scenarios = |cases: &[Prepared]| {
+        let mut scenarios = summary::scenarios(cases, &records, coverage);
+        if !source.is_live() {
+            // Nobody was watched, so nothing can be said of what watching costs.
+            scenarios.iter_mut().flat_map(|scenario| &mut scenario.cases).for_each(|case| case.observer_ratio = None);
+        }
+        scenarios
+    };
     let report = Report {
         schema_version: SCHEMA_VERSION,
         wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
@@ -147,13 +163,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         machine: machine::describe(cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to))),
         tools: machine::tools(&places.root),
         capture,
-        scenarios: summary::scenarios(&prepared[..prepared.len() - 1], &records, coverage),
+        scenarios: scenarios(asked_for),
         reference: prepared.last().map(|last| summary::case(prepared.len() - 1, last, &records, coverage)),
     };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     let records = journal.finish().context("cannot give the journal its name")?;
     let stored = source.save()?;
-    if let Some(place) = &trace_place {
+    let traced = trace_place.as_ref().filter(|_| !timelines.is_empty());
+    if let Some(place) = traced {
         let lost = report.capture.ledger.ring_dropped;
         place
             .write_with(|out| timeline::write(&timelines, lost, out))
@@ -164,8 +181,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     if out.is_file() {
         eprintln!("records: {}", records.display());
     }
-    if let Some(place) = &trace_place {
-        eprintln!("trace: {} (open it in https://ui.perfetto.dev or https://speedscope.app)", place.path().display());
+    match (traced, &trace_place) {
+        (Some(place), _) => {
+            let phases_only = if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
+            let path = place.path().display();
+            eprintln!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
+        }
+        (None, Some(_)) => eprintln!("trace: none written: no case got that far"),
+        (None, None) => {}
     }
     if let Some(path) = &stored {
         eprintln!("capture: {}", path.display());
@@ -178,6 +201,22 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         _ if report.has_failures() => Exit::CaseFailed,
         _ => Exit::Done,
     })
+}
+
+/// The place that an option names.
+pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destination> {
+    Destination::check(path).map_err(|error| anyhow!("{error} with {option} FILE"))
+}
+
+/// Two documents in one place would be one.
+fn check_distinct(places: [Option<&Destination>; 3]) -> anyhow::Result<()> {
+    let files: Vec<_> = places.into_iter().flatten().filter(|place| place.is_file()).map(Destination::path).collect();
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut seen = BTreeSet::new();
+    match files.iter().find(|path| !seen.insert(absolute(path))) {
+        Some(twice) => bail!("--out, --trace and --capture-save: two of them would be {}", twice.display()),
+        None => Ok(()),
+    }
 }
 
 fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {

@@ -19,10 +19,10 @@ pub struct Destination {
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     /// Something else is there.
-    #[error("{} is there and is no JSON document: not overwritten; name another place with --out FILE", .0.display())]
+    #[error("{} is there and is no document of wasiscope: not overwritten; name another place", .0.display())]
     Occupied(PathBuf),
     /// It cannot be written.
-    #[error("cannot write {}: {reason}; name another place with --out FILE", path.display())]
+    #[error("cannot write {}: {reason}; name another place", path.display())]
     NotWritable {
         /// The place.
         path: PathBuf,
@@ -113,12 +113,14 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Guards against a slip of the hand, such as the name of a guest for that of a report.
+/// Guards against a slip of the hand, such as the name of a guest for that of a report: only what is empty, or begins as
+/// reports, stored captures and timelines do, is replaced.
 fn may_be_replaced(path: &Path) -> io::Result<bool> {
     let mut beginning = [0; 64];
     let length = fs::File::open(path)?.read(&mut beginning)?;
-    let first = beginning[..length].iter().find(|byte| !byte.is_ascii_whitespace());
-    Ok(first.is_none_or(|byte| *byte == b'{'))
+    let text: String = String::from_utf8_lossy(&beginning[..length]).split_whitespace().collect();
+    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":"];
+    Ok(["", "{}"].contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin)))
 }
 
 #[cfg(test)]
@@ -131,6 +133,9 @@ mod tests {
         let guest = folder.path().join("guest.wat");
         fs::write(&guest, "(module)").unwrap();
         assert!(matches!(Destination::check(&guest), Err(DestinationError::Occupied(_))));
+        let manifest = folder.path().join("package.json");
+        fs::write(&manifest, "{\"name\": \"mine\"}").unwrap();
+        assert!(matches!(Destination::check(&manifest), Err(DestinationError::Occupied(_))));
         let report = folder.path().join("report.json");
         fs::write(&report, " {\"schema_version\": 1}").unwrap();
         assert!(Destination::check(&report).is_ok());
@@ -156,6 +161,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Destination::check(&folder.path().join("a/b/report.json")).is_ok());
         let error = Destination::check(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("--out"), "{error}");
+        assert!(error.contains("name another place"), "{error}");
     }
 }

@@ -113,6 +113,12 @@ pub enum CaptureStatus {
 }
 
 impl CaptureStatus {
+    /// Whether there is a kernel's side, live or replayed.
+    #[must_use]
+    pub const fn sees_kernel(self) -> bool {
+        matches!(self, Self::Live | Self::Replayed)
+    }
+
     /// The word used in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -39,7 +39,7 @@ const CALLS: &[Column] = &[
         is_text: false,
         cell: |phase, figures| figures.count(phase.block_io.map(|io| io.reads + io.writes + io.others)?),
     },
-    Column { header: "most frequent, and the mean of each", is_text: true, cell: most_frequent },
+    Column { header: "where most time went, and the mean of each", is_text: true, cell: most_time },
 ];
 
 const MEMORY: &[Column] = &[
@@ -159,10 +159,11 @@ impl Figures {
     }
 }
 
-fn most_frequent(phase: &KernelPhase, figures: &Figures) -> Cell {
-    let mut by_count: Vec<_> = phase.syscalls.iter().collect();
-    by_count.sort_by_key(|(_, calls)| std::cmp::Reverse(calls.count));
-    let mut parts: Vec<String> = by_count
+/// Calls that did not return, such as `exit`, took no time that is known.
+fn most_time(phase: &KernelPhase, figures: &Figures) -> Cell {
+    let mut by_time: Vec<_> = phase.syscalls.iter().collect();
+    by_time.sort_by_key(|(_, calls)| std::cmp::Reverse((calls.total_ns, calls.count)));
+    let mut parts: Vec<String> = by_time
         .iter()
         .take(NAMED_CALLS)
         .filter_map(|(name, calls)| {
@@ -171,7 +172,7 @@ fn most_frequent(phase: &KernelPhase, figures: &Figures) -> Cell {
             Some(format!("{name} {}{mean}", figures.count(calls.count)?))
         })
         .collect();
-    if by_count.len() > NAMED_CALLS {
+    if by_time.len() > NAMED_CALLS {
         parts.push("…".to_owned());
     }
     (!parts.is_empty()).then(|| parts.join(", "))

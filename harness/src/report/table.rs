@@ -6,9 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
-use super::document::{CaseReport, KernelPhase, Measurement, Report};
+use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report};
 use super::kernel;
-use crate::capture::ProgramCost;
 use crate::record::{self, Status};
 use crate::units;
 
@@ -75,7 +74,11 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
 }
 
 fn outcome(case: &CaseReport) -> String {
-    let unexpected = if case.outcome.expected { "" } else { " (unexpected)" };
+    let unexpected = match (case.outcome.expected, case.outcome.status) {
+        (true, _) => "",
+        (false, Status::Trapped) => " (unexpected; a scenario with `expect: {outcome: trapped}` measures it)",
+        (false, _) => " (unexpected)",
+    };
     match &case.outcome.detail {
         Some(detail) => format!("{}{unexpected}: {detail}", case.outcome.status.name()),
         None => case.outcome.status.name().to_owned(),
@@ -260,12 +263,13 @@ fn summary(report: &Report, style: Style) -> String {
 }
 
 /// How many kernel programs there are, what is wrong with some, and what they cost where that was counted.
-fn programs(text: &mut String, programs: &[ProgramCost]) {
-    let attached = programs.iter().filter(|program| program.unavailable.is_none()).count();
+fn programs(text: &mut String, capture: &CaptureReport) {
+    let verb = if capture.status == CaptureStatus::Replayed { "recorded" } else { "attached" };
+    let attached = capture.programs.iter().filter(|program| program.unavailable.is_none()).count();
     if attached > 0 {
-        let _ = writeln!(text, "  {attached} kernel programs attached");
+        let _ = writeln!(text, "  {attached} kernel programs {verb}");
     }
-    for program in programs {
+    for program in &capture.programs {
         let cost = match (program.run_count, program.mean_ns) {
             (Some(runs), Some(mean)) => {
                 let mean = units::duration(mean);
@@ -287,7 +291,7 @@ fn render_capture(text: &mut String, report: &Report) {
     let capture = &report.capture;
     let reason = capture.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let _ = writeln!(text, "capture: {}{reason}", capture.status.name());
-    programs(text, &capture.programs);
+    programs(text, capture);
     let ledger = &capture.ledger;
     if !ledger.counts_are_exact() {
         let _ = writeln!(

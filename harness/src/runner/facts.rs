@@ -7,13 +7,15 @@ use super::{Prepared, Workers, subject};
 use crate::guest::Artifact;
 use crate::plan::Case;
 use crate::record::{Facts, Outcome, Status};
-use crate::worker::{Message, Pace, Request, Task};
+use crate::worker::{LastMark, Message, Pace, Request, Task};
 use crate::{executable, module};
 
 /// What the facts pass found out that the timed passes need.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) marked: bool,
+    /// What comes last before it traps, if it does.
+    pub(super) traps_after: Option<LastMark>,
     /// The check that every pass must print.
     pub(super) check: Option<String>,
     /// Warm passes in one iteration, so that it is long enough to be timed.
@@ -63,13 +65,13 @@ fn measure(
         Ok(found) => facts.extend(found),
         Err(reason) => return (Outcome::because(Status::Failed, reason), None),
     }
-    let request = match subject(prepared, &scratch.join("guest"), false) {
+    let request = match subject(prepared, &scratch.join("guest"), None) {
         Ok(subject) => Request::new(subject, None, Task::Facts),
         Err(outcome) => return (outcome, None),
     };
     let run = workers.run(&request, None);
     for message in &run.messages {
-        if let Message::Facts { marked, facts: found, line, ending, pace } = message {
+        if let Message::Facts { marked, traps_after, facts: found, line, ending, pace } = message {
             facts.extend(found.clone());
             let expected = match by {
                 Judge::Catalogue => expected_check(case, line.as_ref()),
@@ -78,7 +80,8 @@ fn measure(
             let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
             let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
             let Pace { compile_ns, pass_ns } = *pace;
-            let known = Known { marked: *marked, check, repeats: repeats(pass_ns), compile_ns, pass_ns };
+            let (marked, traps_after) = (*marked, *traps_after);
+            let known = Known { marked, traps_after, check, repeats: repeats(pass_ns), compile_ns, pass_ns };
             let known = outcome.expected.then_some(known);
             return (outcome, known);
         }
@@ -96,8 +99,8 @@ pub(super) fn instructions(
     known: &Known,
     scratch: &Path,
 ) -> Result<u64, String> {
-    let subject = subject(prepared, &scratch.join("guest"), known.marked)
-        .map_err(|outcome| outcome.detail.unwrap_or_default())?;
+    let subject =
+        subject(prepared, &scratch.join("guest"), Some(known)).map_err(|outcome| outcome.detail.unwrap_or_default())?;
     let counts = workers.count_instructions(&Request::new(subject, None, Task::Instructions))?;
     match counts.split_first() {
         Some((first, others)) if others.iter().all(|other| other == first) => Ok(*first),

@@ -158,6 +158,8 @@ pub struct Runner<'a> {
     next_slot: u32,
     /// Whether the kernel programs are attached, as far as they can be.
     armed: bool,
+    /// What the walk has found out of each case.
+    known: Vec<Option<Known>>,
 }
 
 impl<'a> Runner<'a> {
@@ -168,7 +170,7 @@ impl<'a> Runner<'a> {
         settings: Settings<'a>,
         on_event: &'a mut dyn FnMut(Event<'_>),
     ) -> Self {
-        Self { workers, capture, settings, on_event, next_slot: 1, armed: false }
+        Self { workers, capture, settings, on_event, next_slot: 1, armed: false, known: Vec::new() }
     }
 
     /// Collects the facts of every case, then its samples, in rounds. Cases without facts are not timed.
@@ -194,6 +196,7 @@ impl<'a> Runner<'a> {
         }
         let walk = self.rounds(cases, &known, &planned);
         self.disarm();
+        self.known = known;
         walk
     }
 
@@ -257,8 +260,8 @@ impl<'a> Runner<'a> {
         learnt.known
     }
 
-    fn request(&self, prepared: &Prepared, process: u32, marked: bool, task: Task) -> Result<Request, Outcome> {
-        let subject = subject(prepared, &self.settings.scratch.join("guest"), marked)?;
+    fn request(&self, prepared: &Prepared, process: u32, known: &Known, task: Task) -> Result<Request, Outcome> {
+        let subject = subject(prepared, &self.settings.scratch.join("guest"), Some(known))?;
         let cpu = cpu_of(&self.settings.cpus, process).filter(|_| stays_on_one_processor(&prepared.case));
         Ok(Request::new(subject, cpu, task))
     }
@@ -282,7 +285,7 @@ impl<'a> Runner<'a> {
             kernel: None,
         };
         let task = Task::Iterate { iterations: case.iterations, repeats: known.repeats };
-        let request = self.request(prepared, step.process, known.marked, task);
+        let request = self.request(prepared, step.process, known, task);
         let request = match request {
             Ok(request) => request,
             Err(outcome) => {
@@ -291,7 +294,7 @@ impl<'a> Runner<'a> {
             }
         };
         let (run, kernel) = if step.watched {
-            self.watch(&request, &label(case, &step.process))
+            self.watch(&request, &label(prepared, &step.process))
         } else {
             (self.workers.run(&request, None), None)
         };
@@ -327,6 +330,12 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// The cases whose guests the walk got to know.
+    fn walked<'c>(&self, cases: &'c [Prepared]) -> impl Iterator<Item = (&'c Prepared, Known)> + use<'c> {
+        let known = self.known.clone();
+        cases.iter().zip(known).filter_map(|(prepared, known)| Some((prepared, known?)))
+    }
+
     /// One more watched worker of every case that can be watched, only to learn what the kernel programs cost. Its samples
     /// are thrown away, because counting costs has a cost.
     ///
@@ -337,13 +346,13 @@ impl<'a> Runner<'a> {
         let counting = capture.count_costs()?;
         capture.arm()?;
         self.armed = true;
-        for prepared in cases.iter().filter(|prepared| prepared.can_be_watched()) {
+        for (prepared, known) in self.walked(cases).filter(|(prepared, _)| prepared.can_be_watched()) {
             if self.settings.interrupt.raised() {
                 break;
             }
             let task = Task::Iterate { iterations: prepared.case.iterations, repeats: 1 };
-            if let Ok(request) = self.request(prepared, 0, true, task) {
-                self.watch(&request, &label(&prepared.case, &"costs"));
+            if let Ok(request) = self.request(prepared, 0, &known, task) {
+                self.watch(&request, &label(prepared, &"costs"));
             }
         }
         self.disarm();
@@ -358,15 +367,15 @@ impl<'a> Runner<'a> {
         const WARM_UPS: u32 = 2;
         self.set_armed(true);
         let mut timelines = Vec::new();
-        for prepared in cases.iter().filter(|prepared| !prepared.case.is_native()) {
+        for (prepared, known) in self.walked(cases).filter(|(prepared, _)| !prepared.case.is_native()) {
             if self.settings.interrupt.raised() {
                 break;
             }
             let id = prepared.case.id();
             (self.on_event)(Event::Started { id: &id });
-            let Ok(request) = self.request(prepared, 0, true, Task::Trace { warm_ups: WARM_UPS }) else { continue };
+            let Ok(request) = self.request(prepared, 0, &known, Task::Trace { warm_ups: WARM_UPS }) else { continue };
             let slot = self.next_slot;
-            let (run, _) = self.watch(&request, &label(&prepared.case, &"trace"));
+            let (run, _) = self.watch(&request, &label(prepared, &"trace"));
             let events = match &mut self.capture {
                 Some(capture) => capture.take_trace(slot).unwrap_or_else(|error| {
                     (self.on_event)(Event::CaptureFailed(&error));
@@ -390,9 +399,23 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Says which worker it is to whoever stores or replays a capture.
-fn label(case: &Case, which: &dyn std::fmt::Display) -> String {
-    format!("{}:{}#{which}", case.scenario, case.id())
+/// Says which worker it is to whoever stores or replays a capture: what it ran, how often, and which of them it was. Events
+/// of another guest, or of another number of iterations, are not what is asked for.
+fn label(prepared: &Prepared, which: &dyn std::fmt::Display) -> String {
+    let case = &prepared.case;
+    let guest = prepared.guest.as_ref().map_or("", |artifact| artifact.sha256.get(..12).unwrap_or_default());
+    format!("{}:{} {guest} x{} #{which}", case.scenario, case.id(), case.iterations)
+}
+
+/// The labels under which a walk over these cases asks for the kernel's side of them, and a trace.
+#[must_use]
+pub fn labels(cases: &[Prepared], traced: bool) -> Vec<String> {
+    let watched = cases.iter().filter(|prepared| prepared.can_be_watched() && prepared.guest.is_ok());
+    let of_case = |prepared: &Prepared| {
+        let trace = traced.then(|| label(prepared, &"trace"));
+        (0..prepared.case.processes).map(|process| label(prepared, &process)).chain(trace).collect::<Vec<_>>()
+    };
+    watched.flat_map(of_case).collect()
 }
 
 /// The processor for the worker of this index.
@@ -405,8 +428,8 @@ fn stays_on_one_processor(case: &Case) -> bool {
     !case.engine.settings.parallel_compilation
 }
 
-/// What a worker needs to know of a case; `directory` is made if need be.
-fn subject(prepared: &Prepared, directory: &Path, marked: bool) -> Result<Subject, Outcome> {
+/// What a worker needs to know of a case, with what is known of its guest already; `directory` is made if need be.
+fn subject(prepared: &Prepared, directory: &Path, known: Option<&Known>) -> Result<Subject, Outcome> {
     let Prepared { case, guest, watch: _ } = prepared;
     let artifact = guest.as_ref().map_err(NoGuest::outcome)?;
     std::fs::create_dir_all(directory).map_err(|error| {
@@ -417,7 +440,8 @@ fn subject(prepared: &Prepared, directory: &Path, marked: bool) -> Result<Subjec
     Ok(Subject {
         guest: artifact.path.clone(),
         native: case.is_native(),
-        marked,
+        marked: known.is_some_and(|known| known.marked),
+        traps_after: known.and_then(|known| known.traps_after),
         name: own_name.unwrap_or_default(),
         input: case.input.clone(),
         directory: directory.to_owned(),

@@ -127,8 +127,8 @@ impl<'a> Pairs<'a> {
     fn request(&self, pair: &Pair, walk: &PairPlan, process: u32) -> Result<Request, (Side, Outcome)> {
         let scratch = &self.settings.scratch;
         let mut base =
-            subject(&pair.base, &scratch.join("guest"), walk.base.marked).map_err(|why| (Side::Base, why))?;
-        let other = subject(&pair.new, &scratch.join("guest-new"), walk.new.marked).map_err(|why| (Side::New, why))?;
+            subject(&pair.base, &scratch.join("guest"), Some(&walk.base)).map_err(|why| (Side::Base, why))?;
+        let other = subject(&pair.new, &scratch.join("guest-new"), Some(&walk.new)).map_err(|why| (Side::New, why))?;
         // The worker speaks after each quad, and the limit is that of one iteration.
         base.limits.wall = pair.base.case.limits.wall.max(pair.new.case.limits.wall) * 4;
         let task = Task::Compare {
@@ -162,7 +162,14 @@ mod tests {
     use super::*;
 
     fn known(repeats: u32, compile_ns: u64, pass_ns: u64) -> Known {
-        Known { marked: true, check: None, repeats, compile_ns: Some(compile_ns), pass_ns: Some(pass_ns) }
+        Known {
+            marked: true,
+            traps_after: None,
+            check: None,
+            repeats,
+            compile_ns: Some(compile_ns),
+            pass_ns: Some(pass_ns),
+        }
     }
 
     #[test]

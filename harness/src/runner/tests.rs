@@ -35,7 +35,8 @@ fn line(check: &str) -> Option<ProtocolLine> {
 
 fn facts_run(ending: Ending, check: &str) -> WorkerRun {
     let pace = Pace::default();
-    let facts = Message::Facts { marked: true, facts: Facts::new(), line: line(check), ending, pace };
+    let facts =
+        Message::Facts { marked: true, traps_after: None, facts: Facts::new(), line: line(check), ending, pace };
     WorkerRun { pid: 1, messages: vec![facts], ..WorkerRun::default() }
 }
 
@@ -182,7 +183,9 @@ fn a_trap_is_as_expected_only_where_the_scenario_says_so() {
 
 #[test]
 fn watched_workers_run_only_while_the_capture_is_armed() {
-    let workers = [0, 1].map(|process| (format!("test:hello/std/cranelift#{process}"), KernelEvents::new()));
+    let workers = [0, 1].map(|process| {
+        (label(&prepared(tempfile::tempdir().expect("a folder").path(), false), &process), KernelEvents::new())
+    });
     let capture = RecordedCapture::new(Recording::of(workers)).expect("memory for the cells");
     let runs = vec![facts_run(Ending::Returned, RIGHT), samples_run(&[RIGHT, RIGHT], None)];
     let walked = walk_with(runs, false, Some(capture), None, Interrupt::default());

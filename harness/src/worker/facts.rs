@@ -10,7 +10,7 @@ use super::engine;
 use super::entry::Entry;
 use super::host::{self, Host};
 use super::pass::{Linked, Worker, empty_folder, ending, link};
-use super::protocol::{Ending, Message, Pace, ProtocolLine};
+use super::protocol::{Ending, LastMark, Message, Pace, ProtocolLine};
 use crate::record::Facts;
 
 /// A guest whose pass under fuel counting takes less than this is passed a few more times to learn its pace.
@@ -21,6 +21,7 @@ struct Counted {
     /// Between the marks, or in the whole call where there are none.
     fuel: Option<u64>,
     marked: bool,
+    last_mark: LastMark,
     ending: Ending,
     line: Option<ProtocolLine>,
     results: Vec<String>,
@@ -57,7 +58,8 @@ impl Worker {
         if !first.results.is_empty() {
             facts.insert("result".to_owned(), Value::from(first.results));
         }
-        Ok(Message::Facts { marked: first.marked, facts, line, ending: first.ending, pace })
+        let traps_after = matches!(first.ending, Ending::Trapped { .. }).then_some(first.last_mark);
+        Ok(Message::Facts { marked: first.marked, traps_after, facts, line, ending: first.ending, pace })
     }
 
     /// The fastest of a few warm passes; of a guest that takes long anyway, its time under fuel counting.
@@ -116,6 +118,7 @@ impl Worker {
         Ok(Counted {
             fuel,
             marked: marks.start.is_some(),
+            last_mark: marks.last(),
             ending: ending(&result, store.data()),
             line: ProtocolLine::last_in(&store.data().stdout()),
             results: if result.is_ok() { guest.results() } else { Vec::new() },

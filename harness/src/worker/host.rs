@@ -13,7 +13,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
 use super::cell::PhaseCell;
-use super::protocol::Subject;
+use super::protocol::{LastMark, Subject};
 use crate::clock;
 use crate::units;
 
@@ -69,7 +69,7 @@ impl Host {
                 allowed: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
                 cell: Arc::clone(cell),
             },
-            marks: Marks::new(Arc::clone(cell)),
+            marks: Marks::new(Arc::clone(cell), subject.traps_after),
             counts_fuel: false,
             memory: None,
             stdout,
@@ -159,14 +159,27 @@ pub(super) struct Mark {
 /// over its measured part is measured from the first pass to the last.
 pub(super) struct Marks {
     cell: Arc<PhaseCell>,
+    traps_after: Option<LastMark>,
     pub(super) start: Option<Mark>,
     pub(super) end: Option<Mark>,
     pub(super) fault: Option<Mark>,
 }
 
 impl Marks {
-    fn new(cell: Arc<PhaseCell>) -> Self {
-        Self { cell, start: None, end: None, fault: None }
+    fn new(cell: Arc<PhaseCell>, traps_after: Option<LastMark>) -> Self {
+        Self { cell, traps_after, start: None, end: None, fault: None }
+    }
+
+    /// The latest of them.
+    pub(super) fn last(&self) -> LastMark {
+        let marks = [(self.start, LastMark::Start), (self.end, LastMark::End), (self.fault, LastMark::Fault)];
+        let set = marks.into_iter().filter_map(|(mark, which)| Some((mark?.at_ns, which)));
+        set.max_by_key(|(at_ns, _)| *at_ns).map_or(LastMark::None, |(_, which)| which)
+    }
+
+    /// The phase behind a mark: `trap` behind the last one of a guest that is known to trap.
+    fn behind(&self, mark: LastMark, otherwise: Phase) -> Phase {
+        if self.traps_after == Some(mark) { Phase::Trap } else { otherwise }
     }
 
     /// Sets a mark and gives its time.
@@ -175,7 +188,7 @@ impl Marks {
             MARK_START => {
                 callgrind::toggle();
                 // The cell first, then the clock: what follows the clock reading belongs to the guest alone.
-                self.cell.enter(Phase::Run);
+                self.cell.enter(self.behind(LastMark::Start, Phase::Run));
                 let mark = Mark { at_ns: clock::monotonic_ns(), fuel_left };
                 self.start.get_or_insert(mark);
                 mark.at_ns
@@ -183,7 +196,7 @@ impl Marks {
             MARK_END => {
                 let mark = Mark { at_ns: clock::monotonic_ns(), fuel_left };
                 self.end = Some(mark);
-                self.cell.enter(Phase::Outside);
+                self.cell.enter(self.behind(LastMark::End, Phase::Outside));
                 callgrind::toggle();
                 mark.at_ns
             }

@@ -30,7 +30,7 @@ use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};
-pub use protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
+pub use protocol::{Ending, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
 pub const VERB: &str = "__worker";

@@ -52,7 +52,7 @@ pub(super) fn facts(subject: &Subject) -> anyhow::Result<Message> {
     let check = Value::from(pass.line.as_ref().map(|line| line.check.clone()));
     let facts = Facts::from([("check".to_owned(), check)]);
     let marked = pass.marks_ns.is_some();
-    Ok(Message::Facts { marked, facts, line: pass.line, ending: pass.ending, pace: Pace::default() })
+    Ok(Message::Facts { marked, traps_after: None, facts, line: pass.line, ending: pass.ending, pace: Pace::default() })
 }
 
 fn run(subject: &Subject) -> anyhow::Result<Pass> {

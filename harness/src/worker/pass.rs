@@ -14,7 +14,7 @@ use super::engine;
 use super::entry::Entry;
 use super::host::{self, Host};
 use super::memory;
-use super::protocol::{Ending, Iteration, ProtocolLine, Subject, Timed};
+use super::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
 use super::thread;
 use crate::clock;
 use crate::record::{self, Span};
@@ -229,7 +229,11 @@ impl Worker {
             Some(initialize) => watch.time(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
             None => Ok(()),
         };
-        let first_phase = if self.subject.marked && guest.initialize.is_none() { Phase::Init } else { Phase::Run };
+        let first_phase = match self.subject {
+            Subject { marked: true, .. } if guest.initialize.is_none() => Phase::Init,
+            Subject { traps_after: Some(LastMark::None), .. } => Phase::Trap,
+            _ => Phase::Run,
+        };
         watch.entered.push(first_phase);
         watch.cell.enter(first_phase);
         if !self.subject.marked {
@@ -297,13 +301,13 @@ fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, bac
         if let Some(end) = marks.end {
             pass(Phase::Run, start.at_ns, end.at_ns);
         }
-        if first_phase == Phase::Init {
+        if first_phase == Phase::Init && !(trapped && marks.end.is_none()) {
             watch.entered.push(Phase::Run);
         }
     } else if !trapped && first_phase == Phase::Run {
         pass(Phase::Run, entry_ns, back_ns);
     }
-    if marks.fault.is_some() {
+    if (trapped || marks.fault.is_some()) && first_phase != Phase::Trap {
         watch.entered.push(Phase::Trap);
     }
     if trapped {

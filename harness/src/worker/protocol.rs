@@ -40,6 +40,8 @@ pub struct Subject {
     pub native: bool,
     /// Whether it is known to mark its measured part. If not, all of `_start` is the phase `run`.
     pub marked: bool,
+    /// What comes last before the guest traps, if it is known to trap: from there on it is in the phase `trap`.
+    pub traps_after: Option<LastMark>,
     /// The name under which it is called, its first argument.
     pub name: String,
     /// What it is given.
@@ -100,6 +102,8 @@ pub enum Message {
     Facts {
         /// Whether the guest marked its measured part.
         marked: bool,
+        /// What came last before the guest trapped; `None` when it did not.
+        traps_after: Option<LastMark>,
         /// What the engine and the guest tell: `check`, `fuel`, `size.native_code`.
         facts: Facts,
         /// The protocol line that the guest printed.
@@ -123,6 +127,20 @@ pub enum Message {
         /// The engine's reason.
         reason: String,
     },
+}
+
+/// The latest thing a guest has said of where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LastMark {
+    /// Nothing.
+    None,
+    /// That its measured part begins.
+    Start,
+    /// That its measured part has ended.
+    End,
+    /// That it is about to trap.
+    Fault,
 }
 
 /// One of two guests being compared.

@@ -64,8 +64,9 @@ fn check_privileges(status: Option<&str>) -> Result<(), CaptureError> {
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     match effective {
         Some(mask) if mask & CAP_SYS_ADMIN == 0 && mask & (CAP_BPF | CAP_PERFMON) != CAP_BPF | CAP_PERFMON => {
-            let text = "needs CAP_BPF and CAP_PERFMON: run as root, or `sudo setcap cap_bpf,cap_perfmon+ep <binary>`";
-            Err(CaptureError::Unavailable(text.to_owned()))
+            let own = std::env::current_exe().map_or("wasiscope".to_owned(), |path| path.display().to_string());
+            let mend = format!("run as root, or `sudo setcap cap_bpf,cap_perfmon+ep {own}`");
+            Err(CaptureError::Unavailable(format!("needs CAP_BPF and CAP_PERFMON: {mend}")))
         }
         _ => Ok(()),
     }

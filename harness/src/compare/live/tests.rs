@@ -60,7 +60,7 @@ impl Workers for Scripted {
                 let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
                 let facts = Facts::from([("check".to_owned(), check.into())]);
                 let ending = Ending::Returned;
-                vec![Message::Facts { marked: true, facts, line, ending, pace: Pace::default() }]
+                vec![Message::Facts { marked: true, traps_after: None, facts, line, ending, pace: Pace::default() }]
             }
         };
         WorkerRun { pid: 1, messages, ..WorkerRun::default() }
