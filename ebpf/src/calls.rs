@@ -12,6 +12,7 @@ use wasiscope_ebpf_abi::{
 use crate::count::{Event, Moment, charge, charge_recent, now_ns, put_back, tell};
 use crate::kernel::{argument, call_class, fact, field};
 use crate::maps::HEAP_ENDS;
+use crate::schedule::get;
 use crate::who::{Watched, current_number, running, thread};
 
 /// The largest number that is an error when a call returns its negative (`MAX_ERRNO`).
@@ -111,6 +112,10 @@ pub fn sys_exit(ctx: RawTracePointContext) -> i32 {
     }
     // The thread has lost its processor meanwhile.
     let Some(thread) = thread(number) else { return 0 };
+    // SAFETY: the map's element of this very thread, which no other program writes while it runs.
+    if unsafe { (*thread).off_since_ns } != 0 {
+        get(number, thread);
+    }
     // SAFETY: the map's element of this very thread, which no other program writes.
     let (call, owner) = unsafe { ((*thread).call, (*thread).owner) };
     if call.entered_ns == 0 {

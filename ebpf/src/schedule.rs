@@ -3,11 +3,11 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use wasiscope_ebpf_abi::{Call, Kind, MISSING, Owner, Phase, Thread, UNFINISHED};
+use wasiscope_ebpf_abi::{Call, Kind, LEDGER_SWITCH_UNSEEN, MISSING, Owner, Phase, Thread, UNFINISHED};
 
 use crate::count::{Event, Moment, charge, now_ns, put_back, tell};
 use crate::kernel::{argument, fact, field};
-use crate::maps::THREADS;
+use crate::maps::{THREADS, note_loss};
 use crate::who::{Watched, current_number, remember, running, thread};
 
 /// `id` of a switch or of time off the processor.
@@ -105,6 +105,9 @@ fn lose(ctx: &RawTracePointContext, number: u32, thread: *mut Thread, kept: Opti
         if let Some(call) = kept {
             (*thread).call = call;
         }
+        if (*thread).off_since_ns != 0 {
+            note_loss(LEDGER_SWITCH_UNSEEN);
+        }
         (*thread).off_phase = u32::from(phase);
         (*thread).off_since_ns = now_ns;
         (*thread).woken_ns = if voluntary { 0 } else { now_ns };
@@ -121,8 +124,10 @@ fn state(ctx: &RawTracePointContext) -> u32 {
     previous.and_then(|previous| field::<u32>(previous, fact!(at_task_state))).unwrap_or(0)
 }
 
+/// The thread has a processor again. Told by the switch itself; or by the return of the system call in which it was
+/// blocked, since now and then a switch away from the idle task is not seen, by perf no more than here (Linux 6.18).
 #[inline(always)]
-fn get(number: u32, thread: *mut Thread) {
+pub fn get(number: u32, thread: *mut Thread) {
     let now_ns = now_ns();
     // SAFETY: the map's element. The thread is about to run here, so nobody else writes it.
     let (owner, off_since_ns, woken_ns, phase) =

@@ -20,10 +20,9 @@ fn watched(folder: tempfile::TempDir, arguments: &[&str]) -> Run {
     assert_eq!(run.code(), 0, "{}", run.stderr());
     let report = run.report();
     assert_eq!(report["capture"]["status"], "live");
-    assert_eq!(
-        report["capture"]["ledger"],
-        serde_json::json!({"map_full": 0, "recursion_missed": 0, "ring_dropped": 0})
-    );
+    for loss in ["map_full", "recursion_missed", "ring_dropped"] {
+        assert_eq!(report["capture"]["ledger"][loss], 0, "{loss}");
+    }
     run
 }
 

@@ -17,7 +17,8 @@ pub use counter::{
 pub use kernel::{CALLS, CallClass, KernelFacts, MISSING, PERF_AARCH64, PERF_X86_64};
 pub use phase::Phase;
 pub use thread::{
-    Call, LEDGER_ENTRIES, LEDGER_MAP_FULL, LEDGER_RING_FULL, Owner, RECENT, Recent, Running, Thread, TraceEvent,
+    Call, LEDGER_ENTRIES, LEDGER_MAP_FULL, LEDGER_RING_FULL, LEDGER_SWITCH_UNSEEN, Owner, RECENT, Recent, Running,
+    Thread, TraceEvent,
 };
 
 #[cfg(feature = "user")]

@@ -127,5 +127,8 @@ pub struct TraceEvent {
 pub const LEDGER_MAP_FULL: u32 = 0;
 /// Index into the ledger map: events of a traced iteration that the ring buffer had no room for.
 pub const LEDGER_RING_FULL: u32 = 1;
+/// Index into the ledger map: threads that got a processor without its being seen, so that how long they waited is not
+/// known.
+pub const LEDGER_SWITCH_UNSEEN: u32 = 2;
 /// Number of entries of the ledger map.
-pub const LEDGER_ENTRIES: u32 = 2;
+pub const LEDGER_ENTRIES: u32 = 3;

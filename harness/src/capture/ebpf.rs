@@ -15,7 +15,8 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use wasiscope_ebpf_abi::{
-    Counter, CounterKey, LEDGER_MAP_FULL, LEDGER_RING_FULL, MISSING, Phase, PhaseCell, Thread, TraceEvent, cell_value,
+    Counter, CounterKey, LEDGER_MAP_FULL, LEDGER_RING_FULL, LEDGER_SWITCH_UNSEEN, MISSING, Phase, PhaseCell, Thread,
+    TraceEvent, cell_value,
 };
 
 pub use self::enter::enter_watched;
@@ -234,7 +235,12 @@ impl Capture for EbpfCapture {
         for watcher in &self.watchers {
             recursion_missed += watcher.recursion_misses(&self.ebpf)?;
         }
-        Ok(Ledger { ring_dropped: lost(LEDGER_RING_FULL)?, map_full: lost(LEDGER_MAP_FULL)?, recursion_missed })
+        Ok(Ledger {
+            ring_dropped: lost(LEDGER_RING_FULL)?,
+            map_full: lost(LEDGER_MAP_FULL)?,
+            recursion_missed,
+            switches_unseen: lost(LEDGER_SWITCH_UNSEEN)?,
+        })
     }
 
     fn count_costs(&mut self) -> Result<Box<dyn Any>, CaptureError> {

@@ -50,6 +50,9 @@ pub struct Ledger {
     pub map_full: u64,
     /// Program runs that the kernel skipped because the same program was running on that CPU.
     pub recursion_missed: u64,
+    /// Waits for a processor whose end was not seen: they are missing in the times off the processor, and nowhere else.
+    #[serde(default)]
+    pub switches_unseen: u64,
 }
 
 impl Ledger {

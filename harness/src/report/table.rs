@@ -300,6 +300,10 @@ fn render_capture(text: &mut String, report: &Report) {
             ledger.map_full, ledger.recursion_missed
         );
     }
+    if ledger.switches_unseen > 0 {
+        let _ =
+            writeln!(text, "  {} waits for a processor are missing: their end was not seen", ledger.switches_unseen);
+    }
     if ledger.ring_dropped > 0 {
         let _ = writeln!(text, "  {} events are missing in the timeline: its buffer was full", ledger.ring_dropped);
     }
