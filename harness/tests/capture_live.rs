@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::forked::{PAGE, board, calls, clock, collect, fork_worker, map, pwrites, require_live, run, touch, watch};
 use wasiscope::capture::ebpf::{EbpfCapture, Options, enter_watched};
-use wasiscope::capture::{Calls, Capture, CaptureError, KernelEvents, Ledger};
+use wasiscope::capture::{Calls, Capture, CaptureError, KernelEvents};
 use wasiscope::worker::cell::PhaseCell;
 use wasiscope_ebpf_abi::Phase;
 
@@ -36,7 +36,7 @@ fn live_system_calls_are_charged_to_their_phase() {
         );
         assert_eq!(calls(&events, Phase::Teardown, "exit_group"), Calls { count: 1, ..Calls::default() });
     }
-    assert_eq!(capture.ledger().expect("the ledger can be read"), Ledger::default());
+    assert!(capture.ledger().expect("the ledger can be read").counts_are_exact());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn live_ten_seconds_of_calls_at_full_speed_are_counted_to_the_last() {
     let counted = calls(&events, Phase::Run, "getppid");
     assert_eq!((counted.count, counted.latency_ns.count), (made, made));
     assert_eq!(counted.latency_ns.buckets.iter().map(|(_, count)| count).sum::<u64>(), made);
-    assert_eq!(capture.ledger().expect("the ledger can be read"), Ledger::default());
+    assert!(capture.ledger().expect("the ledger can be read").counts_are_exact());
 }
 
 #[test]

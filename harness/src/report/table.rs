@@ -301,8 +301,11 @@ fn render_capture(text: &mut String, report: &Report) {
         );
     }
     if ledger.switches_unseen > 0 {
-        let _ =
-            writeln!(text, "  {} waits for a processor are missing: their end was not seen", ledger.switches_unseen);
+        let _ = writeln!(
+            text,
+            "  waits for a processor that are missing, because their end was not seen: {}",
+            ledger.switches_unseen
+        );
     }
     if ledger.ring_dropped > 0 {
         let _ = writeln!(text, "  {} events are missing in the timeline: its buffer was full", ledger.ring_dropped);
