@@ -85,10 +85,9 @@ fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
         unsafe { command.pre_exec(move || enter_watched(&worker)) };
     }
     let child = command.spawn().with_context(|| observer.name)?;
-    let pid = child.id();
     let output = child.wait_with_output()?;
     if observer.by_wasiscope {
-        let events = capture.collect(1, pid)?;
+        let events = capture.collect(1)?;
         let counted: u64 = events.values().filter_map(|phase| phase.syscalls.get("pwrite64")).map(|c| c.count).sum();
         if counted != u64::from(observer.calls) {
             bail!("{counted} of {} writes counted", observer.calls);

@@ -30,7 +30,8 @@ fn live_switches_agree_with_getrusage() {
             unsafe { libc::sched_yield() };
         }
         for _ in 0..300 {
-            sleep_ns(1_000);
+            // Long enough that the timer cannot fire before the switch, as one of a microsecond now and then does.
+            sleep_ns(200_000);
         }
         cell.enter(Phase::Teardown);
         let after = usage();

@@ -205,7 +205,7 @@ impl Capture for EbpfCapture {
         Ok(WatchedWorker { slot, cells_fd: self.cells_fd, cell_index, watched_fd: self.watched_fd })
     }
 
-    fn collect(&mut self, slot: u32, _pid: u32) -> Result<KernelEvents, CaptureError> {
+    fn collect(&mut self, slot: u32) -> Result<KernelEvents, CaptureError> {
         let mut events = KernelEvents::new();
         let cell_index = slot % CELLS;
         self.stop_watching(cell_index)?;

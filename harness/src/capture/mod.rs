@@ -144,11 +144,11 @@ pub trait Capture {
     /// When the kernel refuses.
     fn open(&mut self, slot: u32, label: &str) -> Result<WatchedWorker, CaptureError>;
 
-    /// Takes out what was charged to the worker in `slot`, whose process `pid` has been reaped.
+    /// Takes out what was charged to the worker in `slot`, whose process has been reaped.
     ///
     /// # Errors
     /// When the maps cannot be read.
-    fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError>;
+    fn collect(&mut self, slot: u32) -> Result<KernelEvents, CaptureError>;
 
     /// Takes out the single events of the worker in `slot`, in the order of their beginnings. Call it after
     /// [`collect`](Self::collect); a worker that traced nothing has none.

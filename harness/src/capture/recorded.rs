@@ -126,8 +126,8 @@ impl<C: Capture> Capture for Recorder<C> {
         self.inner.open(slot, label)
     }
 
-    fn collect(&mut self, slot: u32, pid: u32) -> Result<KernelEvents, CaptureError> {
-        let events = self.inner.collect(slot, pid)?;
+    fn collect(&mut self, slot: u32) -> Result<KernelEvents, CaptureError> {
+        let events = self.inner.collect(slot)?;
         if let Some(worker) = self.worker(slot) {
             worker.events.clone_from(&events);
         }
@@ -227,7 +227,7 @@ impl Capture for RecordedCapture {
         Ok(WatchedWorker { slot, cells_fd: self.cells.as_raw_fd(), cell_index, watched_fd: -1 })
     }
 
-    fn collect(&mut self, slot: u32, _pid: u32) -> Result<KernelEvents, CaptureError> {
+    fn collect(&mut self, slot: u32) -> Result<KernelEvents, CaptureError> {
         self.calls.collect += 1;
         Ok(self.worker(slot)?.events.clone())
     }
@@ -282,8 +282,8 @@ mod tests {
         capture.arm().unwrap();
         capture.open(9, "a#0").unwrap();
         capture.open(4, "a#1").unwrap();
-        assert_eq!(capture.collect(4, 1).unwrap()[&Phase::InstantiateCold].user_faults(), 7);
-        assert_eq!(capture.collect(9, 1).unwrap()[&Phase::Run].syscalls["write"].count, 3);
+        assert_eq!(capture.collect(4).unwrap()[&Phase::InstantiateCold].user_faults(), 7);
+        assert_eq!(capture.collect(9).unwrap()[&Phase::Run].syscalls["write"].count, 3);
         assert_eq!(capture.take_trace(9).unwrap(), []);
         assert_eq!(capture.calls, Calls { arm: 1, disarm: 0, open: 2, collect: 2 });
     }
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn what_was_not_recorded_is_an_error() {
         let mut capture = two();
-        assert!(capture.collect(0, 1).is_err(), "never opened");
+        assert!(capture.collect(0).is_err(), "never opened");
         capture.open(0, "b#0").unwrap();
-        let error = capture.collect(0, 1).unwrap_err().to_string();
+        let error = capture.collect(0).unwrap_err().to_string();
         assert!(error.contains("no worker `b#0`"), "{error}");
     }
 
@@ -301,12 +301,12 @@ mod tests {
     fn what_is_recorded_can_be_replayed() {
         let mut recorder = Recorder::new(two());
         recorder.open(1, "a#1").unwrap();
-        let events = recorder.collect(1, 1).unwrap();
+        let events = recorder.collect(1).unwrap();
         recorder.take_trace(1).unwrap();
         let stored = serde_json::to_vec(&recorder.recording().unwrap()).unwrap();
         let mut replayed = RecordedCapture::new(Recording::from_json(&stored).unwrap()).unwrap();
         replayed.open(7, "a#1").unwrap();
-        assert_eq!(replayed.collect(7, 1).unwrap(), events);
+        assert_eq!(replayed.collect(7).unwrap(), events);
     }
 
     #[test]

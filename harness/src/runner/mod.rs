@@ -320,7 +320,7 @@ impl<'a> Runner<'a> {
             }
         };
         let run = self.workers.run(request, Some(&watched));
-        match capture.collect(slot, run.pid) {
+        match capture.collect(slot) {
             // What programs that are not there have seen of it is not known.
             Ok(kernel) => (run, Some(kernel).filter(|_| self.armed)),
             Err(error) => {

@@ -51,7 +51,7 @@ pub fn collect(capture: &mut EbpfCapture, slot: u32, pid: libc::pid_t) -> Kernel
     // SAFETY: writes to a local variable.
     let reaped = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert_eq!((reaped, status), (pid, 0), "the worker failed");
-    capture.collect(slot, u32::try_from(pid).expect("pids are positive")).expect("events can be collected")
+    capture.collect(slot).expect("events can be collected")
 }
 
 pub fn watch(capture: &mut EbpfCapture, slot: u32, work: impl FnOnce(&PhaseCell)) -> KernelEvents {
