@@ -17,6 +17,7 @@ use wasiscope_workloads::{HostError, parse_n};
 
 const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
+const EXIT_NO_EFFECT: u8 = 3;
 
 /// Runs a workload as a command: `n` from the first argument, or `default_n` without one; the result on standard
 /// output. Natively a line follows on standard error: `marks start=<ns> end=<ns>`, of `CLOCK_MONOTONIC`.
@@ -37,6 +38,16 @@ pub fn run(name: &str, default_n: u64, workload: impl FnOnce(&mut StdHost, u64) 
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(EXIT_FAILURE, error),
         },
+        Err(error) => fail(EXIT_FAILURE, error),
+    }
+}
+
+/// Makes a mistake as a command, of which the program is expected to die.
+///
+/// The exit code is 3 when it is still there afterwards, and 1 if what came before the mistake failed.
+pub fn run_mistake(mistake: impl FnOnce(&mut StdHost) -> Result<(), HostError>) -> ExitCode {
+    match mistake(&mut StdHost::default()) {
+        Ok(()) => fail(EXIT_NO_EFFECT, "the mistake had no effect"),
         Err(error) => fail(EXIT_FAILURE, error),
     }
 }

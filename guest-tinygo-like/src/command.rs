@@ -1,4 +1,4 @@
-//! The course of a command: read the argument, run the workload, print the result.
+//! The course of a command: read the argument, run the workload, print the result. Or make a mistake.
 
 use wasiscope_workloads::{HostError, parse_n};
 
@@ -7,6 +7,7 @@ use crate::line::Line;
 use crate::{arguments, wasi};
 
 const EXIT_USAGE: u32 = 2;
+const EXIT_NO_EFFECT: u32 = 3;
 
 /// Runs a workload as a command: `n` from the first argument, or `default_n` without one; the result on standard
 /// output.
@@ -19,6 +20,20 @@ pub fn run(name: &str, default_n: u64, workload: impl FnOnce(&mut WasiHost, u64)
     };
     match workload(&mut WasiHost::default(), n) {
         Ok(check) => print_result(name, n, check),
+        Err(error) => wasi::fail(error.operation, error.errno),
+    }
+}
+
+/// Makes a mistake as a command, of which the program is expected to die.
+///
+/// Does not return: it exits with 3 when it is still there afterwards, and with 1 if what came before the mistake
+/// failed.
+pub fn run_mistake(mistake: impl FnOnce(&mut WasiHost) -> Result<(), HostError>) -> ! {
+    match mistake(&mut WasiHost::default()) {
+        Ok(()) => {
+            wasi::complain(b"error: the mistake had no effect\n");
+            wasi::exit(EXIT_NO_EFFECT)
+        }
         Err(error) => wasi::fail(error.operation, error.errno),
     }
 }

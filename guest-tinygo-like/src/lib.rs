@@ -25,7 +25,7 @@ mod line;
 mod wasi;
 
 #[cfg(target_arch = "wasm32")]
-pub use command::run;
+pub use command::{run, run_mistake};
 #[cfg(target_arch = "wasm32")]
 pub use host::WasiHost;
 #[cfg(target_arch = "wasm32")]
@@ -47,6 +47,18 @@ macro_rules! command {
 
             const { assert!($workload::WORKLOAD.name.len() <= $crate::MAX_NAME_BYTES) };
             $crate::run($workload::WORKLOAD.name, $workload::WORKLOAD.default_n, $workload::run);
+        }
+    };
+}
+
+/// Defines the command: `_start`, making the named mistake of `wasiscope-workloads`.
+#[macro_export]
+macro_rules! mistake {
+    ($mistake:ident) => {
+        /// What a WASI runtime calls to run the program.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn _start() {
+            $crate::run_mistake($crate::workloads::mistakes::$mistake);
         }
     };
 }

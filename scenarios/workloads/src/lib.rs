@@ -5,6 +5,8 @@
 //! names the one `run` it needs, so that nothing else ends up in its binary; the harness goes through the registry.
 //!
 //! Every `run` has three steps: prepare, [`measure`], clean up. Only the second lies between the marks.
+//!
+//! Beside them are the [`mistakes`], which compute nothing and die.
 
 #![no_std]
 
@@ -27,6 +29,7 @@ pub mod markdown;
 pub mod matmul;
 pub mod memcopy;
 pub mod memgrow;
+pub mod mistakes;
 pub mod nbody;
 pub mod regex;
 pub mod sha256;
@@ -155,10 +158,11 @@ mod tests {
     use super::*;
 
     /// Notes the order in which a workload asks for things: `<` start, `>` end, `i` standard input, `p` print,
-    /// `c` create, `o` open, `r` read, `w` write, `x` close, `l` list, `t` clock, `z` sleep, `g` grow.
+    /// `c` create, `o` open, `r` read, `w` write, `x` close, `l` list, `t` clock, `z` sleep, `g` grow, `!` the mark
+    /// of a fault to come.
     #[derive(Default)]
-    struct Recorder {
-        events: String,
+    pub(crate) struct Recorder {
+        pub(crate) events: String,
         host: CountingHost,
     }
 
@@ -174,6 +178,7 @@ mod tests {
             match mark {
                 MARK_START => self.note('<').mark(mark),
                 MARK_END => self.note('>').mark(mark),
+                MARK_TRAP => self.note('!').mark(mark),
                 other => panic!("an unexpected mark: {other:#x}"),
             }
         }
