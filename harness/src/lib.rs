@@ -25,5 +25,6 @@ pub mod scratch;
 pub mod snapshot;
 pub mod stats;
 pub mod summary;
+pub mod traps;
 pub mod units;
 pub mod worker;

@@ -13,7 +13,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Scenario, SizedWorkload};
+use wasiscope_workloads::mistakes::MISTAKES;
+
+use crate::scenario::{
+    BoundsChecks, CargoGuest, Engine, EngineSettings, Expectation, Flavour, Limits, OwnGuest, Part, Scenario,
+    SizedWorkload, Traps,
+};
+use crate::traps::specification::Group;
+use crate::traps::{self, Check, DEPTHS, Family};
 
 /// Where a guest comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +36,13 @@ pub enum GuestSource {
     File(PathBuf),
     /// A crate that is not in the catalogue.
     Cargo(CargoGuest),
+    /// None: the worker brings along what it checks.
+    Check(Check),
+    /// One that traps when so many of its functions are active.
+    Trap {
+        /// How many.
+        depth: u32,
+    },
 }
 
 /// What a guest is given besides its own folder.
@@ -51,6 +65,8 @@ pub struct Input {
 pub struct Case {
     /// Name of the scenario that asked for it.
     pub scenario: String,
+    /// Kind of that scenario.
+    pub kind: &'static str,
     /// First part of its id.
     pub workload: String,
     /// Second part of its id.
@@ -82,6 +98,15 @@ impl Case {
         matches!(self.guest, GuestSource::Built { flavour: Flavour::Native, .. })
     }
 
+    /// What is checked, where that is no guest.
+    #[must_use]
+    pub const fn check(&self) -> Option<Check> {
+        match self.guest {
+            GuestSource::Check(check) => Some(check),
+            _ => None,
+        }
+    }
+
     /// `workload/flavour/engine`.
     #[must_use]
     pub fn id(&self) -> String {
@@ -89,34 +114,112 @@ impl Case {
     }
 }
 
-/// The matrix of one scenario: workloads × flavours × engines, or its own guest × engines.
+/// A case of a scenario, with all that the scenario says of it.
+fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, guest: GuestSource) -> Case {
+    Case {
+        scenario: scenario.name.clone(),
+        kind: scenario.kind(),
+        workload: workload.to_owned(),
+        flavour: flavour.to_owned(),
+        engine: engine.clone(),
+        guest,
+        n: None,
+        input: Input::default(),
+        expect: scenario.expect.clone(),
+        limits: scenario.limits,
+        processes: scenario.processes,
+        iterations: scenario.iterations,
+        tolerance: scenario.tolerance.clone(),
+    }
+}
+
+/// A workload of the catalogue in a scenario.
+fn sized_case(scenario: &Scenario, workload: &SizedWorkload, flavour: Flavour, engine: &Engine) -> Case {
+    let SizedWorkload { name, n } = workload;
+    let guest = GuestSource::Built { flavour, workload: name.clone() };
+    let input = Input { args: vec![n.to_string()], ..Input::default() };
+    Case { n: Some(*n), input, ..case_of(scenario, name, flavour.name(), engine, guest) }
+}
+
+/// The cases of a scenario of traps: what is checked, guests that make mistakes, guests whose traps are timed.
+fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
+    let check = |check: Check, engine: &Engine| Case {
+        processes: 0,
+        ..case_of(scenario, check.workload(), check.flavour(), engine, GuestSource::Check(check))
+    };
+    let trapping = Expectation { trap: true, check: None };
+    let mut cases = Vec::new();
+    for part in &traps.parts {
+        let checks: Vec<Check> = match part {
+            Part::Matrix => Family::ALL.map(|family| Check::Matrix { family, share: traps.share }).to_vec(),
+            Part::OtherTraps => vec![Check::Mishaps],
+            Part::Specification => Group::ALL.map(|group| Check::Specification { group }).to_vec(),
+            Part::Mistakes | Part::Latency | Part::Price => Vec::new(),
+        };
+        cases.extend(checks.iter().flat_map(|of| scenario.engines.iter().map(|engine| check(*of, engine))));
+        if *part == Part::Mistakes {
+            for (mistake, flavour) in
+                MISTAKES.iter().flat_map(|mistake| scenario.flavours.iter().map(move |flavour| (mistake, flavour)))
+            {
+                let guest = GuestSource::Built { flavour: *flavour, workload: mistake.name.to_owned() };
+                // How a guest dies is the same in every engine, which the other parts see to.
+                let engine = &scenario.engines[0];
+                let case = case_of(scenario, mistake.name, flavour.name(), engine, guest);
+                cases.push(Case { processes: 0, expect: trapping.clone(), ..case });
+            }
+        }
+        if *part == Part::Latency {
+            for (depth, engine) in
+                DEPTHS.iter().flat_map(|depth| scenario.engines.iter().map(move |engine| (depth, engine)))
+            {
+                let guest = GuestSource::Trap { depth: *depth };
+                let case = case_of(scenario, &format!("depth-{depth}"), traps::GENERATED, engine, guest);
+                cases.push(Case { expect: trapping.clone(), ..case });
+            }
+        }
+    }
+    cases
+}
+
+/// Pairs of cases that differ only in how bounds are checked: by guard pages, and by a comparison before every access.
+#[must_use]
+pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
+    if !scenario.traps.as_ref().is_some_and(|traps| traps.parts.contains(&Part::Price)) {
+        return Vec::new();
+    }
+    let explicit = scenario.engines.iter().filter(|engine| engine.settings.bounds_checks == BoundsChecks::Explicit);
+    let pairs: Vec<(&Engine, &Engine)> = explicit
+        .filter_map(|explicit| {
+            let guarded = EngineSettings { bounds_checks: BoundsChecks::Guard, ..explicit.settings };
+            Some((scenario.engines.iter().find(|engine| engine.settings == guarded)?, explicit))
+        })
+        .collect();
+    let mut prices = Vec::new();
+    for workload in &scenario.workloads {
+        for flavour in &scenario.flavours {
+            let of = |engine| sized_case(scenario, workload, *flavour, engine);
+            prices.extend(pairs.iter().map(|(guard, explicit)| (of(guard), of(explicit))));
+        }
+    }
+    prices
+}
+
+/// The matrix of one scenario: workloads × flavours × engines, its own guest × engines, or what it does with traps.
 #[must_use]
 pub fn matrix(scenario: &Scenario) -> Vec<Case> {
+    if let Some(traps) = &scenario.traps {
+        return traps_matrix(scenario, traps);
+    }
     if let Some(own) = &scenario.own {
         return scenario.engines.iter().map(|engine| own_case(scenario, own, engine)).collect();
     }
     let mut cases = Vec::new();
     // Outside wasm there are no engines to tell apart.
     let native = [Engine::native()];
-    for SizedWorkload { name, n } in &scenario.workloads {
+    for workload in &scenario.workloads {
         for flavour in &scenario.flavours {
             let engines = if *flavour == Flavour::Native { &native[..] } else { &scenario.engines[..] };
-            for engine in engines {
-                cases.push(Case {
-                    scenario: scenario.name.clone(),
-                    workload: name.clone(),
-                    flavour: flavour.name().to_owned(),
-                    engine: engine.clone(),
-                    guest: GuestSource::Built { flavour: *flavour, workload: name.clone() },
-                    n: Some(*n),
-                    input: Input { args: vec![n.to_string()], ..Input::default() },
-                    expect: scenario.expect.clone(),
-                    limits: scenario.limits,
-                    processes: scenario.processes,
-                    iterations: scenario.iterations,
-                    tolerance: scenario.tolerance.clone(),
-                });
-            }
+            cases.extend(engines.iter().map(|engine| sized_case(scenario, workload, *flavour, engine)));
         }
     }
     cases
@@ -130,20 +233,8 @@ fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
         }
         OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
     };
-    Case {
-        scenario: scenario.name.clone(),
-        workload,
-        flavour: "custom".to_owned(),
-        engine: engine.clone(),
-        guest,
-        n: None,
-        input: Input { args: scenario.args.clone(), ..Input::default() },
-        expect: scenario.expect.clone(),
-        limits: scenario.limits,
-        processes: scenario.processes,
-        iterations: scenario.iterations,
-        tolerance: scenario.tolerance.clone(),
-    }
+    let input = Input { args: scenario.args.clone(), ..Input::default() };
+    Case { input, ..case_of(scenario, &workload, "custom", engine, guest) }
 }
 
 /// One worker to start.

@@ -91,6 +91,117 @@ pub enum Record {
     },
     /// One worker process of timed iterations.
     Process(ProcessRecord),
+    /// What a check came to.
+    Check(CheckRecord),
+}
+
+/// What a check came to, all its parts together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// By operation, trap or file.
+    pub tallies: BTreeMap<String, Tally>,
+    /// How traps were caught.
+    pub caught: Caught,
+    /// How often each phase was entered.
+    pub entered: BTreeMap<Phase, u64>,
+    /// What is worth telling of a single thing, by its name.
+    pub facts: Facts,
+    /// What was not as it must be: the first few.
+    pub failures: Vec<Failure>,
+    /// Why the engine does not offer some of it, and how much that is.
+    pub unsupported: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    /// Everything together.
+    #[must_use]
+    pub fn all(&self) -> Tally {
+        let mut all = Tally::default();
+        self.tallies.values().for_each(|tally| all.add(*tally));
+        all
+    }
+}
+
+/// What one check came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckRecord {
+    /// Index of the case in the plan.
+    pub case: usize,
+    /// The case, `workload/flavour/engine`.
+    pub id: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it came to.
+    pub totals: Totals,
+    /// What the kernel charged to its worker; `None` when it was not watched.
+    pub kernel: Option<KernelEvents>,
+}
+
+/// How many cells were tried, and how that went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Cells that were tried.
+    pub tried: u64,
+    /// Those that were as they must be.
+    pub passed: u64,
+    /// Cells that the engine does not offer, which were not tried.
+    #[serde(default)]
+    pub unsupported: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub const fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.passed += other.passed;
+        self.unsupported += other.unsupported;
+    }
+}
+
+/// How the traps of a check were caught, as the worker's own signal handler saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caught {
+    /// All traps.
+    pub traps: u64,
+    /// By a SIGSEGV whose address lies in the guard behind the memory.
+    pub by_guard: u64,
+    /// By a SIGSEGV in the first page: a failed check that becomes an access to address 0, against speculation.
+    pub by_null_page: u64,
+    /// By an instruction that raises another signal: SIGILL, SIGTRAP, SIGFPE.
+    pub by_instruction: u64,
+    /// By a check that calls the engine, without any signal.
+    pub without_signal: u64,
+}
+
+impl Caught {
+    /// Adds another.
+    pub const fn add(&mut self, other: Self) {
+        self.traps += other.traps;
+        self.by_guard += other.by_guard;
+        self.by_null_page += other.by_null_page;
+        self.by_instruction += other.by_instruction;
+        self.without_signal += other.without_signal;
+    }
+
+    /// SIGSEGV that the kernel must have delivered for them.
+    #[must_use]
+    pub const fn segmentation_faults(&self) -> u64 {
+        self.by_guard + self.by_null_page
+    }
+}
+
+/// Something that was not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was tried.
+    pub what: String,
+    /// What was expected.
+    pub expected: String,
+    /// What came of it.
+    pub got: String,
+    /// A command in the text format that does the same; `None` where there is none.
+    #[serde(default)]
+    pub wat: Option<String>,
 }
 
 /// The name of a phase's measurement.
@@ -113,6 +224,8 @@ pub const RSS_RUN: &str = "memory.rss.run";
 pub const TOUCHED: &str = "memory.touched";
 /// The fact with the instructions between the guest's marks.
 pub const INSTRUCTIONS: &str = "instructions.run";
+/// From the faulting access to control in the host: the phase `trap` of a guest that traps on purpose.
+pub const TRAP_LATENCY: &str = "trap.latency";
 /// The measurements in bytes.
 pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
 

@@ -25,6 +25,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
     let engine = Engine { name: "cranelift".to_owned(), settings: EngineSettings::WASMTIME };
     let case = Case {
         scenario: "reference".to_owned(),
+        kind: "workload",
         workload: "reference".to_owned(),
         flavour: "custom".to_owned(),
         engine,

@@ -1,10 +1,12 @@
 //! Records to report: groups what workers gave by case, summarises it, and adds up the kernel's side.
 
+mod checks;
+
 use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::{self, Coverage, PhaseEvents};
+use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
@@ -25,11 +27,13 @@ pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> 
             Some(last) if last.name == prepared.case.scenario => last.cases.push(report),
             _ => scenarios.push(ScenarioReport {
                 name: prepared.case.scenario.clone(),
-                kind: "workload".to_owned(),
+                kind: prepared.case.kind.to_owned(),
                 cases: vec![report],
+                prices: Vec::new(),
             }),
         }
     }
+    scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(checks::message_costs);
     scenarios
 }
 
@@ -40,12 +44,18 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
     let mut facts = Facts::new();
     let mut outcomes = Vec::new();
     let mut processes = Vec::new();
+    let checked = records.iter().find_map(|record| match record {
+        Record::Check(check) if check.case == index => Some(check),
+        _ => None,
+    });
+    let checked_outcome = checked.map(|record| checks::outcome(record, &case.flavour, coverage));
     for record in records {
         match record {
             Record::Facts { case, outcome, facts: found, .. } if *case == index => {
                 outcomes.push(outcome);
                 facts.clone_from(found);
             }
+            Record::Check(check) if check.case == index => facts = checks::facts(check, &case.flavour),
             Record::Process(process) if process.case == index => {
                 outcomes.push(&process.outcome);
                 processes.push(process);
@@ -68,11 +78,18 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         engine_settings: (!case.is_native()).then_some(case.engine.settings),
         disturbance: disturbance(&unwatched),
         artifact: prepared.guest.as_ref().ok().map(artifact),
-        outcome: worst(&outcomes),
+        outcome: checked_outcome.unwrap_or_else(|| worst(&outcomes)),
         facts,
-        measurements: measurements(&unwatched),
+        measurements: measurements(&unwatched, case.kind),
         observer_ratio: observer_ratio(&unwatched, &watched),
-        kernel: kernel(&watched, coverage),
+        kernel: match checked {
+            Some(check) => kernel(check.kernel.as_ref().map(|events| (&check.totals.entered, events)), coverage),
+            None => kernel(
+                watched.iter().filter_map(|process| Some((&process.entered, process.kernel.as_ref()?))),
+                coverage,
+            ),
+        },
+        failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
     }
 }
 
@@ -94,10 +111,13 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
     }
 }
 
-fn measurements(unwatched: &[&ProcessRecord]) -> Vec<Measurement> {
+/// In a scenario of traps, the phase `trap` is what is measured, and bears the name of that.
+fn measurements(unwatched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
     let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
         let samples = unwatched.iter().filter_map(|process| process.samples.get(&phase).cloned()).collect();
-        measurement(record::metric_of(phase), "ns", samples)
+        let is_latency = kind == "traps" && phase == Phase::Trap;
+        let metric = if is_latency { record::TRAP_LATENCY.to_owned() } else { record::metric_of(phase) };
+        measurement(metric, "ns", samples)
     });
     let memory = record::MEMORY_METRICS.into_iter().filter_map(|metric| {
         let samples = unwatched.iter().filter_map(|process| process.memory.get(metric).cloned()).collect();
@@ -166,14 +186,17 @@ fn iterations(process: &ProcessRecord) -> Vec<f64> {
     (0..complete).map(|iteration| inside().map(|samples| samples[iteration] as f64).sum()).collect()
 }
 
-fn kernel(watched: &[&ProcessRecord], coverage: Coverage) -> Option<KernelReport> {
+/// Of workers that were watched: how often they entered each phase, and what the kernel charged to it.
+fn kernel<'a>(
+    watched: impl IntoIterator<Item = (&'a BTreeMap<Phase, u64>, &'a KernelEvents)>,
+    coverage: Coverage,
+) -> Option<KernelReport> {
     let mut phases: BTreeMap<Phase, (u64, PhaseEvents)> = BTreeMap::new();
     let mut seen = false;
-    for process in watched {
-        let Some(events) = &process.kernel else { continue };
+    for (entered, events) in watched {
         seen = true;
         phases.entry(Phase::Outside).or_default().0 += 1;
-        for (phase, count) in &process.entered {
+        for (phase, count) in entered {
             phases.entry(*phase).or_default().0 += count;
         }
         for (phase, events) in events {
@@ -257,6 +280,10 @@ mod tests {
         }
     }
 
+    fn charged<'a>(watched: &[&'a ProcessRecord]) -> Vec<(&'a BTreeMap<Phase, u64>, &'a KernelEvents)> {
+        watched.iter().filter_map(|process| Some((&process.entered, process.kernel.as_ref()?))).collect()
+    }
+
     fn program(name: &str, unavailable: Option<&str>) -> ProgramCost {
         let unavailable = unavailable.map(str::to_owned);
         ProgramCost { name: name.into(), run_count: None, mean_ns: None, unavailable, blind_to: None }
@@ -303,7 +330,8 @@ mod tests {
         let watched = [process(true, &[1, 1], Some(events.clone())), process(true, &[1], Some(events))];
         let watched: Vec<&ProcessRecord> = watched.iter().collect();
         let all = ["page_fault_user", "page_fault_kernel", "sched_switch", "sched_wakeup", "signal_deliver"];
-        let report = kernel(&watched, Coverage::of(&all.map(|name| program(name, None)))).expect("it was watched");
+        let report =
+            kernel(charged(&watched), Coverage::of(&all.map(|name| program(name, None)))).expect("it was watched");
         let run = &report.phases["run"];
         assert_eq!(run.iterations, 3);
         let write = &run.syscalls["write"];
@@ -325,18 +353,18 @@ mod tests {
     fn what_no_program_saw_is_unknown_and_not_zero() {
         let watched = process(true, &[1], Some(PhaseEvents::default()));
         let programs = [program("page_fault_user", Some("no such tracepoint")), program("page_fault_kernel", None)];
-        let report = kernel(&[&watched], Coverage::of(&programs)).expect("it was watched");
+        let report = kernel(charged(&[&watched]), Coverage::of(&programs)).expect("it was watched");
         let run = &report.phases["run"];
         assert_eq!((run.faults.user, run.faults.kernel, run.faults.total()), (None, Some(0), None));
         assert_eq!((&run.switches, &run.off_cpu_ns, &run.signals), (&None, &None, &None));
-        assert_eq!(kernel(&[&process(true, &[1], None)], Coverage::of(&programs)), None);
+        assert_eq!(kernel(charged(&[&process(true, &[1], None)]), Coverage::of(&programs)), None);
     }
 
     #[test]
     fn a_wait_is_known_only_when_its_end_is_seen() {
         let watched = process(true, &[1], Some(PhaseEvents::default()));
         let programs = [program("sched_switch", None), program("sched_wakeup", Some("no such tracepoint"))];
-        let report = kernel(&[&watched], Coverage::of(&programs)).expect("it was watched");
+        let report = kernel(charged(&[&watched]), Coverage::of(&programs)).expect("it was watched");
         let run = &report.phases["run"];
         assert!(run.switches.is_some() && run.off_cpu_ns.is_none() && run.run_queue_ns.is_none());
     }

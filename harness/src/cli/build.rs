@@ -79,7 +79,7 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         .flat_map(plan::matrix)
         .filter_map(|case| match case.guest {
             GuestSource::Built { flavour, workload } => Some((flavour, workload)),
-            GuestSource::File(_) | GuestSource::Cargo(_) => None,
+            _ => None,
         })
         .collect();
     let mut exit = Exit::Done;
@@ -88,7 +88,8 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
     own.dedup();
     for (workload, guest) in own {
         let artifact = match guest {
-            GuestSource::Built { .. } => continue,
+            // Built with all others below, or made when it is run.
+            GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => continue,
             GuestSource::File(path) => {
                 module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
             }

@@ -82,6 +82,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         scratch: scratch.path().to_owned(),
         cpus,
         instructions: false,
+        planted: None,
     };
     let mut runner = Pairs::new(&mut workers, &walk);
     let effort = Effort { comparisons: arguments.comparisons, trials: arguments.trials, seed, interrupt };
@@ -97,6 +98,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 fn case(workload: &str, n: u64) -> Case {
     Case {
         scenario: "calibrate".to_owned(),
+        kind: "workload",
         workload: workload.to_owned(),
         flavour: Flavour::TinygoLike.name().to_owned(),
         engine: Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME },

@@ -313,7 +313,7 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
 fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
     let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
     let guest = match &case.guest {
-        GuestSource::Built { .. } => case.guest.clone(),
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => case.guest.clone(),
         GuestSource::File(path) => GuestSource::File(moved(path)),
         GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
     };
@@ -371,6 +371,7 @@ fn live(
         scratch: scratch.to_owned(),
         cpus: machine::processors(),
         instructions: false,
+        planted: None,
     };
     let mut runner = Pairs::new(&mut workers, &walk);
     let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));

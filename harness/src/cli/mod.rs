@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod list;
 mod prepare;
+mod prices;
 mod progress;
 mod run;
 mod selection;

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::guest::{self, Artifact};
 use crate::module;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
 use crate::runner::Prepared;
+use crate::scenario::EngineSettings;
+use crate::traps::{self, Check, Reserved};
 
 /// Builds or finds the guest of every case. What cannot be built becomes a failed row.
 pub(super) fn prepare(
@@ -22,7 +24,7 @@ pub(super) fn prepare(
         .iter()
         .filter_map(|case| match &case.guest {
             GuestSource::Built { flavour, workload } => Some((*flavour, workload.clone())),
-            GuestSource::File(_) | GuestSource::Cargo(_) => None,
+            _ => None,
         })
         .collect();
     let built = guest::build(places, &wanted, say);
@@ -32,10 +34,22 @@ pub(super) fn prepare(
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => Ok(own_copy(path, scratch)?),
             GuestSource::Cargo(own) => guest::build_own(places, own, say).map_err(Into::into),
+            GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
+            GuestSource::Trap { depth } => {
+                let path = scratch.join(format!("depth-{depth}.wasm"));
+                fs::write(&path, module::assemble(&traps::trapping_at(*depth))?)?;
+                Ok(Artifact::of_file(&path)?)
+            }
         };
         prepared.push(Prepared { case, guest, watch: true });
     }
     Ok(prepared)
+}
+
+/// What a check's worker brings along, which is in no file.
+fn brought_along(check: Check, settings: EngineSettings) -> Artifact {
+    let (sha256, bytes) = check.fingerprint(Reserved::of(settings));
+    Artifact { path: PathBuf::new(), sha256, bytes, toolchain: None, flags: None }
 }
 
 /// A file that somebody may change or delete while it is being measured is copied first; text is assembled.

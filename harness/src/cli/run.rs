@@ -10,8 +10,9 @@ use rand::RngExt;
 
 use super::capture::{CaptureArguments, Source, When};
 use super::prepare::prepare;
+use super::prices::{self, Prices};
 use super::progress::Progress;
-use super::selection::{self, Selection};
+use super::selection::{self, Selected, Selection};
 use super::{Exit, print};
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
@@ -21,12 +22,14 @@ use crate::places::Places;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
-use crate::report::document::{CaptureStatus, SCHEMA_VERSION};
+use crate::report::document::{CaptureStatus, SCHEMA_VERSION, ScenarioReport};
 use crate::report::{Report, table, timeline};
 use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Walk};
+use crate::scenario::nearest;
 use crate::scratch;
 use crate::stats;
 use crate::summary;
+use crate::traps::{OPERATIONS, Planted};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -47,6 +50,9 @@ pub(super) struct Arguments {
     /// Also count the instructions of `run`, with valgrind's callgrind, in a pass of its own (seconds for each case)
     #[arg(long)]
     instructions: bool,
+    /// Put a fault into every check of traps, to see that it is found: `oracle:OPERATION`, `canary:OPERATION`, or `engine`
+    #[arg(long, value_name = "FAULT", value_parser = planted)]
+    plant_fault: Option<Planted>,
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -68,7 +74,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let started_at = jiff::Timestamp::now();
     let cpu_before = CpuTimes::now();
     // Everything that can be refused is refused before anything is built, run or written.
-    let cases = selection::cases(places, &arguments.selection)?;
+    let Selected { cases, prices: priced } = selection::cases(places, &arguments.selection)?;
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
@@ -108,17 +114,18 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         }
     };
     let elapsed = || began.elapsed();
-    let settings = Settings {
+    let settings = || Settings {
         seed,
         budget: arguments.budget.map(|budget| (&elapsed as &dyn Fn() -> Duration, budget)),
         interrupt: interrupt.clone(),
         scratch: scratch.path().to_owned(),
         cpus: machine::processors(),
         instructions: arguments.instructions,
+        planted: arguments.plant_fault.clone(),
     };
     // The running binary itself, even if the file it came from has been replaced since.
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let mut runner = Runner::new(&mut workers, source.capture(), settings, &mut on_event);
+    let mut runner = Runner::new(&mut workers, source.capture(), settings(), &mut on_event);
     let walk = runner.walk(&prepared);
     let goes_on = walk != Walk::Interrupted;
     // The last case is the reference, of which nobody wants to know more.
@@ -126,6 +133,10 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let timelines = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
     let costs_wanted = goes_on && arguments.kernel.capture_cost;
     let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
+    let mut prices = match walk {
+        Walk::Complete => prices::measure(places, priced, scratch.path(), &settings(), &progress, &interrupt)?,
+        Walk::BudgetSpent | Walk::Interrupted => Prices::new(),
+    };
     progress.finish();
     if let Err(error) = costs {
         eprintln!("warning: what the kernel programs cost is not known: {error}");
@@ -133,7 +144,11 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         eprintln!("warning: what the kernel programs cost is not known: there are none (see `capture` above)");
     }
     // The last case is the reference, which is of use only beside others.
-    let is_of_use = |record: &Record| matches!(record, Record::Process(process) if process.case + 1 < prepared.len());
+    let is_of_use = |record: &Record| match record {
+        Record::Process(process) => process.case + 1 < prepared.len(),
+        Record::Check(_) => true,
+        Record::Facts { .. } => false,
+    };
     if walk == Walk::Interrupted && !records.iter().any(is_of_use) {
         journal.discard().context("cannot take the empty journal away")?;
         eprintln!("interrupted before anything was measured: no report written");
@@ -142,8 +157,19 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
 
     let capture = source.report(trouble);
     let coverage = Coverage::of(&capture.programs);
-    let scenarios = |cases: &[Prepared]| {
+    let mut scenarios = |cases: &[Prepared]| {
         let mut scenarios = summary::scenarios(cases, &records, coverage);
+        for (scenario, of_scenario) in std::mem::take(&mut prices) {
+            match scenarios.iter_mut().find(|report| report.name == scenario) {
+                Some(report) => report.prices = of_scenario,
+                None => scenarios.push(ScenarioReport {
+                    name: scenario,
+                    kind: "traps".to_owned(),
+                    cases: Vec::new(),
+                    prices: of_scenario,
+                }),
+            }
+        }
         if !source.is_live() {
             // Nobody was watched, so nothing can be said of what watching costs.
             scenarios.iter_mut().flat_map(|scenario| &mut scenario.cases).for_each(|case| case.observer_ratio = None);
@@ -216,6 +242,24 @@ fn check_distinct(places: [Option<&Destination>; 3]) -> anyhow::Result<()> {
     match files.iter().find(|path| !seen.insert(absolute(path))) {
         Some(twice) => bail!("--out, --trace and --capture-save: two of them would be {}", twice.display()),
         None => Ok(()),
+    }
+}
+
+/// `oracle:i32.load`, `canary:i32.store`, `engine`.
+fn planted(text: &str) -> Result<Planted, String> {
+    let operation = |name: &str| {
+        let known = || OPERATIONS.iter().map(|operation| operation.name);
+        if known().any(|known| known == name) {
+            return Ok(name.to_owned());
+        }
+        let meant = nearest(name, known()).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        Err(format!("no operation `{name}`{meant}"))
+    };
+    match text.split_once(':') {
+        Some(("oracle", name)) => Ok(Planted::Oracle { operation: operation(name)? }),
+        Some(("canary", name)) => Ok(Planted::Canary { operation: operation(name)? }),
+        None if text == "engine" => Ok(Planted::Engine),
+        _ => Err("write oracle:OPERATION, canary:OPERATION or engine".to_owned()),
     }
 }
 

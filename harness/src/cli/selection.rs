@@ -15,6 +15,7 @@ use crate::module;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::scenario::{self, Engine, Expectation, Limits, Scenario};
+use crate::traps::Share;
 use crate::worker;
 
 /// Which cases to run.
@@ -38,6 +39,9 @@ pub(super) struct Selection {
     /// Longest time of one iteration, in place of the scenario's, for example 500ms
     #[arg(long, value_name = "TIME", value_parser = wall)]
     wall: Option<Duration>,
+    /// Try every cell of the matrix of traps, not only its default share
+    #[arg(long)]
+    full: bool,
     // Last, because its heading holds for whatever follows.
     #[command(flatten)]
     input: InputArguments,
@@ -122,10 +126,19 @@ fn directory(text: &str) -> Result<(PathBuf, String), String> {
     }
 }
 
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) struct Selected {
+    /// The cases.
+    pub(super) cases: Vec<Case>,
+    /// Pairs of cases that tell what bounds checks cost: with guard pages, and with explicit checks.
+    pub(super) prices: Vec<(Case, Case)>,
+}
+
 /// The cases of everything that was named, validated.
-pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Vec<Case>> {
+pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Selected> {
     let (guests, names): (Vec<_>, Vec<_>) = arguments.scenarios.iter().partition(|name| is_guest_file(name));
-    let scenarios = if arguments.scenarios.is_empty() {
+    let mut scenarios = if arguments.scenarios.is_empty() {
         let all = scenario::read_folder(&places.scenarios())?;
         all.into_iter().filter(|scenario| scenario.default).collect()
     } else {
@@ -134,30 +147,56 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Ve
     if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
         bail!("--engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files; a scenario says these itself");
     }
+    if arguments.full {
+        let traps: Vec<_> = scenarios.iter_mut().filter_map(|scenario| scenario.traps.as_mut()).collect();
+        if traps.is_empty() {
+            bail!("--full is for scenarios of `kind: traps`, and none was named");
+        }
+        traps.into_iter().for_each(|traps| traps.share = Share::Full);
+    }
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(plan::prices).collect();
     for guest in guests {
         cases.extend(guest_cases(Path::new(guest), &arguments.engines, &arguments.input)?);
     }
-    cases.iter().try_for_each(check)?;
+    let of_prices = || prices.iter().flat_map(|(guard, explicit)| [guard, explicit]);
+    cases.iter().chain(of_prices()).try_for_each(check)?;
     check_distinct(&cases)?;
-    check_buildable(places, &cases)?;
-    for case in &mut cases {
-        case.processes = arguments.processes.unwrap_or(case.processes);
+    check_buildable(places, cases.iter().chain(of_prices()))?;
+    for case in cases.iter_mut().chain(prices.iter_mut().flat_map(|(guard, explicit)| [guard, explicit])) {
+        // What is not timed has no processes.
+        if case.processes > 0 {
+            case.processes = arguments.processes.unwrap_or(case.processes);
+        }
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
         case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
-    let cases = matching(cases, arguments.only.as_deref())?;
-    if cases.is_empty() {
+    let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
+    if cases.is_empty() && prices.is_empty() {
         bail!("no scenario in {} is marked `default: true`", places.scenarios().display());
     }
-    Ok(cases)
+    Ok(Selected { cases, prices })
+}
+
+/// Those whose id the pattern matches; a price has the id of its case with explicit checks. There must be some of either.
+fn selected(cases: Vec<Case>, prices: &mut Vec<(Case, Case)>, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    if let Some(pattern) = only {
+        let glob = glob(pattern)?;
+        prices.retain(|(_, explicit)| glob.is_match(explicit.id()));
+        if !prices.is_empty() {
+            return Ok(cases.into_iter().filter(|case| glob.is_match(case.id())).collect());
+        }
+    }
+    matching(cases, only)
 }
 
 /// The cases of these scenarios, or of all there are.
 pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let scenarios =
         if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
-    let cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    // What a check comes to is a fact of the engine, and no guest of a revision.
+    let cases = scenarios.iter().flat_map(plan::matrix).filter(|case| case.check().is_none());
+    let cases: Vec<Case> = cases.collect();
     cases.iter().try_for_each(check)?;
     matching(cases, only)
 }
@@ -197,7 +236,7 @@ pub(super) fn check(case: &Case) -> anyhow::Result<()> {
                 .with_context(|| path.display().to_string())?;
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. } => {}
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => {}
     }
     worker::check_engine(case.engine.settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
@@ -215,8 +254,8 @@ fn check_distinct(cases: &[Case]) -> anyhow::Result<()> {
 }
 
 /// Guests of the catalogue are built from a checkout.
-fn check_buildable(places: &Places, cases: &[Case]) -> anyhow::Result<()> {
-    let needs_checkout = cases.iter().any(|case| matches!(case.guest, GuestSource::Built { .. }));
+fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case>) -> anyhow::Result<()> {
+    let needs_checkout = cases.into_iter().any(|case| matches!(case.guest, GuestSource::Built { .. }));
     if needs_checkout && !places.is_checkout() {
         bail!(
             "{} is no checkout of wasiscope, and the guests of a scenario are built from one: run inside a checkout or name \
@@ -277,6 +316,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let case = |engine: &Engine| Case {
         scenario: stem.clone(),
+        kind: "workload",
         workload: stem.clone(),
         flavour: "custom".to_owned(),
         engine: engine.clone(),

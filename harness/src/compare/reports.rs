@@ -238,6 +238,7 @@ mod tests {
             measurements: measurement.into_iter().collect(),
             observer_ratio: None,
             kernel: None,
+            failures: Vec::new(),
         }
     }
 
@@ -276,7 +277,7 @@ mod tests {
                 programs: Vec::new(),
                 ledger: Ledger::default(),
             },
-            scenarios: vec![ScenarioReport { name: "s".into(), kind: "workload".into(), cases }],
+            scenarios: vec![ScenarioReport { name: "s".into(), kind: "workload".into(), cases, prices: Vec::new() }],
             reference,
         }
     }

@@ -69,6 +69,14 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of a module in the text format.
+///
+/// # Errors
+/// When it is none.
+pub fn assemble(text: &str) -> anyhow::Result<Vec<u8>> {
+    wat::parse_str(text).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
 /// Checks that `wasm` is a module that exports the function to call, and that it takes these arguments.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
-use crate::record::{Facts, Outcome};
+use crate::record::{Facts, Failure, Outcome};
 use crate::scenario::EngineSettings;
 use crate::stats::Summary;
 
@@ -153,6 +153,34 @@ pub struct ScenarioReport {
     pub kind: String,
     /// Its cases, in the order of its matrix.
     pub cases: Vec<CaseReport>,
+    /// What explicit bounds checks cost, against guard pages: `base` is with guard pages, `new` with checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<Price>,
+}
+
+/// What bounds checks cost one workload: both engines in the same workers, their passes alternating.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// The case with explicit checks, `workload/flavour/engine`.
+    pub case: String,
+    /// The engine with guard pages.
+    pub guard: String,
+    /// The metric.
+    pub metric: String,
+    /// Typical nanoseconds with guard pages.
+    pub guard_ns: Option<f64>,
+    /// Typical nanoseconds with explicit checks.
+    pub explicit_ns: Option<f64>,
+    /// With checks over with guard pages.
+    pub ratio: Option<f64>,
+    /// Lower end of its interval.
+    pub ci_low: Option<f64>,
+    /// Upper end of its interval.
+    pub ci_high: Option<f64>,
+    /// The log of that ratio in each worker.
+    pub log_ratios: Vec<f64>,
+    /// Why there are no figures.
+    pub note: Option<String>,
 }
 
 /// One case.
@@ -199,6 +227,9 @@ pub struct CaseReport {
     pub observer_ratio: Option<f64>,
     /// What the kernel saw; `None` without capture.
     pub kernel: Option<KernelReport>,
+    /// Of a check: the first things that were not as they must be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
 }
 
 const fn once() -> u32 {

@@ -8,5 +8,6 @@ mod kernel;
 pub mod sizes;
 pub mod table;
 pub mod timeline;
+mod traps;
 
 pub use document::Report;

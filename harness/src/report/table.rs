@@ -7,7 +7,7 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report};
-use super::kernel;
+use super::{kernel, traps};
 use crate::record::{self, Status};
 use crate::units;
 
@@ -26,13 +26,19 @@ pub fn render(report: &Report, style: Style) -> String {
     let mut text = String::new();
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
+        if scenario.kind == "traps" {
+            text.push_str(&traps::render(scenario, style));
+            continue;
+        }
         for case in &scenario.cases {
             render_case(&mut text, case, style, report.capture.ledger.counts_are_exact());
         }
     }
-    heading(&mut text, style, "summary");
-    text.push_str(&summary(report, style));
-    text.push_str("\n\n");
+    if report.scenarios.iter().any(|scenario| scenario.kind != "traps") {
+        heading(&mut text, style, "summary");
+        text.push_str(&summary(report, style));
+        text.push_str("\n\n");
+    }
     match style {
         Style::Plain => render_capture(&mut text, report),
         Style::Markdown => {
@@ -242,7 +248,8 @@ fn summary(report: &Report, style: Style) -> String {
     header.extend(columns.map(Phase::name));
     header.extend(["run syscalls", "run faults", "run off CPU"]);
     let mut table = new_table(style, &header);
-    for case in report.cases() {
+    let of_workloads = report.scenarios.iter().filter(|scenario| scenario.kind != "traps");
+    for case in of_workloads.flat_map(|scenario| &scenario.cases) {
         let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
         let mut row = vec![case.id.clone(), case.outcome.status.name().to_owned(), size];
         row.extend(columns.map(|phase| {

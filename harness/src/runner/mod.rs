@@ -1,6 +1,7 @@
 //! Walks the plan: starts workers, hands them work, judges how they ended, and emits events. Never prints.
 
 mod callgrind;
+mod checks;
 mod child;
 mod facts;
 mod judge;
@@ -17,6 +18,7 @@ use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Outcome, ProcessRecord, Record, Status, Timeline};
+use crate::traps::Planted;
 use crate::worker::{Iteration, Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
@@ -147,6 +149,8 @@ pub struct Settings<'a> {
     pub cpus: Vec<usize>,
     /// Whether instructions are counted beside the facts, which takes long.
     pub instructions: bool,
+    /// A fault that is put into every check on purpose.
+    pub planted: Option<Planted>,
 }
 
 /// Walks a plan over prepared cases.
@@ -192,12 +196,29 @@ impl<'a> Runner<'a> {
             if self.settings.interrupt.raised() {
                 return Walk::Interrupted;
             }
-            known.push(self.facts(index, prepared));
+            known.push(if prepared.case.check().is_some() { None } else { self.facts(index, prepared) });
+        }
+        if !self.checks(cases) {
+            return Walk::Interrupted;
         }
         let walk = self.rounds(cases, &known, &planned);
         self.disarm();
         self.known = known;
         walk
+    }
+
+    /// Whether it came to the end.
+    fn checks(&mut self, cases: &[Prepared]) -> bool {
+        self.set_armed(cases.iter().any(|prepared| prepared.case.check().is_some()));
+        for (index, prepared) in cases.iter().enumerate() {
+            let Some(check) = prepared.case.check() else { continue };
+            if self.settings.interrupt.raised() {
+                self.disarm();
+                return false;
+            }
+            self.check(index, prepared, check);
+        }
+        true
     }
 
     fn rounds(&mut self, cases: &[Prepared], known: &[Option<Known>], planned: &[Half]) -> Walk {
@@ -413,7 +434,9 @@ pub fn labels(cases: &[Prepared], traced: bool) -> Vec<String> {
     let watched = cases.iter().filter(|prepared| prepared.can_be_watched() && prepared.guest.is_ok());
     let of_case = |prepared: &Prepared| {
         let trace = traced.then(|| label(prepared, &"trace"));
-        (0..prepared.case.processes).map(|process| label(prepared, &process)).chain(trace).collect::<Vec<_>>()
+        let check = prepared.case.check().map(|_| label(prepared, &"check"));
+        let processes = (0..prepared.case.processes).map(|process| label(prepared, &process));
+        processes.chain(check).chain(trace).collect::<Vec<_>>()
     };
     watched.flat_map(of_case).collect()
 }

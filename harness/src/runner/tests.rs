@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use super::*;
 use crate::capture::recorded::{RecordedCapture, Recording};
 use crate::plan::{GuestSource, Input};
-use crate::record::Facts;
+use crate::record::{CheckRecord, Facts, Tally};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
-use crate::worker::{Ending, Iteration, Pace, ProtocolLine, Timed};
+use crate::traps::{Check, Family, Share};
+use crate::worker::{Checked, Ending, Iteration, Pace, ProtocolLine, Timed};
 
 const RIGHT: &str = "e60e7ee648829675";
 
@@ -63,6 +64,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
     Prepared {
         case: Case {
             scenario: "test".into(),
+            kind: "workload",
             workload: "hello".into(),
             flavour: "std".into(),
             engine: Engine::preset("cranelift").expect("a preset"),
@@ -94,9 +96,20 @@ fn walk_with(
     interrupt: Interrupt,
 ) -> Walked {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases = [prepared(folder.path(), trap)];
+    walk_over(&folder, prepared(folder.path(), trap), runs, capture.as_mut(), budget, interrupt)
+}
+
+fn walk_over(
+    folder: &tempfile::TempDir,
+    case: Prepared,
+    runs: Vec<WorkerRun>,
+    capture: Option<&mut RecordedCapture>,
+    budget: Option<Duration>,
+    interrupt: Interrupt,
+) -> Walked {
+    let cases = [case];
     let mut workers = Scripted::new(runs);
-    let capture = capture.as_mut().map(|capture| capture as &mut dyn Capture);
+    let capture = capture.map(|capture| capture as &mut dyn Capture);
     let records = RefCell::new(Vec::new());
     let mut on_event = |event: Event<'_>| {
         if let Event::Recorded(record) = event {
@@ -111,6 +124,7 @@ fn walk_with(
         scratch: folder.path().to_owned(),
         cpus: Vec::new(),
         instructions: false,
+        planted: None,
     };
     let walk = Runner::new(&mut workers, capture, settings, &mut on_event).walk(&cases);
     Walked { walk, records: records.into_inner(), tasks: workers.seen }
@@ -122,7 +136,9 @@ fn walk(runs: Vec<WorkerRun>) -> Walked {
 
 fn outcome_of(record: &Record) -> &Outcome {
     match record {
-        Record::Facts { outcome, .. } | Record::Process(ProcessRecord { outcome, .. }) => outcome,
+        Record::Facts { outcome, .. }
+        | Record::Process(ProcessRecord { outcome, .. })
+        | Record::Check(CheckRecord { outcome, .. }) => outcome,
     }
 }
 
@@ -213,4 +229,32 @@ fn an_interrupt_ends_the_walk_before_the_next_worker() {
     let walked = walk_with(vec![facts_run(Ending::Returned, RIGHT)], false, None, None, interrupt);
     assert_eq!(walked.walk, Walk::Interrupted);
     assert!(walked.tasks.is_empty());
+}
+
+#[test]
+fn a_check_that_kills_its_worker_is_run_again_to_find_what_did_it() {
+    let cell = "i32.load / one / end / index / parameter";
+    let tallies = BTreeMap::from([("i32.load".to_owned(), Tally { tried: 7, passed: 7, unsupported: 0 })]);
+    let part = Message::Checked(Checked { tallies, ..Checked::default() });
+    let died = |messages| WorkerRun {
+        messages,
+        death: Some(Death::Lost("worker killed by SIGSEGV".into())),
+        ..WorkerRun::default()
+    };
+    let trying = |what: &str| Message::Trying { what: what.to_owned() };
+    let runs = vec![died(vec![part]), died(vec![trying("another"), trying(cell)])];
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = Check::Matrix { family: Family::Loads, share: Share::Full };
+    let mut case = prepared(folder.path(), false);
+    case.case.guest = GuestSource::Check(check);
+    case.case.processes = 0;
+    let walked = walk_over(&folder, case, runs, None, None, Interrupt::default());
+    let slowly: Vec<bool> =
+        walked.tasks.iter().map(|(task, _)| matches!(task, Task::Check { slowly: true, .. })).collect();
+    assert_eq!(slowly, [false, true]);
+    let [Record::Check(record)] = &walked.records[..] else { panic!("{:?}", walked.records) };
+    assert_eq!((record.outcome.status, record.totals.all().passed), (Status::Failed, 7), "what it said counts");
+    let failure = &record.totals.failures[0];
+    assert_eq!(failure.what, cell);
+    assert!(failure.wat.as_ref().is_some_and(|wat| wat.contains("i32.load") && wat.contains("_start")), "{failure:?}");
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::traps::Share;
+
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
 pub use engine::{Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel};
@@ -118,6 +120,39 @@ pub struct Expectation {
     pub check: Option<String>,
 }
 
+/// What a scenario of traps is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Every access at every edge of every kind of memory.
+    Matrix,
+    /// Traps of every other kind.
+    OtherTraps,
+    /// The specification's own tests of memories, tables and traps.
+    Specification,
+    /// Guests that make mistakes, in every flavour.
+    Mistakes,
+    /// From the faulting access to control in the host.
+    Latency,
+    /// What explicit bounds checks cost the workloads, against guard pages.
+    Price,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Matrix, Self::OtherTraps, Self::Specification, Self::Mistakes, Self::Latency, Self::Price];
+}
+
+/// What makes a scenario one of traps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traps {
+    /// What is done.
+    pub parts: Vec<Part>,
+    /// How much of the matrix is tried.
+    pub share: Share,
+}
+
 /// One validated scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
@@ -127,6 +162,8 @@ pub struct Scenario {
     pub description: String,
     /// Whether `wasiscope run` without arguments includes it.
     pub default: bool,
+    /// What it does with traps; `None` for a scenario of workloads.
+    pub traps: Option<Traps>,
     /// The guest that it brings along; then there are no workloads and no flavours.
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.
@@ -147,6 +184,17 @@ pub struct Scenario {
     pub expect: Expectation,
     /// Metric → relative tolerance of a comparison (0.03 is 3 %).
     pub tolerance: BTreeMap<String, f64>,
+}
+
+impl Scenario {
+    /// Its kind, as written in the file and in reports.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.traps {
+            Some(_) => "traps",
+            None => "workload",
+        }
+    }
 }
 
 /// Workers per case where nothing else is said.

@@ -10,11 +10,12 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, 
 use wasiscope_workloads as catalogue;
 
 use crate::record::metric_names;
+use crate::traps::Share;
 
 use super::diagnostic::Problem;
 use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
-    EngineSettings, Expectation, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
+    EngineSettings, Expectation, Flavour, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload, Traps,
 };
 
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
@@ -36,6 +37,8 @@ struct WireScenario {
     flavours: Option<NonEmpty<Flavour>>,
     wasm: Option<PathBuf>,
     cargo: Option<WireCargo>,
+    parts: Option<NonEmpty<Part>>,
+    share: Option<Share>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default = "default_engines")]
@@ -58,11 +61,25 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         let place = error.location().map(|location| (location.line(), location.column()));
         Problem::new(&error.to_string(), place)
     })?;
-    let Kind::Workload = wire.kind;
+    let traps = match wire.kind {
+        Kind::Traps => Some(Traps {
+            parts: wire.parts.map_or_else(|| Part::ALL.to_vec(), |parts| parts.0),
+            share: wire.share.unwrap_or_default(),
+        }),
+        Kind::Workload => {
+            for (key, is_there) in [("parts", wire.parts.is_some()), ("share", wire.share.is_some())] {
+                if is_there {
+                    return Err(Problem::at_key(text, key, format!("`{key}` is for scenarios of `kind: traps`")));
+                }
+            }
+            None
+        }
+    };
     let scenario = Scenario {
         name: wire.name,
         description: wire.description,
         default: wire.default,
+        traps,
         own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
         args: wire.args,
         workloads: wire
@@ -141,6 +158,9 @@ fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if scenario.name.is_empty() {
         return Err(("name", "a scenario needs a name".to_owned()));
     }
+    if let Some(traps) = &scenario.traps {
+        return check_traps(scenario, traps);
+    }
     let from_catalogue = !scenario.workloads.is_empty() || !scenario.flavours.is_empty();
     if scenario.own.is_some() && from_catalogue {
         let key = if scenario.workloads.is_empty() { "flavours" } else { "workloads" };
@@ -164,6 +184,44 @@ fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
             ));
         }
     }
+    check_listed_once(scenario)?;
+    if scenario.expect.trap && scenario.expect.check.is_some() {
+        return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
+    }
+    if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
+        return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));
+    }
+    Ok(())
+}
+
+/// What a scenario of traps can say.
+fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, String)> {
+    if scenario.own.is_some() {
+        return Err(("kind", "a scenario of traps brings its own guests: leave out `wasm` and `cargo`".to_owned()));
+    }
+    for (key, is_there) in [("args", !scenario.args.is_empty()), ("expect", scenario.expect != Expectation::default())]
+    {
+        if is_there {
+            return Err((key, format!("`{key}` is not for scenarios of traps: what must come of them is known")));
+        }
+    }
+    let needs = |part, what: &str| format!("`{part}` needs {what}");
+    if traps.parts.contains(&Part::Price) && scenario.workloads.is_empty() {
+        return Err(("name", needs("parts: price", "`workloads`, whose price it is")));
+    }
+    let of_flavours = [Part::Price, Part::Mistakes];
+    if traps.parts.iter().any(|part| of_flavours.contains(part)) && scenario.flavours.is_empty() {
+        return Err(("name", needs("parts: price, mistakes", "`flavours`")));
+    }
+    let in_rust = [Flavour::TinygoLike, Flavour::Std];
+    if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
+        return Err(("flavours", format!("flavour `{}` has no guests that make mistakes", other.name())));
+    }
+    check_listed_once(scenario)
+}
+
+/// Ids of cases must be unique.
+fn check_listed_once(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if let Some(name) = repeated(scenario.workloads.iter().map(|workload| workload.name.as_str())) {
         return Err(("workloads", format!("workload `{name}` is listed twice: case ids would not be unique")));
     }
@@ -172,12 +230,6 @@ fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     }
     if let Some(name) = repeated(scenario.engines.iter().map(|engine| engine.name.as_str())) {
         return Err(("engines", format!("engine `{name}` is listed twice: give each configuration its own name")));
-    }
-    if scenario.expect.trap && scenario.expect.check.is_some() {
-        return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
-    }
-    if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
-        return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));
     }
     Ok(())
 }
@@ -192,6 +244,7 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 enum Kind {
     #[default]
     Workload,
+    Traps,
 }
 
 fn default_engines() -> NonEmpty<WireEngine> {

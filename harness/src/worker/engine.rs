@@ -62,7 +62,7 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
         config.memory_guard_size(bytes);
     }
     if settings.allocation == Allocation::Pooling {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings, limits)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings, limits, POOLED_INSTANCES)));
     }
     // A limit past the address space is the same as none.
     let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
@@ -72,14 +72,32 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
     Ok(config)
 }
 
+/// An engine with as many of the extras as it takes: a compiler that lacks a proposal refuses to be asked for it.
+///
+/// # Errors
+/// When there is no such engine even without any.
+pub(super) fn with_as_many(
+    wanted: &[fn(&mut Config)],
+    make: impl Fn(&[fn(&mut Config)]) -> wasmtime::Result<Engine>,
+) -> wasmtime::Result<Engine> {
+    let mut accepted = Vec::with_capacity(wanted.len());
+    for extra in wanted {
+        accepted.push(*extra);
+        if make(&accepted).is_err() {
+            accepted.pop();
+        }
+    }
+    make(&accepted)
+}
+
 /// A pool of just what a worker needs, so that making the engine does not pay for a thousand slots.
-fn pool(settings: EngineSettings, limits: &Limits) -> PoolingAllocationConfig {
+pub(super) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) -> PoolingAllocationConfig {
     let reservation = settings.memory_reservation.unwrap_or(memory::RESERVATION);
     let memory = usize::try_from(limits.memory_bytes.min(reservation)).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(POOLED_INSTANCES)
-        .total_memories(POOLED_INSTANCES)
-        .total_tables(POOLED_INSTANCES)
+    pool.total_core_instances(instances)
+        .total_memories(instances)
+        .total_tables(instances)
         .total_component_instances(0)
         .max_core_instance_size(POOLED_INSTANCE_BYTES)
         .table_elements(POOLED_TABLE_ELEMENTS)

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{Engine, InstancePre, Module};
+use wasmtime::{Engine, InstancePre, Module, Trap};
+use wasmtime_wasi::I32Exit;
 
 use super::engine;
 use super::entry::Entry;
@@ -25,6 +26,8 @@ struct Counted {
     ending: Ending,
     line: Option<ProtocolLine>,
     results: Vec<String>,
+    /// How it died and what it left, if it did.
+    died: Facts,
     final_pages: Option<u64>,
     took_ns: u64,
 }
@@ -58,6 +61,7 @@ impl Worker {
         if !first.results.is_empty() {
             facts.insert("result".to_owned(), Value::from(first.results));
         }
+        facts.extend(first.died);
         let traps_after = matches!(first.ending, Ending::Trapped { .. }).then_some(first.last_mark);
         Ok(Message::Facts { marked: first.marked, traps_after, facts, line, ending: first.ending, pace })
     }
@@ -65,7 +69,7 @@ impl Worker {
     /// The fastest of a few warm passes; of a guest that takes long anyway, its time under fuel counting.
     fn pass_ns(&self, linked: &Linked, counted: &Counted) -> wasmtime::Result<Option<u64>> {
         const PASSES: u32 = 3;
-        if counted.ending != Ending::Returned {
+        if !matches!(counted.ending, Ending::Returned | Ending::Trapped { .. }) {
             return Ok(None);
         }
         if counted.took_ns > QUICK_NS {
@@ -90,6 +94,26 @@ impl Worker {
         let compile =
             watch.timed().iter().find(|timed| timed.phase == Phase::Compile).map_or(0, |timed| timed.total_ns);
         Ok((linked, compile))
+    }
+
+    /// Of a guest that trapped or exited with a code: which, and what it had written by then.
+    fn died(&self, result: &wasmtime::Result<()>, host: &Host) -> Facts {
+        let Err(error) = result else { return Facts::new() };
+        let how = match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {
+            (_, Some(I32Exit(0))) | (None, None) => return Facts::new(),
+            (Some(trap), _) => ("trap.code".to_owned(), Value::from(format!("{trap:?}"))),
+            (None, Some(exit)) => ("exit.code".to_owned(), Value::from(exit.0)),
+        };
+        let left = std::fs::read_dir(&self.subject.directory).into_iter().flatten().flatten();
+        let mut left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        left.sort();
+        let (stdout, stderr) = host.written_bytes();
+        Facts::from([
+            how,
+            ("left.files".to_owned(), Value::from(left)),
+            ("left.stdout_bytes".to_owned(), Value::from(stdout)),
+            ("left.stderr_bytes".to_owned(), Value::from(stderr)),
+        ])
     }
 
     /// One run of a module that counts fuel.
@@ -121,6 +145,7 @@ impl Worker {
             last_mark: marks.last(),
             ending: ending(&result, store.data()),
             line: ProtocolLine::last_in(&store.data().stdout()),
+            died: self.died(&result, store.data()),
             results: if result.is_ok() { guest.results() } else { Vec::new() },
             final_pages: instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store)),
             took_ns,

@@ -98,6 +98,11 @@ impl Host {
         }
     }
 
+    /// Bytes that the guest wrote to stdout and stderr.
+    pub(super) fn written_bytes(&self) -> (u64, u64) {
+        (self.stdout.contents().len() as u64, self.stderr.contents().len() as u64)
+    }
+
     /// The last lines of what the guest wrote to stderr, for messages.
     pub(super) fn stderr_end(&self) -> String {
         const KEPT_BYTES: usize = 400;

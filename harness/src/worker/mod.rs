@@ -5,6 +5,7 @@
 
 mod callgrind;
 pub mod cell;
+mod checks;
 mod engine;
 mod entry;
 mod facts;
@@ -26,6 +27,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
 use cell::PhaseCell;
+pub use checks::Checked;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
@@ -77,6 +79,10 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
         let first = if other_first { Side::New } else { Side::Base };
         let layout = Layout { quads, compilations, repeats, first };
         let done = Pair::new(subject, *other).and_then(|pair| pair.run(layout, &mut send));
+        return done.or_else(|error| send(&refused(&error)));
+    }
+    if let Task::Check { check, planted, slowly } = &task {
+        let done = checks::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error)));
     }
     let worker = Worker::new(subject, cell)?;

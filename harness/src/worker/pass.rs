@@ -195,7 +195,7 @@ impl Worker {
     fn repeat(&self, linked: &Linked, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         let mut first = self.pass(linked, watch)?;
         let mut passed = 1;
-        while passed < repeats && first.ending == Ending::Returned {
+        while passed < repeats && matches!(first.ending, Ending::Returned | Ending::Trapped { .. }) {
             empty_folder(&self.subject.directory)?;
             let mut again = Stopwatch::new(&self.unseen);
             let pass = self.pass(linked, &mut again)?;

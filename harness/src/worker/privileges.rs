@@ -22,9 +22,9 @@ use super::protocol::{Subject, Task};
 /// # Errors
 /// When something named is not there, or the kernel refuses.
 pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> {
-    hold(subject)?;
+    hold(subject, !matches!(task, Task::Check { .. }))?;
     if let Task::Compare { other, .. } = task {
-        hold(other)?;
+        hold(other, true)?;
     }
     rustix::thread::set_no_new_privs(true)?;
     // Not every kernel has ambient capabilities, and who may not shrink the bounding set has no use for it any more.
@@ -38,13 +38,14 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?)
 }
 
-fn hold(subject: &mut Subject) -> io::Result<()> {
+/// A check has no guest.
+fn hold(subject: &mut Subject, has_guest: bool) -> io::Result<()> {
     let Subject { guest, native, directory, input, .. } = subject;
     // An executable must be itself, and nobody but its owner could run it.
-    if *native {
-        replace(guest, held)?
-    } else {
-        replace(guest, copied)?
+    match (has_guest, *native) {
+        (false, _) => {}
+        (true, true) => replace(guest, held)?,
+        (true, false) => replace(guest, copied)?,
     }
     input.stdin.iter_mut().try_for_each(|path| replace(path, copied))?;
     let folders = input.directories.iter_mut().map(|(host, _)| host);

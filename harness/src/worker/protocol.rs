@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
+use super::checks::Checked;
 use crate::plan::Input;
 use crate::record::{Facts, Span};
 use crate::scenario::{EngineSettings, Limits};
+use crate::traps::{Check, Planted};
 
 /// What one worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ impl Request {
 /// A guest and all that decides how it runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subject {
-    /// The guest.
+    /// The guest; empty for [`Task::Check`].
     pub guest: PathBuf,
     /// Whether it is a native executable and no wasm.
     pub native: bool,
@@ -74,6 +76,15 @@ pub enum Task {
     },
     /// A few passes whose instructions callgrind counts, under which the worker must have been started.
     Instructions,
+    /// What needs no guest: the worker brings its modules along.
+    Check {
+        /// What to check.
+        check: Check,
+        /// A fault that is put in on purpose.
+        planted: Option<Planted>,
+        /// Whether everything is announced before it is tried.
+        slowly: bool,
+    },
     /// Timed passes of two guests, alternating A B B A, B A A B, …
     Compare {
         /// The other guest, B.
@@ -121,6 +132,13 @@ pub enum Message {
         side: Side,
         /// The pass, of some phases only.
         iteration: Iteration,
+    },
+    /// What a part of [`Task::Check`] came to.
+    Checked(Checked),
+    /// What is tried next.
+    Trying {
+        /// Its name.
+        what: String,
     },
     /// The engine or the linker refused before the guest could start.
     Refused {

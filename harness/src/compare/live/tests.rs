@@ -73,6 +73,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
     Prepared {
         case: Case {
             scenario: "test".into(),
+            kind: "workload",
             workload: "w".into(),
             flavour: "custom".into(),
             engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },
@@ -105,6 +106,7 @@ fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, i
         scratch: folder.path().to_owned(),
         cpus: Vec::new(),
         instructions: false,
+        planted: None,
     };
     let settings = Settings {
         processes,

@@ -1,0 +1,333 @@
+//! A scenario of traps for a reader: the grid, how traps were caught, the specification's files, how guests die, what a trap
+//! costs, and what its safety does.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use wasiscope_ebpf_abi::Phase;
+
+use super::document::{CaseReport, Price, ScenarioReport};
+use super::table::{Style, align, new_table};
+use crate::record::{Status, TRAP_LATENCY};
+use crate::traps::{Family, TESTSUITE};
+use crate::units;
+
+/// Everything about one scenario.
+pub(super) fn render(scenario: &ScenarioReport, style: Style) -> String {
+    let sections = [
+        ("cells of the matrix that passed, of those tried", grid(scenario, style)),
+        ("how the traps of the matrix were caught", caught(scenario, style)),
+        ("other traps, and the signal that each comes from", other_traps(scenario, style)),
+        ("assertions of the specification's tests that passed, of those tried", specification(scenario, style)),
+        ("how guests that make mistakes die", mistakes(scenario, style)),
+        ("from the faulting access to control in the host: median, 99 % interval", latency(scenario, style)),
+        ("what explicit bounds checks cost, in `run`", prices(&scenario.prices, style)),
+    ];
+    let mut text = String::new();
+    for (title, body) in sections.into_iter().filter_map(|(title, body)| Some((title, body?))) {
+        // Writing to a String cannot fail, here and below.
+        let _ = match style {
+            Style::Plain => writeln!(text, "{title}\n\n{body}\n"),
+            Style::Markdown => writeln!(text, "### {title}\n\n{body}\n"),
+        };
+    }
+    text.push_str(&failures(scenario, style));
+    text
+}
+
+/// Engines in the order of the scenario.
+fn engines<'a>(cases: impl Iterator<Item = &'a CaseReport>) -> Vec<&'a str> {
+    let mut engines: Vec<&str> = Vec::new();
+    for case in cases {
+        if !engines.contains(&case.engine.as_str()) {
+            engines.push(&case.engine);
+        }
+    }
+    engines
+}
+
+fn count(case: &CaseReport, fact: &str) -> u64 {
+    case.facts.get(fact).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// `1436`, or `1434 of 1436` where some failed, or why there are none.
+fn passed(case: &CaseReport, unit: &str) -> String {
+    let [tried, passed] = ["tried", "passed"].map(|which| count(case, &format!("{unit}.{which}")));
+    match case.outcome.status {
+        Status::Skipped => "not offered".to_owned(),
+        Status::Ok if tried == passed => tried.to_string(),
+        _ if tried == passed => format!("{tried}, FAILED"),
+        _ => format!("{passed} of {tried} FAILED"),
+    }
+}
+
+/// Operations × engines, and for each family the operations that are not all right.
+fn grid(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let of_grid = |case: &&CaseReport| case.facts.contains_key("cells.tried") || is_family(case);
+    let cases: Vec<&CaseReport> = scenario.cases.iter().filter(of_grid).collect();
+    let engines = engines(cases.iter().copied());
+    let mut header = vec!["operations"];
+    header.extend(&engines);
+    let mut table = new_table(style, &header);
+    let mut rows: Vec<&str> = Vec::new();
+    for case in &cases {
+        if !rows.contains(&case.workload.as_str()) {
+            rows.push(&case.workload);
+        }
+    }
+    for workload in &rows {
+        let mut row = vec![(*workload).to_owned()];
+        row.extend(engines.iter().map(|engine| {
+            let found = cases.iter().find(|case| case.workload == *workload && case.engine == *engine);
+            found.map_or("–".to_owned(), |case| passed(case, "cells"))
+        }));
+        table.add_row(row);
+    }
+    let tried: u64 = cases.iter().map(|case| count(case, "cells.tried")).sum();
+    let all_passed: u64 = cases.iter().map(|case| count(case, "cells.passed")).sum();
+    let unsupported: u64 = cases.iter().map(|case| count(case, "cells.unsupported")).sum();
+    align(&mut table, &[0]);
+    let mut text = table.trim_fmt();
+    let _ = write!(text, "\n\n{tried} cells tried, {all_passed} passed");
+    if unsupported > 0 {
+        let _ = write!(text, "; {unsupported} not offered by their engine ({})", reasons(&cases).join("; "));
+    }
+    let wrong = wrong_operations(&cases);
+    if !wrong.is_empty() {
+        let _ = write!(text, "\nnot as they must be: {}", wrong.join(", "));
+    }
+    (!rows.is_empty()).then_some(text)
+}
+
+fn is_family(case: &CaseReport) -> bool {
+    Family::ALL.iter().any(|family| family.name() == case.workload)
+}
+
+/// Why engines do not offer something, and which.
+fn reasons(cases: &[&CaseReport]) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for case in cases {
+        for reason in case.facts.keys().filter_map(|name| name.strip_prefix("unsupported: ")) {
+            let reason = format!("{}: {reason}", case.engine);
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
+
+/// `i32.load on cranelift: 11/12`, for each that is not all right.
+fn wrong_operations(cases: &[&CaseReport]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for case in cases {
+        for (name, value) in &case.facts {
+            let (Some(operation), Some(text)) = (name.strip_prefix("cells.of."), value.as_str()) else { continue };
+            if text.split_once('/').is_some_and(|(passed, tried)| passed != tried) {
+                wrong.push(format!("{operation} on {}: {text}", case.engine));
+            }
+        }
+    }
+    wrong
+}
+
+/// What caught the traps, engine by engine, and whether the kernel agrees.
+fn caught(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| is_family(case)).collect();
+    let mut table = new_table(
+        style,
+        &["engine", "traps", "guard", "first page", "instruction", "no signal", "SIGSEGV, worker", "SIGSEGV, kernel"],
+    );
+    for engine in engines(cases.iter().copied()) {
+        let of_engine: Vec<&CaseReport> = cases.iter().copied().filter(|case| case.engine == engine).collect();
+        let sum = |fact: &str| of_engine.iter().map(|case| count(case, fact)).sum::<u64>();
+        let by = ["traps", "by_guard", "by_null_page", "by_instruction", "without_signal"];
+        let by = by.map(|name| sum(&format!("caught.{name}")));
+        let seen: Option<u64> = of_engine
+            .iter()
+            .filter(|case| count(case, "caught.traps") > 0)
+            .map(|case| {
+                let trap = case.kernel.as_ref()?.phases.get(Phase::Trap.name())?;
+                trap.signals.as_ref()?.get("SIGSEGV").copied()
+            })
+            .sum();
+        let mut row = vec![engine.to_owned()];
+        row.extend(by.iter().map(u64::to_string));
+        row.extend([(by[1] + by[2]).to_string(), seen.map_or("–".to_owned(), |seen| seen.to_string())]);
+        table.add_row(row);
+    }
+    align(&mut table, &[0]);
+    (!cases.is_empty()).then(|| table.trim_fmt())
+}
+
+/// Traps × engines: the signal, or that there was none.
+fn other_traps(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let is_trap = |name: &str| name.starts_with("trap.") && name != "trap.code";
+    let cases: Vec<&CaseReport> =
+        scenario.cases.iter().filter(|case| case.facts.keys().any(|name| is_trap(name))).collect();
+    let first = cases.first()?;
+    let engines = engines(cases.iter().copied());
+    let mut header = vec!["trap", "code"];
+    header.extend(&engines);
+    let mut table = new_table(style, &header);
+    for (name, of_first) in first.facts.iter().filter(|(name, _)| is_trap(name)) {
+        let code = of_first["code"].as_str().unwrap_or("error of the host's");
+        let mut row = vec![name["trap.".len()..].to_owned(), code.to_owned()];
+        row.extend(engines.iter().map(|engine| {
+            let found = cases.iter().find(|case| case.engine == *engine).and_then(|case| case.facts.get(name));
+            found.map_or("–".to_owned(), |fact| fact["signal"].as_str().unwrap_or("none").to_owned())
+        }));
+        table.add_row(row);
+    }
+    align(&mut table, &[0, 1]);
+    Some(table.trim_fmt())
+}
+
+/// Groups × engines, and the files that did not pass as a whole.
+fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| case.flavour == TESTSUITE).collect();
+    let first = cases.first()?;
+    let engines = engines(cases.iter().copied());
+    let mut header = vec!["files", "number"];
+    header.extend(&engines);
+    let mut table = new_table(style, &header);
+    let files = |case: &CaseReport| case.facts.keys().filter(|name| name.starts_with("assertions.of.")).count();
+    for case in cases.iter().filter(|case| case.engine == first.engine) {
+        let mut row = vec![case.workload.clone(), files(case).to_string()];
+        row.extend(engines.iter().map(|engine| {
+            let found = cases.iter().find(|other| other.workload == case.workload && other.engine == *engine);
+            found.map_or("–".to_owned(), |case| passed(case, "assertions"))
+        }));
+        table.add_row(row);
+    }
+    align(&mut table, &[0]);
+    let mut text = table.trim_fmt();
+    let unsupported = reasons(&cases);
+    if !unsupported.is_empty() {
+        let _ = write!(text, "\n\nnot offered: {}", unsupported.join("; "));
+    }
+    text.push_str("\nThe report has the figures of each file.");
+    Some(text)
+}
+
+fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| case.workload.starts_with("mistake-")).collect();
+    let mut table =
+        new_table(style, &["mistake", "flavour", "dies by", "size", "over abort", "stderr", "leaves", "last words"]);
+    for case in &cases {
+        let how = case.facts.get("trap.code").and_then(Value::as_str).map(str::to_owned);
+        let how = how.unwrap_or_else(|| case.outcome.status.name().to_owned());
+        let over = case.facts.get("size.over_abort").and_then(Value::as_i64);
+        let left = case.facts.get("left.files").and_then(Value::as_array).map_or(0, Vec::len);
+        table.add_row(vec![
+            case.workload.trim_start_matches("mistake-").to_owned(),
+            case.flavour.clone(),
+            how,
+            case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes)),
+            over.map_or("–".to_owned(), |over| format!("{over:+} B")),
+            format!("{} B", count(case, "left.stderr_bytes")),
+            format!("{} B of stdout, {left} file(s)", count(case, "left.stdout_bytes")),
+            last_words(case),
+        ]);
+    }
+    align(&mut table, &[0, 1, 2, 6, 7]);
+    (!cases.is_empty()).then(|| table.trim_fmt())
+}
+
+/// The line of stderr that says most: that of the message, if there is one.
+fn last_words(case: &CaseReport) -> String {
+    const SHOWN: usize = 70;
+    let detail = case.outcome.detail.as_deref().unwrap_or_default();
+    let Some((_, stderr)) = detail.split_once("; stderr: ") else { return "none".to_owned() };
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
+    let said = lines.iter().find(|line| !line.contains("panicked at")).or(lines.first());
+    said.copied().unwrap_or_default().chars().take(SHOWN).collect()
+}
+
+/// Engines × depths.
+fn latency(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let timed = |case: &CaseReport| {
+        case.measurements.iter().find(|measurement| measurement.metric == TRAP_LATENCY).map(|m| m.summary.clone())
+    };
+    let cases: Vec<(&CaseReport, _)> = scenario.cases.iter().filter_map(|case| Some((case, timed(case)?))).collect();
+    let mut depths: Vec<&str> = Vec::new();
+    for (case, _) in &cases {
+        if !depths.contains(&case.workload.as_str()) {
+            depths.push(&case.workload);
+        }
+    }
+    let mut header = vec!["engine"];
+    header.extend(&depths);
+    header.extend(["traps watched", "SIGSEGV, kernel"]);
+    let mut table = new_table(style, &header);
+    for engine in engines(cases.iter().map(|(case, _)| *case)) {
+        let of_engine = || cases.iter().filter(|(case, _)| case.engine == engine);
+        let mut row = vec![engine.to_owned()];
+        row.extend(depths.iter().map(|depth| {
+            let found = of_engine().find(|(case, _)| case.workload == *depth);
+            found.map_or("–".to_owned(), |(_, summary)| {
+                let interval = summary
+                    .ci_low
+                    .zip(summary.ci_high)
+                    .map(|(low, high)| format!(" ({} … {})", units::duration(low), units::duration(high)));
+                units::duration(summary.median) + &interval.unwrap_or_default()
+            })
+        }));
+        let phases = || of_engine().filter_map(|(case, _)| case.kernel.as_ref()?.phases.get(Phase::Trap.name()));
+        let traps: u64 = phases().map(|phase| phase.iterations).sum();
+        let signals: Option<u64> = phases()
+            .map(|phase| phase.signals.as_ref().map(|signals| signals.get("SIGSEGV").copied().unwrap_or(0)))
+            .sum();
+        let seen = if traps == 0 { None } else { signals };
+        row.extend([traps.to_string(), seen.map_or("–".to_owned(), |seen| seen.to_string())]);
+        table.add_row(row);
+    }
+    align(&mut table, &[0]);
+    (!cases.is_empty()).then(|| {
+        table.trim_fmt() + "\nThe depth is that of active functions in the guest. wasmtime's own figure is 2.6 µs, for\n`unreachable` on its authors' machine in 2022 (pull request 4431)."
+    })
+}
+
+fn prices(prices: &[Price], style: Style) -> Option<String> {
+    let mut table = new_table(style, &["case", "guard pages", "explicit checks", "ratio", "99 % interval", "workers"]);
+    for price in prices {
+        let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
+        let interval = price.ci_low.zip(price.ci_high).map(|(low, high)| format!("×{low:.3} … ×{high:.3}"));
+        let note = price.note.clone().unwrap_or_else(|| "–".to_owned());
+        table.add_row(vec![
+            price.case.clone(),
+            time(price.guard_ns),
+            time(price.explicit_ns),
+            price.ratio.map_or("–".to_owned(), |ratio| format!("×{ratio:.3}")),
+            interval.unwrap_or(note),
+            price.log_ratios.len().to_string(),
+        ]);
+    }
+    align(&mut table, &[0]);
+    (!prices.is_empty()).then(|| table.trim_fmt())
+}
+
+/// Every row that is not as it must be, with what reproduces it.
+fn failures(scenario: &ScenarioReport, style: Style) -> String {
+    let mut text = String::new();
+    for case in scenario.cases.iter().filter(|case| !case.outcome.expected) {
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "FAILED {}: {detail}", case.id);
+        for failure in &case.failures {
+            let _ =
+                writeln!(text, "  {}\n    expected {}\n    got      {}", failure.what, failure.expected, failure.got);
+        }
+        if let Some(wat) = case.failures.iter().find_map(|failure| failure.wat.as_ref()) {
+            let _ = match style {
+                Style::Plain => writeln!(
+                    text,
+                    "\n  to see the first by hand, `wasiscope run it.wat --engine {}` with\n\n{wat}",
+                    case.engine
+                ),
+                Style::Markdown => writeln!(text, "\n```wasm\n{wat}```"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! Checks: cases without a guest, of which one worker says all there is to say.
+
+use std::path::Path;
+
+use super::judge::judge_death;
+use super::{Death, Prepared, Runner, label};
+use crate::capture::KernelEvents;
+use crate::record::{CheckRecord, Failure, Outcome, Record, Status, Totals};
+use crate::scenario::EngineSettings;
+use crate::traps::{self, Check, Reserved};
+use crate::worker::{Message, Request, Subject, Task};
+
+/// Most failures that a report tells of one by one.
+const FAILURES_SHOWN: usize = 10;
+
+impl Runner<'_> {
+    /// Runs a check in a worker, watched if there is capture, and records what it came to.
+    pub(super) fn check(&mut self, index: usize, prepared: &Prepared, check: Check) {
+        let id = prepared.case.id();
+        (self.on_event)(super::Event::Started { id: &id });
+        let mut totals = Totals::default();
+        let (outcome, kernel) = match self.check_request(prepared, check, false) {
+            Ok(request) => self.checked(prepared, &request, &mut totals),
+            Err(outcome) => (outcome, None),
+        };
+        let record = Record::Check(CheckRecord { case: index, id, outcome, totals, kernel });
+        (self.on_event)(super::Event::Recorded(&record));
+    }
+
+    fn checked(
+        &mut self,
+        prepared: &Prepared,
+        request: &Request,
+        totals: &mut Totals,
+    ) -> (Outcome, Option<KernelEvents>) {
+        let (run, kernel) = self.watch(request, &label(prepared, &"check"));
+        for message in &run.messages {
+            if let Message::Checked(part) = message {
+                add(totals, part);
+            }
+        }
+        let refused = run.messages.iter().any(|message| matches!(message, Message::Refused { .. }));
+        if run.death.is_some() || refused {
+            let mut outcome = judge_death(&run, &prepared.case);
+            let how = match &run.death {
+                Some(Death::Lost(how)) => Some(how.clone()),
+                Some(Death::TimedOut) => outcome.detail.clone(),
+                Some(Death::Interrupted) | None => None,
+            };
+            if let (Some(how), Some(check)) = (how, prepared.case.check()) {
+                let what = self.culprit(prepared, check).unwrap_or_else(|| "not found again".to_owned());
+                outcome.detail = Some(format!("{how}; what it was at: {what}"));
+                totals.failures.push(Failure {
+                    expected: "a trap, or none, and a process that lives".to_owned(),
+                    got: how,
+                    wat: reproduction(check, prepared.case.engine.settings, &what),
+                    what,
+                });
+            }
+            return (outcome, kernel);
+        }
+        (judge(totals), kernel)
+    }
+
+    /// What a worker was at when it died: it is run once more, and says before everything what it is about to do.
+    fn culprit(&mut self, prepared: &Prepared, check: Check) -> Option<String> {
+        let request = self.check_request(prepared, check, true).ok()?;
+        let run = self.workers.run(&request, None);
+        run.death?;
+        run.messages.into_iter().rev().find_map(|message| match message {
+            Message::Trying { what } => Some(what),
+            _ => None,
+        })
+    }
+
+    fn check_request(&self, prepared: &Prepared, check: Check, slowly: bool) -> Result<Request, Outcome> {
+        let subject = subject(prepared, &self.settings.scratch.join("guest"))?;
+        let task = Task::Check { check, planted: self.settings.planted.clone(), slowly };
+        Ok(Request::new(subject, self.settings.cpus.first().copied(), task))
+    }
+}
+
+/// The cell of this name as a command, if it is one of the matrix.
+fn reproduction(check: Check, settings: EngineSettings, name: &str) -> Option<String> {
+    let Check::Matrix { family, share } = check else { return None };
+    let blocks = traps::blocks(family, share, Reserved::of(settings));
+    let (cell, address) = blocks.iter().flat_map(|block| &block.cells).find(|(cell, _)| cell.to_string() == name)?;
+    traps::reproduction(cell, address).ok()
+}
+
+/// What the worker of a check needs to know of its case.
+fn subject(prepared: &Prepared, directory: &Path) -> Result<Subject, Outcome> {
+    let subject = super::subject(prepared, directory, None)?;
+    Ok(Subject { name: prepared.case.workload.clone(), ..subject })
+}
+
+fn add(totals: &mut Totals, part: &crate::worker::Checked) {
+    for (name, tally) in &part.tallies {
+        totals.tallies.entry(name.clone()).or_default().add(*tally);
+    }
+    totals.caught.add(part.caught);
+    for (phase, count) in &part.entered {
+        *totals.entered.entry(*phase).or_default() += count;
+    }
+    for (reason, count) in &part.unsupported {
+        *totals.unsupported.entry(reason.clone()).or_default() += count;
+    }
+    totals.facts.extend(part.facts.clone());
+    let room = FAILURES_SHOWN.saturating_sub(totals.failures.len());
+    totals.failures.extend(part.failures.iter().take(room).cloned());
+}
+
+/// What all parts together came to.
+fn judge(totals: &Totals) -> Outcome {
+    let all = totals.all();
+    if all.tried == 0 {
+        let reasons: Vec<&str> = totals.unsupported.keys().map(String::as_str).collect();
+        let detail = if reasons.is_empty() { "nothing was tried".to_owned() } else { reasons.join("; ") };
+        let expected = !reasons.is_empty();
+        return Outcome {
+            expected,
+            ..Outcome::because(Status::Skipped, format!("not offered by this engine: {detail}"))
+        };
+    }
+    if all.passed == all.tried {
+        return Outcome::ok();
+    }
+    let first = totals.failures.first().map(|failure| format!("; first {}: {}", failure.what, failure.got));
+    Outcome::because(
+        Status::Failed,
+        format!("{} of {} are not as they must be{}", all.tried - all.passed, all.tried, first.unwrap_or_default()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::record::Tally;
+
+    fn totals(tried: u64, passed: u64, unsupported: u64) -> Totals {
+        let reasons = BTreeMap::from([("threads are not enabled".to_owned(), unsupported)]);
+        Totals {
+            tallies: BTreeMap::from([("i32.load".to_owned(), Tally { tried, passed, unsupported })]),
+            unsupported: reasons.into_iter().filter(|(_, count)| *count > 0).collect(),
+            ..Totals::default()
+        }
+    }
+
+    #[test]
+    fn one_cell_that_is_wrong_is_a_failed_row() {
+        assert_eq!(judge(&totals(10, 10, 0)), Outcome::ok());
+        assert_eq!(judge(&totals(10, 10, 5)), Outcome::ok());
+        let failed = judge(&totals(10, 9, 0));
+        assert_eq!((failed.status, failed.expected), (Status::Failed, false));
+    }
+
+    #[test]
+    fn what_an_engine_does_not_offer_is_skipped_and_says_why() {
+        let skipped = judge(&totals(0, 0, 7));
+        assert_eq!((skipped.status, skipped.expected), (Status::Skipped, true));
+        assert!(skipped.detail.is_some_and(|detail| detail.contains("threads are not enabled")));
+        assert!(!judge(&Totals::default()).expected, "a check that tries nothing says nothing");
+    }
+}

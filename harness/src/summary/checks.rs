@@ -1,0 +1,121 @@
+//! What checks came to, as facts; and whether the kernel saw what the worker saw.
+
+use serde_json::Value;
+use wasiscope_ebpf_abi::{Phase, RegionKind};
+
+use crate::capture::{Coverage, KernelEvents};
+use crate::record::{Caught, CheckRecord, Facts, Outcome, Status};
+use crate::report::document::{CaseReport, ScenarioReport};
+use crate::traps::TESTSUITE;
+
+/// The facts of a check. Those of the specification's tests are called assertions, all others cells.
+pub(super) fn facts(record: &CheckRecord, flavour: &str) -> Facts {
+    let totals = &record.totals;
+    let all = totals.all();
+    let unit = if flavour == TESTSUITE { "assertions" } else { "cells" };
+    let mut facts = totals.facts.clone();
+    for (name, count) in [("tried", all.tried), ("passed", all.passed), ("unsupported", all.unsupported)] {
+        facts.insert(format!("{unit}.{name}"), count.into());
+    }
+    for (name, tally) in &totals.tallies {
+        let text =
+            if tally.tried == 0 { "unsupported".to_owned() } else { format!("{}/{}", tally.passed, tally.tried) };
+        facts.insert(format!("{unit}.of.{name}"), Value::from(text));
+    }
+    for (reason, count) in &totals.unsupported {
+        facts.insert(format!("unsupported: {reason}"), (*count).into());
+    }
+    if unit == "cells" {
+        let Caught { traps, by_guard, by_null_page, by_instruction, without_signal } = totals.caught;
+        let caught = [
+            ("traps", traps),
+            ("by_guard", by_guard),
+            ("by_null_page", by_null_page),
+            ("by_instruction", by_instruction),
+            ("without_signal", without_signal),
+        ];
+        facts.extend(caught.map(|(name, count)| (format!("caught.{name}"), count.into())));
+    }
+    facts
+}
+
+/// What the guests that make mistakes weigh beyond the one that dies without a word, in the same flavour: its message and all
+/// that writes it.
+pub(super) fn message_costs(scenario: &mut ScenarioReport) {
+    const SILENT: &str = "mistake-abort";
+    let size = |case: &CaseReport| case.facts.get("size.wasm").and_then(Value::as_i64);
+    let silent: Vec<(String, i64)> = scenario
+        .cases
+        .iter()
+        .filter(|case| case.workload == SILENT)
+        .filter_map(|case| Some((case.flavour.clone(), size(case)?)))
+        .collect();
+    for case in &mut scenario.cases {
+        let floor =
+            silent.iter().find(|(flavour, _)| *flavour == case.flavour && case.workload.starts_with("mistake-"));
+        if let (Some((_, floor)), Some(size)) = (floor, size(case)) {
+            case.facts.insert("size.over_abort".to_owned(), (size - floor).into());
+        }
+    }
+}
+
+/// The outcome, once the kernel has been asked too. Its program has seen the signals of the very same worker: a difference
+/// means that one of the two is wrong.
+pub(super) fn outcome(record: &CheckRecord, flavour: &str, coverage: Coverage) -> Outcome {
+    let seen = record.kernel.as_ref().filter(|_| coverage.signals && flavour != TESTSUITE);
+    match (seen, record.outcome.expected) {
+        (Some(kernel), true) => match difference(&record.totals.caught, kernel) {
+            Some(difference) => Outcome::because(Status::Failed, difference),
+            None => record.outcome.clone(),
+        },
+        _ => record.outcome.clone(),
+    }
+}
+
+/// What the kernel has seen otherwise than the worker did; `None` when they agree.
+fn difference(caught: &Caught, kernel: &KernelEvents) -> Option<String> {
+    const SEGMENTATION_FAULT: &str = "SIGSEGV";
+    let signals = |phase: &Phase| {
+        kernel.get(phase).and_then(|events| events.signals.get(SEGMENTATION_FAULT)).copied().unwrap_or(0)
+    };
+    let (wanted, seen) = (caught.segmentation_faults(), signals(&Phase::Trap));
+    if seen != wanted {
+        return Some(format!(
+            "the kernel delivered {seen} SIGSEGV in the phase trap, {wanted} traps were caught by one"
+        ));
+    }
+    if let Some(stray) = kernel.keys().find(|phase| **phase != Phase::Trap && signals(phase) > 0) {
+        return Some(format!("the kernel delivered {} SIGSEGV in the phase {}", signals(stray), stray.name()));
+    }
+    let guard = RegionKind::Guard.name();
+    let in_guard = kernel.get(&Phase::Trap).and_then(|events| events.faults_user.get(guard)).copied().unwrap_or(0);
+    (in_guard != caught.by_guard).then(|| {
+        format!("the kernel saw {in_guard} page faults in the guard, {} traps were caught there", caught.by_guard)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::capture::PhaseEvents;
+
+    fn kernel(signals: u64, in_guard: u64, stray: u64) -> KernelEvents {
+        let events = |signals: u64, in_guard: u64| PhaseEvents {
+            signals: BTreeMap::from([("SIGSEGV".to_owned(), signals)]),
+            faults_user: BTreeMap::from([("guard".to_owned(), in_guard)]),
+            ..PhaseEvents::default()
+        };
+        BTreeMap::from([(Phase::Trap, events(signals, in_guard)), (Phase::Run, events(stray, 0))])
+    }
+
+    #[test]
+    fn one_signal_for_each_trap_by_guard_or_null_page_and_none_elsewhere() {
+        let caught = Caught { traps: 9, by_guard: 4, by_null_page: 2, by_instruction: 3, without_signal: 0 };
+        assert_eq!(difference(&caught, &kernel(6, 4, 0)), None);
+        assert!(difference(&caught, &kernel(5, 4, 0)).is_some_and(|text| text.contains("delivered 5")));
+        assert!(difference(&caught, &kernel(6, 3, 0)).is_some_and(|text| text.contains("3 page faults")));
+        assert!(difference(&caught, &kernel(6, 4, 1)).is_some_and(|text| text.contains("phase run")));
+    }
+}

