@@ -1,12 +1,14 @@
 //! The YAML as written, and its way to a [`Scenario`]. The only user of the YAML crate.
 
+mod scalars;
+mod whole;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
 use crate::record::metric_names;
@@ -17,6 +19,9 @@ use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
     EngineSettings, Expectation, Flavour, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload, Traps,
 };
+use scalars::{AddressSpace, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
+pub(super) use whole::check_files;
+use whole::check_whole;
 
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
 const PROCESSES_MAX: u32 = 10_000;
@@ -140,105 +145,6 @@ fn own_guest(
     }
 }
 
-/// Whether what the scenario names is there.
-pub(super) fn check_files(scenario: &Scenario, text: &str) -> Result<(), Problem> {
-    let missing = |key, what: &str, path: &Path| {
-        let message = format!("no {what} `{}` (paths are relative to this file)", path.display());
-        Err(Problem::at_key(text, key, message))
-    };
-    match &scenario.own {
-        Some(OwnGuest::Wasm(path)) if !path.is_file() => missing("wasm", "file", path),
-        Some(OwnGuest::Cargo(own)) if !own.dir.join("Cargo.toml").is_file() => missing("cargo", "crate in", &own.dir),
-        _ => Ok(()),
-    }
-}
-
-/// What no single value can know: combinations.
-fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
-    if scenario.name.is_empty() {
-        return Err(("name", "a scenario needs a name".to_owned()));
-    }
-    if let Some(traps) = &scenario.traps {
-        return check_traps(scenario, traps);
-    }
-    let from_catalogue = !scenario.workloads.is_empty() || !scenario.flavours.is_empty();
-    if scenario.own.is_some() && from_catalogue {
-        let key = if scenario.workloads.is_empty() { "flavours" } else { "workloads" };
-        return Err((key, "a scenario with a guest of its own has no workloads and no flavours".to_owned()));
-    }
-    if scenario.own.is_none() {
-        for (key, is_missing) in
-            [("workloads", scenario.workloads.is_empty()), ("flavours", scenario.flavours.is_empty())]
-        {
-            if is_missing {
-                return Err((
-                    "name",
-                    format!("`{key}` is missing: name some, or bring a guest with `wasm` or `cargo`"),
-                ));
-            }
-        }
-        if !scenario.args.is_empty() {
-            return Err((
-                "args",
-                "`args` are for a guest of the scenario's own; a workload has its size `n`".to_owned(),
-            ));
-        }
-    }
-    check_listed_once(scenario)?;
-    if scenario.expect.trap && scenario.expect.check.is_some() {
-        return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
-    }
-    if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
-        return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));
-    }
-    Ok(())
-}
-
-/// What a scenario of traps can say.
-fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, String)> {
-    if scenario.own.is_some() {
-        return Err(("kind", "a scenario of traps brings its own guests: leave out `wasm` and `cargo`".to_owned()));
-    }
-    for (key, is_there) in [("args", !scenario.args.is_empty()), ("expect", scenario.expect != Expectation::default())]
-    {
-        if is_there {
-            return Err((key, format!("`{key}` is not for scenarios of traps: what must come of them is known")));
-        }
-    }
-    let needs = |part, what: &str| format!("`{part}` needs {what}");
-    if traps.parts.contains(&Part::Price) && scenario.workloads.is_empty() {
-        return Err(("name", needs("parts: price", "`workloads`, whose price it is")));
-    }
-    let of_flavours = [Part::Price, Part::Mistakes];
-    if traps.parts.iter().any(|part| of_flavours.contains(part)) && scenario.flavours.is_empty() {
-        return Err(("name", needs("parts: price, mistakes", "`flavours`")));
-    }
-    let in_rust = [Flavour::TinygoLike, Flavour::Std];
-    if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
-        return Err(("flavours", format!("flavour `{}` has no guests that make mistakes", other.name())));
-    }
-    check_listed_once(scenario)
-}
-
-/// Ids of cases must be unique.
-fn check_listed_once(scenario: &Scenario) -> Result<(), (&'static str, String)> {
-    if let Some(name) = repeated(scenario.workloads.iter().map(|workload| workload.name.as_str())) {
-        return Err(("workloads", format!("workload `{name}` is listed twice: case ids would not be unique")));
-    }
-    if let Some(name) = repeated(scenario.flavours.iter().map(|flavour| flavour.name())) {
-        return Err(("flavours", format!("flavour `{name}` is listed twice")));
-    }
-    if let Some(name) = repeated(scenario.engines.iter().map(|engine| engine.name.as_str())) {
-        return Err(("engines", format!("engine `{name}` is listed twice: give each configuration its own name")));
-    }
-    Ok(())
-}
-
-fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen = std::collections::BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
-}
-
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
@@ -259,126 +165,13 @@ fn default_iterations() -> Count<ITERATIONS_MAX> {
     Count(DEFAULT_ITERATIONS)
 }
 
-/// A list with at least one entry.
-struct NonEmpty<T>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for NonEmpty<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ListVisitor(PhantomData))
-    }
-}
-
-struct ListVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = NonEmpty<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<NonEmpty<T>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(entry) = sequence.next_element()? {
-            list.push(entry);
-        }
-        if list.is_empty() {
-            Err(de::Error::custom("the list is empty: nothing would run"))
-        } else {
-            Ok(NonEmpty(list))
-        }
-    }
-}
-
-/// A whole number from 1 to `MAX`.
-struct Count<const MAX: u32>(u32);
-
-impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(CountVisitor)
-    }
-}
-
-struct CountVisitor<const MAX: u32>;
-
-impl<const MAX: u32> Visitor<'_> for CountVisitor<MAX> {
-    type Value = Count<MAX>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a whole number from 1 to {MAX}")
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count<MAX>, E> {
-        match u32::try_from(number) {
-            Ok(count) if (1..=MAX).contains(&count) => Ok(Count(count)),
-            _ => Err(E::custom(format!("{number} is not between 1 and {MAX}"))),
-        }
-    }
-}
-
-/// A workload's size.
-struct Size(u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(SizeVisitor)
-    }
-}
-
-struct SizeVisitor;
-
-impl Visitor<'_> for SizeVisitor {
-    type Value = Size;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a whole number from 0 to 2^64 - 1")
-    }
-
-    fn visit_u64<E: de::Error>(self, size: u64) -> Result<Size, E> {
-        Ok(Size(size))
-    }
-}
-
-/// Reads a scalar as text and makes a `T` of it. The error is raised while the reader still stands at the scalar: an
-/// error made after `String::deserialize` would point at the start of the mapping.
-struct FromText<T>(fn(&str) -> Result<T, String>);
-
-impl<T> Visitor<'_> for FromText<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("text")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).map_err(E::custom)
-    }
-}
-
-/// Implements `Deserialize` for types that are written as one scalar and read by their own `from_text`.
-macro_rules! from_text {
-    ($($type:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(FromText(<$type>::from_text))
-            }
-        }
-    )*};
-}
-
-from_text!(Flavour, WorkloadName, Wall, Bytes, AddressSpace, MetricName, Percent);
+from_text!(Flavour, WorkloadName, MetricName);
 
 impl Flavour {
     fn from_text(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|flavour| flavour.name() == name);
         known.ok_or_else(|| unknown("flavour", name, Self::ALL.map(Self::name)))
     }
-}
-
-/// Worded as serde words its own, so that one place finds the nearest name for both.
-fn unknown<'a>(what: &str, name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
-    let valid: Vec<String> = valid.into_iter().map(|name| format!("`{name}`")).collect();
-    format!("unknown {what} `{name}`, expected one of {}", valid.join(", "))
 }
 
 /// Either a bare name or a mapping: `hello` or `{name: sha256, n: 65536}`. Not an untagged enum, which would try both
@@ -549,41 +342,6 @@ impl Default for WireLimits {
     }
 }
 
-struct Wall(Duration);
-
-impl Wall {
-    fn from_text(text: &str) -> Result<Self, String> {
-        match humantime::parse_duration(text) {
-            Ok(wall) if wall < Duration::from_millis(1) => Err("nothing could run in less than 1ms".to_owned()),
-            Ok(wall) => Ok(Self(wall)),
-            Err(error) => Err(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")),
-        }
-    }
-}
-
-struct Bytes(u64);
-
-impl Bytes {
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text.parse::<bytesize::ByteSize>() {
-            Ok(size) if size.0 > 0 => Ok(Self(size.0)),
-            _ => Err(format!("`{text}` is not a size: write `64MiB` or `512KiB`")),
-        }
-    }
-}
-
-/// Bytes of address space, which may be none.
-struct AddressSpace(u64);
-
-impl AddressSpace {
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text.parse::<bytesize::ByteSize>() {
-            Ok(size) => Ok(Self(size.0)),
-            Err(_) => Err(format!("`{text}` is not a size: write `4GiB`, `64KiB` or `0`")),
-        }
-    }
-}
-
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct WireExpectation {
@@ -609,19 +367,6 @@ impl MetricName {
         }
         let names: Vec<String> = metric_names().collect();
         Err(unknown("metric", name, names.iter().map(String::as_str)))
-    }
-}
-
-/// `3%` as 0.03.
-struct Percent(f64);
-
-impl Percent {
-    fn from_text(text: &str) -> Result<Self, String> {
-        let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-        match number {
-            Some(percent) if (0.0..=1000.0).contains(&percent) => Ok(Self(percent / 100.0)),
-            _ => Err(format!("`{text}` is not a percentage: write `3%`")),
-        }
     }
 }
 

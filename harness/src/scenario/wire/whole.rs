@@ -1,0 +1,105 @@
+//! What no single value of a scenario can know: whether they fit together, and whether what they name is there.
+
+use std::path::Path;
+
+use super::super::diagnostic::Problem;
+use super::super::{Expectation, Flavour, OwnGuest, Part, Scenario, Traps};
+
+/// Whether what the scenario names is there.
+pub(in crate::scenario) fn check_files(scenario: &Scenario, text: &str) -> Result<(), Problem> {
+    let missing = |key, what: &str, path: &Path| {
+        let message = format!("no {what} `{}` (paths are relative to this file)", path.display());
+        Err(Problem::at_key(text, key, message))
+    };
+    match &scenario.own {
+        Some(OwnGuest::Wasm(path)) if !path.is_file() => missing("wasm", "file", path),
+        Some(OwnGuest::Cargo(own)) if !own.dir.join("Cargo.toml").is_file() => missing("cargo", "crate in", &own.dir),
+        _ => Ok(()),
+    }
+}
+
+/// What no single value can know: combinations.
+pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
+    if scenario.name.is_empty() {
+        return Err(("name", "a scenario needs a name".to_owned()));
+    }
+    if let Some(traps) = &scenario.traps {
+        return check_traps(scenario, traps);
+    }
+    let from_catalogue = !scenario.workloads.is_empty() || !scenario.flavours.is_empty();
+    if scenario.own.is_some() && from_catalogue {
+        let key = if scenario.workloads.is_empty() { "flavours" } else { "workloads" };
+        return Err((key, "a scenario with a guest of its own has no workloads and no flavours".to_owned()));
+    }
+    if scenario.own.is_none() {
+        for (key, is_missing) in
+            [("workloads", scenario.workloads.is_empty()), ("flavours", scenario.flavours.is_empty())]
+        {
+            if is_missing {
+                return Err((
+                    "name",
+                    format!("`{key}` is missing: name some, or bring a guest with `wasm` or `cargo`"),
+                ));
+            }
+        }
+        if !scenario.args.is_empty() {
+            return Err((
+                "args",
+                "`args` are for a guest of the scenario's own; a workload has its size `n`".to_owned(),
+            ));
+        }
+    }
+    check_listed_once(scenario)?;
+    if scenario.expect.trap && scenario.expect.check.is_some() {
+        return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
+    }
+    if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
+        return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));
+    }
+    Ok(())
+}
+
+/// What a scenario of traps can say.
+fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, String)> {
+    if scenario.own.is_some() {
+        return Err(("kind", "a scenario of traps brings its own guests: leave out `wasm` and `cargo`".to_owned()));
+    }
+    for (key, is_there) in [("args", !scenario.args.is_empty()), ("expect", scenario.expect != Expectation::default())]
+    {
+        if is_there {
+            return Err((key, format!("`{key}` is not for scenarios of traps: what must come of them is known")));
+        }
+    }
+    let needs = |part, what: &str| format!("`{part}` needs {what}");
+    if traps.parts.contains(&Part::Price) && scenario.workloads.is_empty() {
+        return Err(("name", needs("parts: price", "`workloads`, whose price it is")));
+    }
+    let of_flavours = [Part::Price, Part::Mistakes];
+    if traps.parts.iter().any(|part| of_flavours.contains(part)) && scenario.flavours.is_empty() {
+        return Err(("name", needs("parts: price, mistakes", "`flavours`")));
+    }
+    let in_rust = [Flavour::TinygoLike, Flavour::Std];
+    if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
+        return Err(("flavours", format!("flavour `{}` has no guests that make mistakes", other.name())));
+    }
+    check_listed_once(scenario)
+}
+
+/// Ids of cases must be unique.
+fn check_listed_once(scenario: &Scenario) -> Result<(), (&'static str, String)> {
+    if let Some(name) = repeated(scenario.workloads.iter().map(|workload| workload.name.as_str())) {
+        return Err(("workloads", format!("workload `{name}` is listed twice: case ids would not be unique")));
+    }
+    if let Some(name) = repeated(scenario.flavours.iter().map(|flavour| flavour.name())) {
+        return Err(("flavours", format!("flavour `{name}` is listed twice")));
+    }
+    if let Some(name) = repeated(scenario.engines.iter().map(|engine| engine.name.as_str())) {
+        return Err(("engines", format!("engine `{name}` is listed twice: give each configuration its own name")));
+    }
+    Ok(())
+}
+
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
