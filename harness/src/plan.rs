@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_workloads::mistakes::MISTAKES;
 
 use crate::scenario::{
-    BoundsChecks, CargoGuest, Engine, EngineSettings, Expectation, Flavour, Limits, OwnGuest, Part, Scenario,
-    SizedWorkload, Traps,
+    CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, Traps,
 };
 use crate::traps::specification::Group;
 use crate::traps::{self, Check, DEPTHS, Family};
@@ -147,7 +146,7 @@ fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
         processes: 0,
         ..case_of(scenario, check.workload(), check.flavour(), engine, GuestSource::Check(check))
     };
-    let trapping = Expectation { trap: true, check: None };
+    let trapping = |messages: &[&'static str]| Expectation { trap: true, messages: messages.to_vec(), check: None };
     let mut cases = Vec::new();
     for part in &traps.parts {
         let checks: Vec<Check> = match part {
@@ -162,10 +161,10 @@ fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
                 MISTAKES.iter().flat_map(|mistake| scenario.flavours.iter().map(move |flavour| (mistake, flavour)))
             {
                 let guest = GuestSource::Built { flavour: *flavour, workload: mistake.name.to_owned() };
-                // How a guest dies is the same in every engine, which the other parts see to.
+                // The matrix is about the engines; here it is the flavours that differ.
                 let engine = &scenario.engines[0];
                 let case = case_of(scenario, mistake.name, flavour.name(), engine, guest);
-                cases.push(Case { processes: 0, expect: trapping.clone(), ..case });
+                cases.push(Case { processes: 0, expect: trapping(dies_by(mistake.name, *flavour)), ..case });
             }
         }
         if *part == Part::Latency {
@@ -174,11 +173,27 @@ fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
             {
                 let guest = GuestSource::Trap { depth: *depth };
                 let case = case_of(scenario, &format!("depth-{depth}"), traps::GENERATED, engine, guest);
-                cases.push(Case { expect: trapping.clone(), ..case });
+                cases.push(Case { expect: trapping(&[OUT_OF_BOUNDS]), ..case });
             }
         }
     }
     cases
+}
+
+const OUT_OF_BOUNDS: &str = "out of bounds memory access";
+const EXHAUSTED: &str = "call stack exhausted";
+const UNREACHABLE: &str = "`unreachable` instruction executed";
+
+/// The traps that a mistake may end in: a panic aborts by `unreachable`, in both flavours.
+fn dies_by(mistake: &str, flavour: Flavour) -> &'static [&'static str] {
+    match (mistake, flavour) {
+        ("mistake-pointer", _) => &[OUT_OF_BOUNDS],
+        // It has 32 KiB of stack in its memory, and falls out of it.
+        ("mistake-stack", Flavour::TinygoLike) => &[OUT_OF_BOUNDS],
+        // A megabyte: the engine's own stack ends first, unless the scenario's limit is large.
+        ("mistake-stack", _) => &[EXHAUSTED, OUT_OF_BOUNDS],
+        _ => &[UNREACHABLE],
+    }
 }
 
 /// Pairs of cases that differ only in how bounds are checked: by guard pages, and by a comparison before every access.
@@ -187,13 +202,9 @@ pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
     if !scenario.traps.as_ref().is_some_and(|traps| traps.parts.contains(&Part::Price)) {
         return Vec::new();
     }
-    let explicit = scenario.engines.iter().filter(|engine| engine.settings.bounds_checks == BoundsChecks::Explicit);
-    let pairs: Vec<(&Engine, &Engine)> = explicit
-        .filter_map(|explicit| {
-            let guarded = EngineSettings { bounds_checks: BoundsChecks::Guard, ..explicit.settings };
-            Some((scenario.engines.iter().find(|engine| engine.settings == guarded)?, explicit))
-        })
-        .collect();
+    let explicit = scenario.engines.iter();
+    let pairs: Vec<(&Engine, &Engine)> =
+        explicit.filter_map(|explicit| Some((scenario.guarded(explicit)?, explicit))).collect();
     let mut prices = Vec::new();
     for workload in &scenario.workloads {
         for flavour in &scenario.flavours {

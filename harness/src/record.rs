@@ -167,6 +167,9 @@ pub struct Caught {
     pub by_guard: u64,
     /// By a SIGSEGV in the first page: a failed check that becomes an access to address 0, against speculation.
     pub by_null_page: u64,
+    /// By a SIGSEGV of which it is not known where memory lies: those of the specification's scripts.
+    #[serde(default)]
+    pub by_unplaced: u64,
     /// By an instruction that raises another signal: SIGILL, SIGTRAP, SIGFPE.
     pub by_instruction: u64,
     /// By a check that calls the engine, without any signal.
@@ -179,6 +182,7 @@ impl Caught {
         self.traps += other.traps;
         self.by_guard += other.by_guard;
         self.by_null_page += other.by_null_page;
+        self.by_unplaced += other.by_unplaced;
         self.by_instruction += other.by_instruction;
         self.without_signal += other.without_signal;
     }
@@ -186,7 +190,7 @@ impl Caught {
     /// SIGSEGV that the kernel must have delivered for them.
     #[must_use]
     pub const fn segmentation_faults(&self) -> u64 {
-        self.by_guard + self.by_null_page
+        self.by_guard + self.by_null_page + self.by_unplaced
     }
 }
 
@@ -231,7 +235,8 @@ pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
 
 /// Every measurement that a report of workloads can hold.
 pub fn metric_names() -> impl Iterator<Item = String> {
-    Phase::REPORTED.into_iter().map(metric_of).chain(MEMORY_METRICS.map(str::to_owned))
+    let others = MEMORY_METRICS.into_iter().chain([TRAP_LATENCY]);
+    Phase::REPORTED.into_iter().map(metric_of).chain(others.map(str::to_owned))
 }
 
 /// Samples of one worker process.

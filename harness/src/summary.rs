@@ -8,6 +8,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
+use crate::plan::GuestSource;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
@@ -48,7 +49,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         Record::Check(check) if check.case == index => Some(check),
         _ => None,
     });
-    let checked_outcome = checked.map(|record| checks::outcome(record, &case.flavour, coverage));
+    let checked_outcome = checked.map(|record| checks::outcome(record, coverage));
     for record in records {
         match record {
             Record::Facts { case, outcome, facts: found, .. } if *case == index => {
@@ -65,6 +66,18 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
     }
     let unwatched: Vec<&ProcessRecord> = processes.iter().copied().filter(|process| !process.watched).collect();
     let watched: Vec<&ProcessRecord> = processes.iter().copied().filter(|process| process.watched).collect();
+    let kernel = match checked {
+        Some(check) => kernel(check.kernel.as_ref().map(|events| (&check.totals.entered, events)), coverage),
+        None => {
+            let charged = watched.iter().filter_map(|process| Some((&process.entered, process.kernel.as_ref()?)));
+            kernel(charged, coverage)
+        }
+    };
+    let mut outcome = checked_outcome.unwrap_or_else(|| worst(&outcomes));
+    if let (GuestSource::Trap { .. }, true, Status::Trapped) = (&case.guest, coverage.lossless, outcome.status) {
+        let wrong = kernel.as_ref().and_then(|kernel| checks::wrong_signals(case, kernel));
+        outcome = wrong.map_or(outcome, |wrong| Outcome::because(Status::Failed, wrong));
+    }
     CaseReport {
         id: case.id(),
         workload: case.workload.clone(),
@@ -78,17 +91,11 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         engine_settings: (!case.is_native()).then_some(case.engine.settings),
         disturbance: disturbance(&unwatched),
         artifact: prepared.guest.as_ref().ok().map(artifact),
-        outcome: checked_outcome.unwrap_or_else(|| worst(&outcomes)),
+        outcome,
         facts,
         measurements: measurements(&unwatched, case.kind),
         observer_ratio: observer_ratio(&unwatched, &watched),
-        kernel: match checked {
-            Some(check) => kernel(check.kernel.as_ref().map(|events| (&check.totals.entered, events)), coverage),
-            None => kernel(
-                watched.iter().filter_map(|process| Some((&process.entered, process.kernel.as_ref()?))),
-                coverage,
-            ),
-        },
+        kernel,
         failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
     }
 }

@@ -9,12 +9,10 @@ mod common;
 use common::{Run, file};
 use serde_json::Value;
 
-fn live(parts: &str, engines: &str, arguments: &[&str]) -> Run {
+fn live(parts: &str, engines: &str, more: &str, arguments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!(
-        "name: t\nkind: traps\nparts: [{parts}]\nengines: [{engines}]\nprocesses: 2\niterations: 3\n\
-         workloads: [hello]\nflavours: [std]\n"
-    );
+    let text =
+        format!("name: t\nkind: traps\nparts: [{parts}]\nengines: [{engines}]\nprocesses: 2\niterations: 3\n{more}");
     let path = file(&folder, "t.yaml", text);
     let run = Run::in_folder(folder, &[&[path.as_str(), "--capture", "on"], arguments].concat());
     assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
@@ -28,7 +26,7 @@ fn phase<'a>(case: &'a Value, phase: &str) -> &'a Value {
 
 #[test]
 fn live_the_kernel_delivers_one_signal_for_each_trap_of_the_matrix() {
-    let run = live("matrix", "cranelift, cranelift-checked, winch, pulley", &["--only", "{loads,stores,tables}/*"]);
+    let run = live("matrix", "cranelift, cranelift-checked, winch, pulley", "", &["--only", "{loads,stores,tables}/*"]);
     let report = run.report();
     for case in report["scenarios"][0]["cases"].as_array().unwrap() {
         let caught = |by: &str| case["facts"][format!("caught.{by}")].as_u64().unwrap();
@@ -51,7 +49,7 @@ fn live_the_kernel_delivers_one_signal_for_each_trap_of_the_matrix() {
 
 #[test]
 fn live_a_timed_trap_is_one_signal_at_every_depth() {
-    let run = live("latency", "cranelift, cranelift-pooling, cranelift-checked", &[]);
+    let run = live("latency", "cranelift, cranelift-pooling, cranelift-checked", "", &[]);
     for depth in [1, 10, 100] {
         for (engine, signals) in [("cranelift", 6), ("cranelift-pooling", 6), ("cranelift-checked", 0)] {
             let case = run.case(&format!("depth-{depth}/generated/{engine}"));
@@ -70,8 +68,22 @@ fn live_a_timed_trap_is_one_signal_at_every_depth() {
 }
 
 #[test]
+fn live_the_signals_of_the_specifications_tests_are_in_the_phase_trap() {
+    let run = live("specification", "cranelift", "", &["--only", "spec-memory/*"]);
+    let case = run.case("spec-memory/testsuite/cranelift");
+    let signals = case["facts"]["caught.by_unplaced"].as_u64().unwrap();
+    assert!(signals > 100, "{signals}");
+    assert_eq!(phase(&case, "trap")["signals"]["SIGSEGV"], signals);
+    assert_eq!(
+        (&phase(&case, "run")["signals"]["SIGSEGV"], &case["kernel"]["outside"]["signals"]["SIGSEGV"]),
+        (&0.into(), &Value::from(0))
+    );
+}
+
+#[test]
 fn live_what_checks_cost_is_said_beside_it() {
-    let run = live("price", "cranelift, cranelift-checked", &["--processes", "8"]);
+    let run =
+        live("price", "cranelift, cranelift-checked", "workloads: [hello]\nflavours: [std]\n", &["--processes", "8"]);
     let report = run.report();
     let price = &report["scenarios"][0]["prices"][0];
     assert_eq!((&price["case"], &price["guard"]), (&"hello/std/cranelift-checked".into(), &Value::from("cranelift")));

@@ -57,6 +57,27 @@ fn ctrl_c_writes_what_was_measured_and_exits_with_130() {
 }
 
 #[test]
+fn ctrl_c_in_the_middle_of_a_check_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name: t\nkind: traps\nparts: [matrix]\nengines: [cranelift]\nshare: full\n";
+    let path = common::file(&folder, "t.yaml", text);
+    let child = command(&folder)
+        .args([&path, "--capture", "off", "--only", "atomic-updates/*"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("a worker runs", || !workers_of(child.id()).is_empty());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["interrupted"], true);
+    assert_eq!(report["scenarios"][0]["cases"][0]["outcome"]["status"], "skipped");
+}
+
+#[test]
 fn kill_9_takes_the_worker_along_and_leaves_whole_records() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("report.json"), GOOD).unwrap();

@@ -98,18 +98,21 @@ pub struct Coverage {
     pub births: bool,
     /// Requests to block devices.
     pub block_io: bool,
+    /// Whether nothing was lost and this very run was watched, so that counts can be held against other counts.
+    pub lossless: bool,
     /// Arguments of system calls, and so bytes of address space and futex waits.
     pub arguments: bool,
 }
 
 impl Coverage {
-    /// Of these programs.
+    /// Of these programs, in a run of which nothing was lost.
     #[must_use]
     pub fn of(programs: &[ProgramCost]) -> Self {
         let attached =
             |name: &str| programs.iter().find(|program| program.name == name && program.unavailable.is_none());
         let sees = |name: &str| attached(name).is_some();
         Self {
+            lossless: true,
             faults_user: sees("page_fault_user") || sees("page_fault"),
             faults_kernel: sees("page_fault_kernel") || sees("page_fault"),
             signals: sees("signal_deliver"),

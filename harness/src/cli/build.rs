@@ -74,9 +74,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 }
 
 fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mut Vec<Built>) -> Exit {
+    let priced = scenarios.iter().flat_map(plan::prices).map(|(guard, _)| guard);
     let wanted: BTreeSet<_> = scenarios
         .iter()
         .flat_map(plan::matrix)
+        .chain(priced)
         .filter_map(|case| match case.guest {
             GuestSource::Built { flavour, workload } => Some((flavour, workload)),
             _ => None,

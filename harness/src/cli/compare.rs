@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
-use crate::record::metric_of;
+use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
 use crate::report::document::Git;
 use crate::report::{json, table};
@@ -137,7 +137,7 @@ impl Kind {
 }
 
 fn metric(text: &str) -> Result<String, String> {
-    let names = live::COMPARED.map(metric_of);
+    let names: Vec<String> = live::COMPARED.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]).collect();
     if names.iter().any(|name| name == text) {
         return Ok(text.to_owned());
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use wasiscope_ebpf_abi::Phase;
+
 use super::prepare::prepare;
 use super::progress::Progress;
 use crate::compare::live::{self, Candidate, Processes};
@@ -13,28 +15,59 @@ use crate::plan::Case;
 use crate::record;
 use crate::report::document::Price;
 use crate::runner::{ChildWorkers, Pair, Pairs, Settings};
-use wasiscope_ebpf_abi::Phase;
 
 /// Prices by scenario.
 pub(super) type Prices = BTreeMap<String, Vec<Price>>;
 
-/// Compares each pair in workers of its own, as `compare` does.
+/// A case with guard pages, and the same with explicit checks.
+pub(super) type Priced = (Case, Case);
+
+/// Compares each pair in workers of its own, as `compare` does. What cannot be measured is a row that says why.
 pub(super) fn measure(
     places: &Places,
-    pairs: Vec<(Case, Case)>,
+    pairs: &[Priced],
     scratch: &Path,
     settings: &Settings<'_>,
     progress: &Progress,
     interrupt: &Interrupt,
-) -> anyhow::Result<Prices> {
-    let Some((first, _)) = pairs.first() else { return Ok(Prices::new()) };
-    let (processes, iterations) = (first.processes, first.iterations);
-    let names: Vec<(String, String)> =
-        pairs.iter().map(|(guard, _)| (guard.scenario.clone(), guard.engine.name.clone())).collect();
-    let (guards, explicits): (Vec<Case>, Vec<Case>) = pairs.into_iter().unzip();
+) -> Prices {
+    let mut prices = Prices::new();
+    for of_scenario in pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario) {
+        let measured = of_one(places, of_scenario, scratch, settings, progress, interrupt);
+        let rows = measured.unwrap_or_else(|error| without_figures(of_scenario, &format!("{error:#}")));
+        prices.insert(of_scenario[0].0.scenario.clone(), rows);
+    }
+    prices
+}
+
+/// Rows for all pairs, of which none was measured.
+pub(super) fn not_measured(pairs: &[Priced], why: &str) -> Prices {
+    let of_scenario = |pairs: &[Priced]| (pairs[0].0.scenario.clone(), without_figures(pairs, why));
+    pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario).map(of_scenario).collect()
+}
+
+/// Rows of pairs that were not measured.
+fn without_figures(pairs: &[Priced], why: &str) -> Vec<Price> {
+    let row = |(guard, explicit): &Priced| {
+        let row = Row::without_figures(&explicit.id(), crate::stats::Verdict::Inconclusive, why);
+        price(row, &guard.engine.name)
+    };
+    pairs.iter().map(row).collect()
+}
+
+fn of_one(
+    places: &Places,
+    pairs: &[Priced],
+    scratch: &Path,
+    settings: &Settings<'_>,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<Price>> {
+    let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations);
+    let (guards, explicits): (Vec<Case>, Vec<Case>) = pairs.iter().cloned().unzip();
     let mut say = |line: &str| progress.say(line);
-    let (guards, explicits) =
-        (prepare(places, guards, scratch, &mut say)?, prepare(places, explicits, scratch, &mut say)?);
+    let guards = prepare(places, guards, scratch, &mut say)?;
+    let explicits = prepare(places, explicits, scratch, &mut say)?;
     let candidates: Vec<Candidate> = guards
         .into_iter()
         .zip(explicits)
@@ -49,30 +82,32 @@ pub(super) fn measure(
         confirm: false,
         wants: &|metric| metric == run,
         seed: settings.seed,
-        budget: settings.budget,
+        // The whole run's budget is looked at before.
+        budget: None,
         interrupt: interrupt.clone(),
     };
     let mut runner = Pairs::new(&mut workers, settings);
     let done = live::compare(&candidates, &mut runner, &how, &mut |event| progress.on_comparison(&event));
-    let mut prices = Prices::new();
-    for (row, (scenario, guard)) in done.rows.into_iter().zip(names) {
-        prices.entry(scenario).or_default().push(price(row, guard));
-    }
+    let mut prices: Vec<Price> =
+        done.rows.into_iter().zip(pairs).map(|(row, (guard, _))| price(row, &guard.engine.name)).collect();
+    let missing = &pairs[prices.len()..];
+    prices.extend(without_figures(missing, "interrupted"));
     Ok(prices)
 }
 
-fn price(row: Row, guard: String) -> Price {
+fn price(row: Row, guard: &str) -> Price {
     Price {
         case: row.case,
-        guard,
-        metric: row.metric,
+        guard: guard.to_owned(),
+        metric: record::metric_of(Phase::Run),
         guard_ns: row.base,
         explicit_ns: row.new,
         ratio: row.ratio,
         ci_low: row.ci_low,
         ci_high: row.ci_high,
         // A verdict is for changes, and this is none.
-        note: row.note.filter(|_| row.ratio.is_none()),
+        note: row.note.filter(|_| row.ci_low.is_none()),
         log_ratios: row.log_ratios,
+        failed: row.failed,
     }
 }

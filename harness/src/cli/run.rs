@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use super::capture::{CaptureArguments, Source, When};
 use super::prepare::prepare;
-use super::prices::{self, Prices};
+use super::prices;
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::{Exit, print};
@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
 use crate::places::Places;
+use crate::plan::Case;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
@@ -29,7 +30,7 @@ use crate::scenario::nearest;
 use crate::scratch;
 use crate::stats;
 use crate::summary;
-use crate::traps::{OPERATIONS, Planted};
+use crate::traps::{Check, Family, OPERATIONS, Planted};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -75,6 +76,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let cpu_before = CpuTimes::now();
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced } = selection::cases(places, &arguments.selection)?;
+    arguments.plant_fault.as_ref().map_or(Ok(()), |fault| check_planted(fault, &cases))?;
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
@@ -134,9 +136,11 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let costs_wanted = goes_on && arguments.kernel.capture_cost;
     let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
     let mut prices = match walk {
-        Walk::Complete => prices::measure(places, priced, scratch.path(), &settings(), &progress, &interrupt)?,
-        Walk::BudgetSpent | Walk::Interrupted => Prices::new(),
+        Walk::Complete => prices::measure(places, &priced, scratch.path(), &settings(), &progress, &interrupt),
+        Walk::BudgetSpent => prices::not_measured(&priced, "the budget was spent"),
+        Walk::Interrupted => prices::not_measured(&priced, "interrupted"),
     };
+    let walk = if interrupt.raised() { Walk::Interrupted } else { walk };
     progress.finish();
     if let Err(error) = costs {
         eprintln!("warning: what the kernel programs cost is not known: {error}");
@@ -156,7 +160,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     }
 
     let capture = source.report(trouble);
-    let coverage = Coverage::of(&capture.programs);
+    let lossless = source.is_live() && capture.ledger.counts_are_exact();
+    let coverage = Coverage { lossless, ..Coverage::of(&capture.programs) };
     let mut scenarios = |cases: &[Prepared]| {
         let mut scenarios = summary::scenarios(cases, &records, coverage);
         for (scenario, of_scenario) in std::mem::take(&mut prices) {
@@ -182,6 +187,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         started_at: started_at.to_string(),
         duration_s: began.elapsed().as_secs_f64(),
         seed,
+        planted: arguments.plant_fault.clone(),
         interrupted: walk == Walk::Interrupted,
         budget_spent: walk == Walk::BudgetSpent,
         confidence: stats::CONFIDENCE,
@@ -218,6 +224,10 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     }
     if let Some(path) = &stored {
         eprintln!("capture: {}", path.display());
+    }
+    if arguments.plant_fault.is_some() && !report.has_failures() {
+        eprintln!("error: a fault was planted, and not found");
+        return Ok(Exit::CaseFailed);
     }
     Ok(match walk {
         Walk::Interrupted => Exit::Interrupted,
@@ -261,6 +271,24 @@ fn planted(text: &str) -> Result<Planted, String> {
         None if text == "engine" => Ok(Planted::Engine),
         _ => Err("write oracle:OPERATION, canary:OPERATION or engine".to_owned()),
     }
+}
+
+/// A fault in what is not tried would go unseen, and seem to be one that is not found.
+fn check_planted(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
+    let families: Vec<Family> = cases
+        .iter()
+        .filter_map(|case| match case.check() {
+            Some(Check::Matrix { family, .. }) => Some(family),
+            _ => None,
+        })
+        .collect();
+    let held = match fault {
+        Planted::Engine => !families.is_empty(),
+        Planted::Oracle { operation: name } | Planted::Canary { operation: name } => {
+            OPERATIONS.iter().any(|operation| operation.name == name && families.contains(&operation.family))
+        }
+    };
+    if held { Ok(()) } else { bail!("--plant-fault: none of the selected cases is of the matrix and tries that") }
 }
 
 fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use crate::guest;
 use crate::module;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
-use crate::scenario::{self, Engine, Expectation, Limits, Scenario};
+use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
 use crate::traps::Share;
 use crate::worker;
 
@@ -149,10 +149,11 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     }
     if arguments.full {
         let traps: Vec<_> = scenarios.iter_mut().filter_map(|scenario| scenario.traps.as_mut()).collect();
-        if traps.is_empty() {
-            bail!("--full is for scenarios of `kind: traps`, and none was named");
+        let with_matrix: Vec<_> = traps.into_iter().filter(|traps| traps.parts.contains(&Part::Matrix)).collect();
+        if with_matrix.is_empty() {
+            bail!("--full is for scenarios of `kind: traps` with the part `matrix`, and none was named");
         }
-        traps.into_iter().for_each(|traps| traps.share = Share::Full);
+        with_matrix.into_iter().for_each(|traps| traps.share = Share::Full);
     }
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
     let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(plan::prices).collect();
@@ -182,7 +183,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
 fn selected(cases: Vec<Case>, prices: &mut Vec<(Case, Case)>, only: Option<&str>) -> anyhow::Result<Vec<Case>> {
     if let Some(pattern) = only {
         let glob = glob(pattern)?;
-        prices.retain(|(_, explicit)| glob.is_match(explicit.id()));
+        prices.retain(|(guard, explicit)| glob.is_match(explicit.id()) || glob.is_match(guard.id()));
         if !prices.is_empty() {
             return Ok(cases.into_iter().filter(|case| glob.is_match(case.id())).collect());
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wasiscope_ebpf_abi::Phase;
 
 use super::{FactRow, Row, Tolerances, facts};
-use crate::record::{Status, metric_of};
+use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
 use crate::report::document::{CaseReport, Measurement};
 use crate::stats::{self, Estimate, FALSE_ALARMS, Verdict};
@@ -136,7 +136,8 @@ fn rows(
         && base.engine_settings == new.engine_settings
         && base.args == new.args;
     let mut rows = Vec::new();
-    for metric in PHASES.map(metric_of).into_iter().filter(|metric| wants(metric)) {
+    let metrics = PHASES.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]);
+    for metric in metrics.filter(|metric| wants(metric)) {
         let of = |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
         let (old, now) = (of(base), of(new));
         let (old, now) = match (old, now) {
@@ -254,6 +255,7 @@ mod tests {
             started_at: String::new(),
             duration_s: 1.0,
             seed: 1,
+            planted: None,
             interrupted: false,
             budget_spent: false,
             confidence: 0.99,

@@ -9,6 +9,7 @@ use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switche
 use crate::record::{Facts, Failure, Outcome};
 use crate::scenario::EngineSettings;
 use crate::stats::Summary;
+use crate::traps::Planted;
 
 /// Version of the stored format.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -26,6 +27,9 @@ pub struct Report {
     pub duration_s: f64,
     /// What decided the order of workers.
     pub seed: u64,
+    /// The fault that was put into it on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planted: Option<Planted>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
     /// Whether it stopped adding samples because its budget of time was spent.
@@ -53,7 +57,8 @@ impl Report {
     /// Whether any case ended otherwise than its scenario expects.
     #[must_use]
     pub fn has_failures(&self) -> bool {
-        self.cases().any(|case| !case.outcome.expected)
+        let mut prices = self.scenarios.iter().flat_map(|scenario| &scenario.prices);
+        self.cases().any(|case| !case.outcome.expected) || prices.any(|price| price.failed)
     }
 
     /// Every case of every scenario.
@@ -181,6 +186,9 @@ pub struct Price {
     pub log_ratios: Vec<f64>,
     /// Why there are no figures.
     pub note: Option<String>,
+    /// Whether one side failed or answered wrong.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// One case.

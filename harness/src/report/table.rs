@@ -27,7 +27,7 @@ pub fn render(report: &Report, style: Style) -> String {
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         if scenario.kind == "traps" {
-            text.push_str(&traps::render(scenario, style));
+            text.push_str(&traps::render(scenario, style, report.capture.ledger.counts_are_exact()));
             continue;
         }
         for case in &scenario.cases {
@@ -323,6 +323,9 @@ fn render_capture(text: &mut String, report: &Report) {
     let _ = writeln!(text, ", {:.1} s, seed {}", report.duration_s, report.seed);
     if report.budget_spent {
         text.push_str("the budget was spent: some cases have fewer processes than their scenario says\n");
+    }
+    if let Some(planted) = &report.planted {
+        let _ = writeln!(text, "a fault was planted on purpose: {planted:?}");
     }
     if report.interrupted {
         text.push_str("interrupted: what was measured until then is in the report\n");

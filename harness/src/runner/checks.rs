@@ -57,6 +57,9 @@ impl Runner<'_> {
                     what,
                 });
             }
+            // What was found until then does not get lost by how it ended.
+            let so_far = judge(totals);
+            let outcome = if so_far.status == Status::Failed && outcome.expected { so_far } else { outcome };
             return (outcome, kernel);
         }
         (judge(totals), kernel)

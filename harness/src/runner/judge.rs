@@ -32,6 +32,14 @@ pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, c
         Ending::Returned => judge_answer(case, line, check).map_or_else(failed, |()| Outcome::ok()),
         Ending::Exited { code, stderr } => failed(with_stderr(&format!("the guest exited with code {code}"), stderr)),
         Ending::Trapped { trap, stderr } => {
+            let messages = &case.expect.messages;
+            let is_right = messages.is_empty() || messages.iter().any(|message| trap.contains(message));
+            if case.expect.trap && !is_right {
+                return failed(with_stderr(
+                    &format!("{trap}, where `{}` is expected", messages.join("` or `")),
+                    stderr,
+                ));
+            }
             Outcome { status: Status::Trapped, detail: Some(with_stderr(trap, stderr)), expected: case.expect.trap }
         }
         Ending::Broken { reason } => failed(reason.clone()),

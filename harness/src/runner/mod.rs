@@ -218,7 +218,7 @@ impl<'a> Runner<'a> {
             }
             self.check(index, prepared, check);
         }
-        true
+        !self.settings.interrupt.raised()
     }
 
     fn rounds(&mut self, cases: &[Prepared], known: &[Option<Known>], planned: &[Half]) -> Walk {
@@ -305,7 +305,10 @@ impl<'a> Runner<'a> {
             entered: BTreeMap::new(),
             kernel: None,
         };
-        let task = Task::Iterate { iterations: case.iterations, repeats: known.repeats };
+        // Repeated passes are in no phase. A trap's signals must not be: watched traps are all in theirs.
+        let repeats = if step.watched && known.traps_after.is_some() { 1 } else { known.repeats };
+        record.repeats = repeats;
+        let task = Task::Iterate { iterations: case.iterations, repeats };
         let request = self.request(prepared, step.process, known, task);
         let request = match request {
             Ok(request) => request,

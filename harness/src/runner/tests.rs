@@ -71,7 +71,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
             guest: GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
             n: Some(1),
             input: Input::default(),
-            expect: Expectation { trap, check: None },
+            expect: Expectation { trap, ..Expectation::default() },
             limits: Limits::default(),
             processes: 2,
             iterations: 2,

@@ -116,6 +116,8 @@ impl Default for Limits {
 pub struct Expectation {
     /// Whether a wasm trap is the expected ending.
     pub trap: bool,
+    /// What the trap's message may say, one of these; nothing for any.
+    pub messages: Vec<&'static str>,
     /// The check that the guest must print, where the catalogue does not know it.
     pub check: Option<String>,
 }
@@ -142,6 +144,19 @@ impl Part {
     /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Matrix, Self::OtherTraps, Self::Specification, Self::Mistakes, Self::Latency, Self::Price];
+
+    /// The name in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Matrix => "matrix",
+            Self::OtherTraps => "other-traps",
+            Self::Specification => "specification",
+            Self::Mistakes => "mistakes",
+            Self::Latency => "latency",
+            Self::Price => "price",
+        }
+    }
 }
 
 /// What makes a scenario one of traps.
@@ -187,6 +202,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Of an engine with explicit checks, the one that differs in nothing else.
+    #[must_use]
+    pub fn guarded(&self, explicit: &Engine) -> Option<&Engine> {
+        let guarded = EngineSettings { bounds_checks: BoundsChecks::Guard, ..explicit.settings };
+        let is_explicit = explicit.settings.bounds_checks == BoundsChecks::Explicit;
+        self.engines.iter().find(|engine| is_explicit && engine.settings == guarded)
+    }
+
     /// Its kind, as written in the file and in reports.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

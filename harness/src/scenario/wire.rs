@@ -80,6 +80,16 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
             None
         }
     };
+    let mut workloads = wire.workloads.map(|list| list.0.into_iter().map(|workload| workload.0).collect::<Vec<_>>());
+    let mut flavours = wire.flavours.map(|list| list.0);
+    if let Some(traps) = &traps {
+        if traps.parts.contains(&Part::Price) && workloads.is_none() {
+            workloads = Some(priced_workloads());
+        }
+        if traps.parts.iter().any(|part| [Part::Price, Part::Mistakes].contains(part)) && flavours.is_none() {
+            flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
+        }
+    }
     let scenario = Scenario {
         name: wire.name,
         description: wire.description,
@@ -87,11 +97,8 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         traps,
         own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
         args: wire.args,
-        workloads: wire
-            .workloads
-            .map(|list| list.0.into_iter().map(|workload| workload.0).collect())
-            .unwrap_or_default(),
-        flavours: wire.flavours.map(|list| list.0).unwrap_or_default(),
+        workloads: workloads.unwrap_or_default(),
+        flavours: flavours.unwrap_or_default(),
         engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
         processes: wire.processes.0,
         iterations: wire.iterations.0,
@@ -100,11 +107,21 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
             memory_bytes: wire.limits.memory.0,
             stack_bytes: wire.limits.stack.0,
         },
-        expect: Expectation { trap: wire.expect.outcome == WireOutcome::Trapped, check: wire.expect.check },
+        expect: Expectation {
+            trap: wire.expect.outcome == WireOutcome::Trapped,
+            messages: Vec::new(),
+            check: wire.expect.check,
+        },
         tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
     };
     check_whole(&scenario).map_err(|(key, message)| Problem::at_key(text, key, message))?;
     Ok(scenario)
+}
+
+/// What explicit checks cost most, and least: much memory in a small loop, and little beside everything else.
+fn priced_workloads() -> Vec<SizedWorkload> {
+    let named = |name: &&str| WireWorkload::from_name(name).ok().map(|workload| workload.0);
+    ["sort", "matmul", "json"].iter().filter_map(named).collect()
 }
 
 #[derive(serde::Deserialize)]

@@ -4,8 +4,10 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::{Phase, RegionKind};
 
 use crate::capture::{Coverage, KernelEvents};
+use crate::plan::Case;
 use crate::record::{Caught, CheckRecord, Facts, Outcome, Status};
-use crate::report::document::{CaseReport, ScenarioReport};
+use crate::report::document::{CaseReport, KernelPhase, KernelReport, ScenarioReport};
+use crate::scenario::{BoundsChecks, Compiler};
 use crate::traps::TESTSUITE;
 
 /// The facts of a check. Those of the specification's tests are called assertions, all others cells.
@@ -25,17 +27,16 @@ pub(super) fn facts(record: &CheckRecord, flavour: &str) -> Facts {
     for (reason, count) in &totals.unsupported {
         facts.insert(format!("unsupported: {reason}"), (*count).into());
     }
-    if unit == "cells" {
-        let Caught { traps, by_guard, by_null_page, by_instruction, without_signal } = totals.caught;
-        let caught = [
-            ("traps", traps),
-            ("by_guard", by_guard),
-            ("by_null_page", by_null_page),
-            ("by_instruction", by_instruction),
-            ("without_signal", without_signal),
-        ];
-        facts.extend(caught.map(|(name, count)| (format!("caught.{name}"), count.into())));
-    }
+    let Caught { traps, by_guard, by_null_page, by_unplaced, by_instruction, without_signal } = totals.caught;
+    let caught = [
+        ("traps", traps),
+        ("by_guard", by_guard),
+        ("by_null_page", by_null_page),
+        ("by_unplaced", by_unplaced),
+        ("by_instruction", by_instruction),
+        ("without_signal", without_signal),
+    ];
+    facts.extend(caught.map(|(name, count)| (format!("caught.{name}"), count.into())));
     facts
 }
 
@@ -59,12 +60,12 @@ pub(super) fn message_costs(scenario: &mut ScenarioReport) {
     }
 }
 
-/// The outcome, once the kernel has been asked too. Its program has seen the signals of the very same worker: a difference
-/// means that one of the two is wrong.
-pub(super) fn outcome(record: &CheckRecord, flavour: &str, coverage: Coverage) -> Outcome {
-    let seen = record.kernel.as_ref().filter(|_| coverage.signals && flavour != TESTSUITE);
-    match (seen, record.outcome.expected) {
-        (Some(kernel), true) => match difference(&record.totals.caught, kernel) {
+/// The outcome, once the kernel has been asked too, where nothing it saw was lost: its program has seen the signals of the
+/// very same worker, so a difference means that one of the two is wrong.
+pub(super) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
+    let seen = record.kernel.as_ref().filter(|_| coverage.signals && coverage.lossless);
+    match (seen, record.outcome.status) {
+        (Some(kernel), Status::Ok) => match difference(&record.totals.caught, kernel, coverage.faults_user) {
             Some(difference) => Outcome::because(Status::Failed, difference),
             None => record.outcome.clone(),
         },
@@ -72,9 +73,27 @@ pub(super) fn outcome(record: &CheckRecord, flavour: &str, coverage: Coverage) -
     }
 }
 
+/// What is wrong with the signals of a guest whose traps are timed: one for each where a guard page or a failed check raises
+/// one, none where there are no signals, and none outside of its traps.
+pub(super) fn wrong_signals(case: &Case, kernel: &KernelReport) -> Option<String> {
+    let settings = case.engine.settings;
+    let raises = settings.bounds_checks == BoundsChecks::Guard && settings.compiler != Compiler::Pulley;
+    let signals = |phase: &KernelPhase| phase.signals.as_ref()?.get(SEGMENTATION_FAULT).copied();
+    for (name, phase) in &kernel.phases {
+        let wanted = if name == Phase::Trap.name() && raises { phase.iterations } else { 0 };
+        let seen = signals(phase)?;
+        if seen != wanted {
+            return Some(format!("the kernel delivered {seen} SIGSEGV in the phase {name}, where {wanted} belong"));
+        }
+    }
+    let outside = signals(kernel.outside.as_ref()?)?;
+    (outside > 0).then(|| format!("the kernel delivered {outside} SIGSEGV outside of all phases"))
+}
+
+const SEGMENTATION_FAULT: &str = "SIGSEGV";
+
 /// What the kernel has seen otherwise than the worker did; `None` when they agree.
-fn difference(caught: &Caught, kernel: &KernelEvents) -> Option<String> {
-    const SEGMENTATION_FAULT: &str = "SIGSEGV";
+fn difference(caught: &Caught, kernel: &KernelEvents, sees_faults: bool) -> Option<String> {
     let signals = |phase: &Phase| {
         kernel.get(phase).and_then(|events| events.signals.get(SEGMENTATION_FAULT)).copied().unwrap_or(0)
     };
@@ -86,6 +105,9 @@ fn difference(caught: &Caught, kernel: &KernelEvents) -> Option<String> {
     }
     if let Some(stray) = kernel.keys().find(|phase| **phase != Phase::Trap && signals(phase) > 0) {
         return Some(format!("the kernel delivered {} SIGSEGV in the phase {}", signals(stray), stray.name()));
+    }
+    if !sees_faults {
+        return None;
     }
     let guard = RegionKind::Guard.name();
     let in_guard = kernel.get(&Phase::Trap).and_then(|events| events.faults_user.get(guard)).copied().unwrap_or(0);
@@ -112,10 +134,11 @@ mod tests {
 
     #[test]
     fn one_signal_for_each_trap_by_guard_or_null_page_and_none_elsewhere() {
-        let caught = Caught { traps: 9, by_guard: 4, by_null_page: 2, by_instruction: 3, without_signal: 0 };
-        assert_eq!(difference(&caught, &kernel(6, 4, 0)), None);
-        assert!(difference(&caught, &kernel(5, 4, 0)).is_some_and(|text| text.contains("delivered 5")));
-        assert!(difference(&caught, &kernel(6, 3, 0)).is_some_and(|text| text.contains("3 page faults")));
-        assert!(difference(&caught, &kernel(6, 4, 1)).is_some_and(|text| text.contains("phase run")));
+        let caught = Caught { traps: 9, by_guard: 4, by_null_page: 2, by_instruction: 3, ..Caught::default() };
+        assert_eq!(difference(&caught, &kernel(6, 4, 0), true), None);
+        assert!(difference(&caught, &kernel(5, 4, 0), true).is_some_and(|text| text.contains("delivered 5")));
+        assert_eq!(difference(&caught, &kernel(6, 3, 0), false), None, "faults were not seen");
+        assert!(difference(&caught, &kernel(6, 3, 0), true).is_some_and(|text| text.contains("3 page faults")));
+        assert!(difference(&caught, &kernel(6, 4, 1), true).is_some_and(|text| text.contains("phase run")));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::operation::{Effect, Operation, SEGMENT_LENGTH};
-use crate::scenario::EngineSettings;
+use super::operation::{ENDLESS, Effect, Operation, SEGMENT_LENGTH};
+use crate::scenario::{BoundsChecks, EngineSettings};
 
 /// The memory, or table, that an operation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,13 +24,19 @@ pub enum Layout {
     Imported,
     /// Shared between threads, and imported.
     Shared,
-    /// The second of two in a module.
+    /// The same, addressed by 64 bits.
+    WideShared,
+    /// Pages of one byte, and grown since.
+    GrownBytes,
+    /// The first of two in a module, of which the other is larger.
+    First,
+    /// The second of two in a module, of which the other is larger.
     Second,
 }
 
 impl Layout {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::One,
         Self::Wide,
         Self::Bytes,
@@ -39,6 +45,9 @@ impl Layout {
         Self::Grown,
         Self::Imported,
         Self::Shared,
+        Self::WideShared,
+        Self::GrownBytes,
+        Self::First,
         Self::Second,
     ];
 
@@ -54,6 +63,9 @@ impl Layout {
             Self::Grown => "grown",
             Self::Imported => "imported",
             Self::Shared => "shared",
+            Self::WideShared => "wide-shared",
+            Self::GrownBytes => "grown-bytes",
+            Self::First => "first",
             Self::Second => "second",
         }
     }
@@ -62,7 +74,7 @@ impl Layout {
     #[must_use]
     pub const fn address_bits(self) -> u32 {
         match self {
-            Self::Wide | Self::WideBytes => 64,
+            Self::Wide | Self::WideBytes | Self::WideShared => 64,
             _ => 32,
         }
     }
@@ -71,7 +83,7 @@ impl Layout {
     #[must_use]
     pub const fn page_size_log2(self) -> Option<u32> {
         match self {
-            Self::Bytes | Self::WideBytes => Some(0),
+            Self::Bytes | Self::WideBytes | Self::GrownBytes => Some(0),
             _ => None,
         }
     }
@@ -87,7 +99,7 @@ impl Layout {
     #[must_use]
     pub const fn pages(self) -> u64 {
         match self {
-            Self::Bytes | Self::WideBytes => 4099,
+            Self::Bytes | Self::WideBytes | Self::GrownBytes => 4099,
             Self::Zero => 0,
             _ => 1,
         }
@@ -98,6 +110,7 @@ impl Layout {
     pub const fn grows_by(self) -> u64 {
         match self {
             Self::Grown => 1,
+            Self::GrownBytes => 2,
             _ => 0,
         }
     }
@@ -114,6 +127,28 @@ impl Layout {
         (self.pages() + self.grows_by()) * self.page_bytes()
     }
 
+    /// Bytes before it grows.
+    #[must_use]
+    pub const fn bytes_before(self) -> u64 {
+        self.pages() * self.page_bytes()
+    }
+
+    /// Whether it is shared between threads.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::WideShared)
+    }
+
+    /// The index of the memory or table under test, and that of the other one in its module.
+    #[must_use]
+    pub const fn indices(self) -> (u32, Option<u32>) {
+        match self {
+            Self::First => (0, Some(1)),
+            Self::Second => (1, Some(0)),
+            _ => (0, None),
+        }
+    }
+
     /// Elements of a table of this layout.
     #[must_use]
     pub const fn elements(self) -> u64 {
@@ -127,7 +162,7 @@ impl Layout {
     /// Whether tables can be like that.
     #[must_use]
     pub const fn is_of_tables(self) -> bool {
-        matches!(self, Self::One | Self::Wide | Self::Zero | Self::Grown | Self::Imported | Self::Second)
+        matches!(self, Self::One | Self::Wide | Self::Zero | Self::Grown | Self::Imported | Self::First | Self::Second)
     }
 }
 
@@ -135,6 +170,9 @@ impl Layout {
 pub const TABLE_ELEMENTS: u64 = 16;
 /// Most elements of a table.
 pub const TABLE_ELEMENTS_MAX: u64 = TABLE_ELEMENTS + 6;
+/// By how many pages, or elements, the other memory or table of a module is larger than the one under test: bounds that are
+/// those of the other one are wrong on both sides.
+pub const OTHER_LARGER: u64 = 2;
 
 /// Where an access begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,13 +181,13 @@ pub enum Position {
     Start,
     /// Somewhere inside.
     Inside,
-    /// Where it just fits.
+    /// Where it just fits: an access of one byte is at the last byte in bounds.
     ExactFit,
     /// One further: only its last byte is outside.
     OnePast,
     /// Half of it is outside.
     Straddling,
-    /// Only its first byte is inside.
+    /// At the last byte in bounds, which is its only one inside.
     LastByte,
     /// At the first byte outside.
     End,
@@ -300,21 +338,32 @@ impl fmt::Display for Cell {
 pub struct Reserved {
     /// Bytes of address space for a memory, at least.
     pub reservation: u64,
+    /// Bytes of address space behind a memory that is larger than that.
+    pub growth: u64,
     /// Bytes behind it that are never mapped.
     pub guard: u64,
 }
 
 impl Reserved {
     /// wasmtime's own choice on 64-bit machines.
-    pub const WASMTIME: Self = Self { reservation: 4 << 30, guard: 32 << 20 };
+    pub const WASMTIME: Self = Self { reservation: 4 << 30, growth: 2 << 30, guard: 32 << 20 };
 
     /// What an engine of these settings sets aside.
     #[must_use]
     pub fn of(settings: EngineSettings) -> Self {
-        Self {
-            reservation: settings.memory_reservation.unwrap_or(Self::WASMTIME.reservation),
-            guard: settings.memory_guard.unwrap_or(Self::WASMTIME.guard),
-        }
+        let guard = match settings.bounds_checks {
+            BoundsChecks::Explicit => 0,
+            BoundsChecks::Guard => settings.memory_guard.unwrap_or(Self::WASMTIME.guard),
+        };
+        Self { reservation: settings.memory_reservation.unwrap_or(Self::WASMTIME.reservation), guard, ..Self::WASMTIME }
+    }
+
+    /// Where the guard behind a memory ends that has this size when it is made.
+    fn guard_end(self, size: u64) -> u128 {
+        let (size, growth) = (u128::from(size), u128::from(self.growth));
+        let reservation = u128::from(self.reservation);
+        let reserved = if size <= reservation { reservation } else { size + growth };
+        reserved + u128::from(self.guard)
     }
 }
 
@@ -365,10 +414,26 @@ impl Cell {
         }
     }
 
-    /// Whether positions are in 32 bits whatever the layout: those in segments are.
+    /// Bits of a position: those in segments have 32 whatever the layout.
     #[must_use]
     pub fn index_bits(&self) -> u32 {
         if self.operation.is_of_segments() { 32 } else { self.layout.address_bits() }
+    }
+
+    /// How many bytes or elements it touches.
+    #[must_use]
+    pub fn width(&self) -> u128 {
+        match self.operation.width {
+            ENDLESS => (1 << self.layout.address_bits()) - 1,
+            width => width.into(),
+        }
+    }
+
+    /// Whether it copies from the other memory of its module.
+    #[must_use]
+    pub fn copies_from_other(&self) -> bool {
+        let is_of_memory = !self.operation.is_of_tables();
+        self.operation.effect == Effect::CopyTo && is_of_memory && self.layout.indices().1.is_some()
     }
 
     /// The address at which it begins; `None` where there is no such place, or where it would be the same as another.
@@ -376,8 +441,8 @@ impl Cell {
     pub fn place(&self, reserved: Reserved) -> Option<u128> {
         /// A little behind a power of two.
         const LITTLE: u128 = 16;
-        let (size, width) = (u128::from(self.size()), u128::from(self.operation.width));
-        let guard_end = u128::from(reserved.reservation.max(self.size())) + u128::from(reserved.guard);
+        let (size, width) = (u128::from(self.size()), self.width());
+        let guard_end = reserved.guard_end(self.layout.bytes_before());
         match self.position {
             Position::Start => Some(self.present().into()),
             Position::Inside => Some(size / 2 / 16 * 16).filter(|inside| *inside > 0),

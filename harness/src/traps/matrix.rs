@@ -9,7 +9,8 @@ use super::operation::{Family, OPERATIONS, Operation};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Share {
-    /// Every operation at every position of every layout, each by one split and shape, which take turns.
+    /// Every operation at every position of every layout: by its operand alone, as a parameter, and by one other split and
+    /// shape, which take turns.
     #[default]
     Default,
     /// Everything.
@@ -25,6 +26,9 @@ pub struct Block {
     pub cells: Vec<(Cell, Address)>,
 }
 
+/// The plainest way to an address: one that no compiler knows before.
+const PLAIN: (Split, Shape) = (Split::Index, Shape::Parameter);
+
 /// Most cells of a block: a module that compiles in well under a second on any engine.
 pub const BLOCK_CELLS: usize = 1_000;
 
@@ -39,7 +43,7 @@ pub fn blocks(family: Family, share: Share, reserved: Reserved) -> Vec<Block> {
                 .filter(|operation| operation.family == family && operation.is_of_tables() == of_tables)
                 .filter(|_| !of_tables || layout.is_of_tables())
                 .enumerate()
-                .flat_map(|(turn, operation)| at_layout(operation, layout, turn, share, reserved))
+                .flat_map(|(turn, operation)| at_layout(operation, layout, turn + 5 * layout as usize, share, reserved))
                 .collect();
             let block = |cells: &[(Cell, Address)]| Block { layout, cells: cells.to_vec() };
             blocks.extend(cells.chunks(BLOCK_CELLS).map(block));
@@ -65,7 +69,14 @@ fn at_layout(
         match share {
             Share::Full => chosen.extend(all),
             // 7 is prime to the 18 ways in which an address can come about, so that each has its turn.
-            Share::Default => chosen.extend(all.get((turn + 7 * step) % all.len().max(1)).copied()),
+            Share::Default => {
+                let turn = all.get((turn + 7 * step) % all.len().max(1));
+                let plain = all.iter().find(|(cell, _)| (cell.split, cell.shape) == PLAIN);
+                let plain = plain.filter(|(cell, _)| {
+                    turn.is_some_and(|(turn, _)| (turn.split, turn.shape) != PLAIN && turn.position == cell.position)
+                });
+                chosen.extend(turn.into_iter().chain(plain).copied());
+            }
         }
     }
     chosen

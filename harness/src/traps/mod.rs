@@ -13,13 +13,13 @@ mod operation;
 mod oracle;
 pub mod specification;
 
-pub use cell::{Address, Cell, Layout, Position, Reserved, Shape, Split, TABLE_ELEMENTS, TABLE_ELEMENTS_MAX};
+pub use cell::{Address, Cell, Layout, Position, Reserved, Shape, Split};
 pub use check::{Check, GENERATED, Planted, TESTSUITE};
 pub use depth::{DEPTHS, trapping_at};
 pub use matrix::{BLOCK_CELLS, Block, Share, blocks};
 pub use mishaps::{MISHAPS, Mishap, Needs};
 pub use module::{
-    ALIVE, GROW, HOST, MEMORY, TABLE, function_name, of_cells, parameter_types, reproduction, result_type, shown,
+    ALIVE, GROW, MEMORY, OTHER, PEEK, TABLE, function_name, of_cells, parameter_types, reproduction, result_type, shown,
 };
 pub use operation::{Effect, Family, OPERATIONS, Operation, Type};
-pub use oracle::{Code, Expected, Stored, byte_at, element_at, expected};
+pub use oracle::{Code, Expected, OTHER_MASK, Stored, byte_at, element_at, expected};

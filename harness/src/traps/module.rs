@@ -2,25 +2,29 @@
 //! and run by a person.
 
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements, EntityType, ExportKind,
+    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements, EntityType, ExportKind,
     ExportSection, Function, FunctionSection, HeapType, ImportSection, Instruction, MemArg, MemorySection, MemoryType,
     Module, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
-use super::cell::{Address, Cell, Layout, SHIFT, Shape, TABLE_ELEMENTS_MAX};
+use super::cell::{Address, Cell, Layout, OTHER_LARGER, SHIFT, Shape, Split, TABLE_ELEMENTS, TABLE_ELEMENTS_MAX};
 use super::operation::{Effect, SEGMENT_LENGTH, Type, Update};
 use super::oracle::{self, ELSEWHERE, Expected, FROM, FUNCTIONS, OPERAND};
 
 /// The module that imported memories and tables come from.
-pub const HOST: &str = "host";
+const HOST: &str = "host";
 /// The name of the memory under test, exported or imported.
 pub const MEMORY: &str = "memory";
 /// The name of the table under test, exported or imported.
 pub const TABLE: &str = "table";
 /// The function that grows a memory or table before anything is tried.
 pub const GROW: &str = "grow";
-/// A function that gives what lies at the first byte, or the size of the table: a sign of life.
+/// A function that gives the size of the memory or table: a sign of life.
 pub const ALIVE: &str = "alive";
+/// A function that gives the byte at an address.
+pub const PEEK: &str = "peek";
+/// The name of the other memory or table of a module with two.
+pub const OTHER: &str = "other";
 
 /// The name of the function that a table holds under this number.
 #[must_use]
@@ -41,8 +45,8 @@ pub fn of_cells(layout: Layout, cells: &[(Cell, Address)]) -> Vec<u8> {
     builder.finish()
 }
 
-/// A command in the text format that does what one cell does, with what is expected of it in comments. The host's memories
-/// and tables are its own there.
+/// A command in the text format that does what one cell does, and traps too when the result is another than expected. The
+/// host's memories and tables are its own there.
 ///
 /// # Errors
 /// When the module cannot be printed, which would be a slip in here.
@@ -50,18 +54,13 @@ pub fn reproduction(cell: &Cell, address: &Address) -> Result<String, String> {
     let expected = oracle::expected(cell, address);
     let mut builder = Builder::new(cell.layout, cell.operation.is_of_tables(), false);
     let function = builder.cell(cell, address);
-    if let (Expected::Done { .. }, false) = (&expected, cell.operation.is_of_tables()) {
-        let place = oracle::operand(cell, address) + u128::from(address.offset);
-        let bytes = oracle::bytes_at(u64::try_from(place).unwrap_or_default(), cell.operation.width).to_le_bytes();
-        let width = (cell.operation.width as usize).min(bytes.len());
-        if place + width as u128 <= u128::from(cell.layout.bytes()) && cell.operation.encode.is_some() {
-            let at = constant(cell.layout.address_bits(), u64::try_from(place).unwrap_or_default());
-            builder.data.active(builder.index(), &expression(at), bytes[..width].iter().copied());
-        }
-    }
-    builder.start(function, cell, address);
+    builder.start(function, cell, address, &expected);
     let text = wasmprinter::print_bytes(builder.finish()).map_err(|error| error.to_string())?;
-    Ok(format!(";; {cell}\n;; expected: {}\n{text}", shown(&expected)))
+    let page_sizes = match cell.layout.page_size_log2() {
+        Some(_) => ";; pages of one byte: wasmtime -W custom-page-sizes runs it\n",
+        None => "",
+    };
+    Ok(format!(";; {cell}\n;; expected: {}\n{page_sizes}{text}", shown(&expected)))
 }
 
 /// What is expected, for a reader.
@@ -82,6 +81,8 @@ struct Builder {
     is_of_tables: bool,
     types: TypeSection,
     known_types: Vec<(Vec<ValType>, Vec<ValType>)>,
+    /// The function that grows.
+    grow: u32,
     imports: ImportSection,
     functions: FunctionSection,
     tables: TableSection,
@@ -100,6 +101,7 @@ impl Builder {
             is_of_tables,
             types: TypeSection::new(),
             known_types: Vec::new(),
+            grow: 0,
             imports: ImportSection::new(),
             functions: FunctionSection::new(),
             tables: TableSection::new(),
@@ -109,7 +111,7 @@ impl Builder {
             code: CodeSection::new(),
             data: DataSection::new(),
         };
-        let imported = imports && matches!(layout, Layout::Imported | Layout::Shared);
+        let imported = imports && (layout == Layout::Imported || layout.is_shared());
         if is_of_tables {
             builder.table(imported);
         } else {
@@ -120,37 +122,50 @@ impl Builder {
     }
 
     /// The index of the memory or table under test.
-    fn index(&self) -> u32 {
-        u32::from(self.layout == Layout::Second)
+    const fn index(&self) -> u32 {
+        self.layout.indices().0
+    }
+
+    /// Exports it, and the other one where there are two.
+    fn export(&mut self, name: &str, kind: ExportKind) {
+        let (tested, other) = self.layout.indices();
+        self.exports.export(name, kind, tested);
+        if let Some(other) = other {
+            self.exports.export(OTHER, kind, other);
+        }
     }
 
     fn memory(&mut self, imported: bool) {
         let ty = memory_type(self.layout);
-        if imported {
-            self.imports.import(HOST, MEMORY, EntityType::Memory(ty));
-        } else {
-            if self.layout == Layout::Second {
-                self.memories.memory(ty);
-                self.exports.export("first", ExportKind::Memory, 0);
-            }
-            self.memories.memory(ty);
+        let larger = MemoryType {
+            minimum: ty.minimum + OTHER_LARGER,
+            maximum: ty.maximum.map(|maximum| maximum + OTHER_LARGER),
+            ..ty
+        };
+        match self.layout.indices() {
+            _ if imported => _ = self.imports.import(HOST, MEMORY, EntityType::Memory(ty)),
+            (_, None) => _ = self.memories.memory(ty),
+            (0, Some(_)) => _ = self.memories.memory(ty).memory(larger),
+            (_, Some(_)) => _ = self.memories.memory(larger).memory(ty),
         }
-        self.exports.export(MEMORY, ExportKind::Memory, self.index());
+        self.export(MEMORY, ExportKind::Memory);
         self.data.passive((0..SEGMENT_LENGTH).map(|at| oracle::segment_byte(at.into())));
     }
 
     fn table(&mut self, imported: bool) {
         let ty = table_type(self.layout);
-        if imported {
-            self.imports.import(HOST, TABLE, EntityType::Table(ty));
-        } else {
-            if self.layout == Layout::Second {
-                self.tables.table(ty);
-                self.exports.export("first", ExportKind::Table, 0);
-            }
-            self.tables.table(ty);
+        let larger = TableType {
+            minimum: ty.minimum + OTHER_LARGER,
+            maximum: ty.maximum.map(|maximum| maximum + OTHER_LARGER),
+            ..ty
+        };
+        match self.layout.indices() {
+            _ if imported => _ = self.imports.import(HOST, TABLE, EntityType::Table(ty)),
+            (_, None) => _ = self.tables.table(ty),
+            (0, Some(_)) => _ = self.tables.table(ty).table(larger),
+            (_, Some(_)) => _ = self.tables.table(larger).table(ty),
         }
-        self.exports.export(TABLE, ExportKind::Table, self.index());
+        self.export(TABLE, ExportKind::Table);
         let ty = self.ty(&[], &[ValType::I32]);
         for number in 0..FUNCTIONS {
             let index = self.function(ty, &[Instruction::I32Const(number.cast_signed())]);
@@ -166,16 +181,22 @@ impl Builder {
         let address = address_type(bits);
         let (grow, alive) = if self.is_of_tables {
             let null = Instruction::RefNull(HeapType::FUNC);
-            let by = constant(bits, self.layout.elements() - super::cell::TABLE_ELEMENTS.min(self.layout.elements()));
+            let by = constant(bits, self.layout.elements().saturating_sub(TABLE_ELEMENTS));
             (vec![null, by, Instruction::TableGrow(index)], vec![Instruction::TableSize(index)])
         } else {
             let by = constant(bits, self.layout.grows_by());
             (vec![by, Instruction::MemoryGrow(index)], vec![Instruction::MemorySize(index)])
         };
         let ty = self.ty(&[], &[address]);
-        for (name, body) in [(GROW, grow), (ALIVE, alive)] {
-            let function = self.function(ty, &body);
-            self.exports.export(name, ExportKind::Func, function);
+        self.grow = self.function(ty, &grow);
+        self.exports.export(GROW, ExportKind::Func, self.grow);
+        let alive = self.function(ty, &alive);
+        self.exports.export(ALIVE, ExportKind::Func, alive);
+        if !self.is_of_tables {
+            let ty = self.ty(&[address], &[ValType::I32]);
+            let byte = Instruction::I32Load8U(MemArg { offset: 0, align: 0, memory_index: index });
+            let peek = self.function(ty, &[Instruction::LocalGet(0), byte]);
+            self.exports.export(PEEK, ExportKind::Func, peek);
         }
     }
 
@@ -210,23 +231,66 @@ impl Builder {
         self.function(ty, &body)
     }
 
-    /// `_start`, which does what the cell does.
-    fn start(&mut self, function: u32, cell: &Cell, address: &Address) {
+    /// `_start`, which puts in place what the cell finds, does what it does, and holds the result against what is expected.
+    fn start(&mut self, function: u32, cell: &Cell, address: &Address, expected: &Expected) {
         let mut body = Vec::new();
-        if self.layout.grows_by() > 0 {
-            // `grow` is the second to last of what comes before the cell's own function.
-            body.extend([Instruction::Call(function - 2), Instruction::Drop]);
+        if self.layout.grows_by() > 0 || self.is_of_tables {
+            body.extend([Instruction::Call(self.grow), Instruction::Drop]);
+        }
+        if self.is_of_tables {
+            body.extend(self.fill_table());
+        } else if let (Expected::Done { .. }, Some(_)) = (expected, cell.operation.encode) {
+            body.extend(self.fill_memory(cell, address));
         }
         let bits = cell.index_bits();
         let [first, second] = address.parameters;
         body.extend([constant(bits, first), constant(bits, second), constant(96 - bits, address.other)]);
         body.push(Instruction::Call(function));
-        if result_type(cell).is_some() {
-            body.push(Instruction::Drop);
+        match (result_type(cell), expected) {
+            (Some(ty), Expected::Done { result: Some(right), .. }) => {
+                body.extend(differs(ty, *right));
+                body.extend([Instruction::If(BlockType::Empty), Instruction::Unreachable, Instruction::End]);
+            }
+            (Some(_), _) => body.push(Instruction::Drop),
+            (None, _) => {}
         }
         let ty = self.ty(&[], &[]);
         let start = self.function(ty, &body);
         self.exports.export("_start", ExportKind::Func, start);
+    }
+
+    /// The bytes that the cell finds, from a segment of their own.
+    fn fill_memory(&mut self, cell: &Cell, address: &Address) -> Vec<Instruction<'static>> {
+        let place = oracle::operand(cell, address) + u128::from(address.offset);
+        let place = u64::try_from(place).unwrap_or_default();
+        let width = cell.operation.width;
+        let segment = self.data.len();
+        let bytes = oracle::bytes_at(place, width).to_le_bytes();
+        self.data.passive(bytes.into_iter().take(width as usize).collect::<Vec<u8>>());
+        vec![
+            constant(self.layout.address_bits(), place),
+            Instruction::I32Const(0),
+            constant(32, width.into()),
+            Instruction::MemoryInit { mem: self.index(), data_index: segment },
+        ]
+    }
+
+    /// What the table holds, from a segment of its own.
+    fn fill_table(&mut self) -> Vec<Instruction<'static>> {
+        let element = |index: u64| match oracle::element_at(index) {
+            Some(number) => ConstExpr::ref_func(number),
+            None => ConstExpr::ref_null(HeapType::FUNC),
+        };
+        let all: Vec<ConstExpr> = (0..self.layout.elements()).map(element).collect();
+        let length = count(all.len());
+        let segment = self.elements.len();
+        self.elements.passive(Elements::Expressions(RefType::FUNCREF, all.into()));
+        vec![
+            constant(self.layout.address_bits(), 0),
+            Instruction::I32Const(0),
+            constant(32, length.into()),
+            Instruction::TableInit { elem_index: segment, table: self.index() },
+        ]
     }
 
     fn finish(self) -> Vec<u8> {
@@ -248,7 +312,7 @@ pub fn memory_type(layout: Layout) -> MemoryType {
         minimum: layout.pages(),
         maximum: Some(layout.pages_max()),
         memory64: layout.address_bits() == 64,
-        shared: layout == Layout::Shared,
+        shared: layout.is_shared(),
         page_size_log2: layout.page_size_log2(),
     }
 }
@@ -257,7 +321,7 @@ fn table_type(layout: Layout) -> TableType {
     TableType {
         element_type: RefType::FUNCREF,
         table64: layout.address_bits() == 64,
-        minimum: layout.elements().min(super::cell::TABLE_ELEMENTS),
+        minimum: layout.elements().min(TABLE_ELEMENTS),
         maximum: Some(TABLE_ELEMENTS_MAX),
         shared: false,
     }
@@ -303,11 +367,16 @@ fn constant(bits: u32, value: u64) -> Instruction<'static> {
     }
 }
 
-fn expression(constant: Instruction<'_>) -> ConstExpr {
-    match constant {
-        Instruction::I64Const(value) => ConstExpr::i64_const(value),
-        Instruction::I32Const(value) => ConstExpr::i32_const(value),
-        _ => ConstExpr::empty(),
+/// Instructions that make a result into whether it differs from what is right, bit by bit.
+fn differs(ty: ValType, right: u128) -> Vec<Instruction<'static>> {
+    let narrow = [value(Type::I32, right), Instruction::I32Ne];
+    let wide = [value(Type::I64, right), Instruction::I64Ne];
+    match ty {
+        ValType::I32 => narrow.to_vec(),
+        ValType::I64 => wide.to_vec(),
+        ValType::F32 => [Instruction::I32ReinterpretF32].into_iter().chain(narrow).collect(),
+        ValType::F64 => [Instruction::I64ReinterpretF64].into_iter().chain(wide).collect(),
+        _ => vec![value(Type::V128, right), Instruction::V128Xor, Instruction::V128AnyTrue],
     }
 }
 
@@ -363,14 +432,18 @@ fn body(cell: &Cell, address: &Address, index: u32, called: u32) -> Vec<Instruct
         around(cell, &mut body, bits, index, called);
         return body;
     };
-    // Atomic accesses must say their width, others may say anything up to it.
-    let align = if operation.atomic { operation.width.trailing_zeros() } else { 0 };
+    // Atomic accesses must say their width, others may say anything up to it, right or wrong.
+    let is_natural = operation.atomic || cell.split == Split::Mixed;
+    let align = if is_natural { operation.width.trailing_zeros() } else { 0 };
     let place = oracle::operand(cell, address) + u128::from(address.offset);
     let there = u64::try_from(place).map_or(0, |place| oracle::bytes_at(place, operation.width));
     match operation.effect {
         Effect::LoadLane(_) | Effect::Store | Effect::StoreLane(_) => body.push(value(operation.ty, OPERAND)),
         Effect::Update(Update::CompareExchange) => {
             body.extend([value(operation.ty, there), value(operation.ty, OPERAND)]);
+        }
+        Effect::Update(Update::CompareFail) => {
+            body.extend([value(operation.ty, !there), value(operation.ty, OPERAND)]);
         }
         Effect::Update(_) => body.push(value(operation.ty, OPERAND)),
         Effect::Wait => body.extend([value(operation.ty, !there), Instruction::I64Const(0)]),
@@ -383,11 +456,13 @@ fn body(cell: &Cell, address: &Address, index: u32, called: u32) -> Vec<Instruct
 
 /// What stands around the address in operations with several operands.
 fn around(cell: &Cell, body: &mut Vec<Instruction<'static>>, bits: u32, index: u32, called: u32) {
-    let (operation, width) = (cell.operation, u64::from(cell.operation.width));
+    let operation = cell.operation;
+    let width = u64::try_from(cell.width()).unwrap_or(u64::MAX);
     let length = constant(bits, width);
     let short_length = constant(32, width);
     let null = Instruction::RefNull(HeapType::FUNC);
     let of_tables = operation.is_of_tables();
+    let source = cell.layout.indices().1.filter(|_| cell.copies_from_other()).unwrap_or(index);
     let (copy, init) = if of_tables {
         (
             Instruction::TableCopy { src_table: index, dst_table: index },
@@ -395,7 +470,7 @@ fn around(cell: &Cell, body: &mut Vec<Instruction<'static>>, bits: u32, index: u
         )
     } else {
         (
-            Instruction::MemoryCopy { src_mem: index, dst_mem: index },
+            Instruction::MemoryCopy { src_mem: source, dst_mem: index },
             Instruction::MemoryInit { mem: index, data_index: 0 },
         )
     };
@@ -449,7 +524,7 @@ mod tests {
     fn a_reproduction_is_a_command_that_says_what_is_expected() {
         for family in crate::traps::Family::ALL {
             for block in blocks(family, Share::Default, Reserved::WASMTIME) {
-                let (cell, address) = &block.cells[block.cells.len() / 2];
+                let (cell, address) = &block.cells[block.cells.len() / 3];
                 let text = reproduction(cell, address).expect("it can be printed");
                 assert!(text.contains("expected: ") && text.contains("_start"), "{text}");
                 let bytes = wat::parse_str(&text).expect("it is text that can be read");

@@ -95,8 +95,10 @@ pub enum Update {
     Xor,
     /// Puts the operand in its place.
     Exchange,
-    /// Puts the operand in its place when it is what is expected, which here it always is.
+    /// Puts the operand in its place when it is what is expected, which it is.
     CompareExchange,
+    /// Leaves it, because it is not what is expected.
+    CompareFail,
 }
 
 /// What an operation does.
@@ -167,6 +169,8 @@ pub struct Operation {
     pub encode: Option<fn(MemArg) -> Instruction<'static>>,
 }
 
+/// The width of an operation that touches as many bytes as an address can say.
+pub const ENDLESS: u32 = u32::MAX;
 /// Bytes or elements of what can be filled, copied and initialised from.
 pub const SEGMENT_LENGTH: u32 = 24;
 
@@ -203,7 +207,7 @@ use Effect::{
     Wait, Widen,
 };
 use Type::{F32, F64, I32, I64};
-use Update::{Add, And, CompareExchange, Exchange, Or, Sub, Xor};
+use Update::{Add, And, CompareExchange, CompareFail, Exchange, Or, Sub, Xor};
 
 /// Every operation, family by family.
 pub const OPERATIONS: &[Operation] = &[
@@ -318,10 +322,19 @@ pub const OPERATIONS: &[Operation] = &[
     update("i64.atomic.rmw8.cmpxchg_u", I64, 1, CompareExchange, Instruction::I64AtomicRmw8CmpxchgU),
     update("i64.atomic.rmw16.cmpxchg_u", I64, 2, CompareExchange, Instruction::I64AtomicRmw16CmpxchgU),
     update("i64.atomic.rmw32.cmpxchg_u", I64, 4, CompareExchange, Instruction::I64AtomicRmw32CmpxchgU),
+    update("i32.atomic.rmw.cmpxchg (unequal)", I32, 4, CompareFail, Instruction::I32AtomicRmwCmpxchg),
+    update("i64.atomic.rmw.cmpxchg (unequal)", I64, 8, CompareFail, Instruction::I64AtomicRmwCmpxchg),
+    update("i32.atomic.rmw8.cmpxchg_u (unequal)", I32, 1, CompareFail, Instruction::I32AtomicRmw8CmpxchgU),
+    update("i32.atomic.rmw16.cmpxchg_u (unequal)", I32, 2, CompareFail, Instruction::I32AtomicRmw16CmpxchgU),
+    update("i64.atomic.rmw8.cmpxchg_u (unequal)", I64, 1, CompareFail, Instruction::I64AtomicRmw8CmpxchgU),
+    update("i64.atomic.rmw16.cmpxchg_u (unequal)", I64, 2, CompareFail, Instruction::I64AtomicRmw16CmpxchgU),
+    update("i64.atomic.rmw32.cmpxchg_u (unequal)", I64, 4, CompareFail, Instruction::I64AtomicRmw32CmpxchgU),
     many("memory.fill", Family::Bulk, 17, Fill),
+    many("memory.fill (endless)", Family::Bulk, ENDLESS, Fill),
     many("memory.fill (nothing)", Family::Bulk, 0, Fill),
     many("memory.copy (to)", Family::Bulk, 17, CopyTo),
     many("memory.copy (from)", Family::Bulk, 17, CopyFrom),
+    many("memory.copy (endless)", Family::Bulk, ENDLESS, CopyTo),
     many("memory.copy (nothing)", Family::Bulk, 0, CopyTo),
     many("memory.init (to)", Family::Bulk, 17, InitTo),
     many("memory.init (from)", Family::Bulk, 17, InitFrom),
@@ -333,6 +346,7 @@ pub const OPERATIONS: &[Operation] = &[
     many("call_indirect", Family::Tables, 1, Call),
     many("table.fill", Family::Tables, 5, Fill),
     many("table.fill (nothing)", Family::Tables, 0, Fill),
+    many("table.fill (endless)", Family::Tables, ENDLESS, Fill),
     many("table.copy (to)", Family::Tables, 5, CopyTo),
     many("table.copy (from)", Family::Tables, 5, CopyFrom),
     many("table.init (to)", Family::Tables, 5, InitTo),
@@ -376,8 +390,8 @@ mod tests {
             let Some(encode) = operation.encode else { continue };
             let called = format!("{:?}", encode(memory));
             let called: String = called.chars().take_while(char::is_ascii_alphanumeric).collect();
-            let wanted: String =
-                operation.name.split(['.', '_']).map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+            let plain = operation.name.split(' ').next().expect("a name");
+            let wanted: String = plain.split(['.', '_']).map(|part| part[..1].to_uppercase() + &part[1..]).collect();
             assert_eq!(called.to_lowercase(), wanted.to_lowercase());
         }
     }

@@ -4,7 +4,7 @@
 //! mathematicians do (WebAssembly core specification, 4.6.8 "Memory Instructions"). The operand alone wraps, because the
 //! instructions that make it do.
 
-use super::cell::{Address, Cell, SHIFT, Shape};
+use super::cell::{Address, Cell, OTHER_LARGER, SHIFT, Shape};
 use super::operation::{Effect, SEGMENT_LENGTH, Update};
 
 /// Why an operation must trap.
@@ -61,6 +61,10 @@ pub const fn byte_at(address: u64) -> u8 {
     (address.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56).to_le_bytes()[0]
 }
 
+/// What the bytes of the other memory in a module differ by.
+pub const OTHER_MASK: u8 = 0x33;
+const PAGE: u64 = 1 << 16;
+
 /// The byte of the data segment.
 #[must_use]
 pub const fn segment_byte(at: u64) -> u8 {
@@ -113,7 +117,7 @@ pub fn operand(cell: &Cell, address: &Address) -> u128 {
 #[must_use]
 pub fn expected(cell: &Cell, address: &Address) -> Expected {
     let operation = cell.operation;
-    let width = u128::from(operation.width);
+    let width = cell.width();
     let place = operand(cell, address) + u128::from(address.offset);
     if operation.effect == Effect::Grow {
         return grown(cell, place);
@@ -126,7 +130,7 @@ pub fn expected(cell: &Cell, address: &Address) -> Expected {
     if operation.atomic && !place.is_multiple_of(width) {
         reasons.push(Code::Unaligned);
     }
-    if operation.effect == Effect::Wait && cell.layout != super::Layout::Shared {
+    if operation.effect == Effect::Wait && !cell.layout.is_shared() {
         reasons.push(Code::NotShared);
     }
     let at = u64::try_from(place).unwrap_or(u64::MAX);
@@ -141,12 +145,15 @@ pub fn expected(cell: &Cell, address: &Address) -> Expected {
 
 /// Whether the place at the other end of a copy or initialisation, which is always the same, is there at all.
 fn other_place_is_in_bounds(cell: &Cell) -> bool {
-    let width = u64::from(cell.operation.width);
+    let width = cell.width();
     let space = if cell.operation.is_of_tables() { cell.layout.elements() } else { cell.layout.bytes() };
+    // Between two memories of a module, bytes come from the other one, which is larger.
+    let from_other = cell.copies_from_other().then(|| u128::from(cell.layout.bytes() + OTHER_LARGER * PAGE));
+    let (space, ends) = (u128::from(space), |from: u64| u128::from(from) + width);
     match cell.operation.effect {
-        Effect::CopyTo => FROM + width <= space,
-        Effect::CopyFrom | Effect::InitFrom => ELSEWHERE + width <= space,
-        Effect::InitTo => width <= u64::from(SEGMENT_LENGTH),
+        Effect::CopyTo => ends(FROM) <= from_other.unwrap_or(space),
+        Effect::CopyFrom | Effect::InitFrom => ends(ELSEWHERE) <= space,
+        Effect::InitTo => width <= u128::from(SEGMENT_LENGTH),
         _ => true,
     }
 }
@@ -230,12 +237,14 @@ fn done_in_memory(cell: &Cell, at: u64) -> Expected {
         }
         Effect::Store => (None, Some(Stored::Bytes(at, low_bytes(operand, width)))),
         Effect::StoreLane(lane) => (None, Some(Stored::Bytes(at, low_bytes(operand >> lane_of(lane), width)))),
+        Effect::Update(Update::CompareFail) => (Some(there), None),
         Effect::Update(update) => {
             (Some(there), Some(Stored::Bytes(at, low_bytes(updated(update, there, operand), width))))
         }
         Effect::Wait => (Some(1), None),
         Effect::Notify => (Some(0), None),
         Effect::Fill => (None, bytes(at, &|_| OPERAND.to_le_bytes()[0])),
+        Effect::CopyTo if cell.copies_from_other() => (None, bytes(at, &|index| byte_at(FROM + index) ^ OTHER_MASK)),
         Effect::CopyTo => (None, bytes(at, &|index| byte_at(FROM + index))),
         Effect::CopyFrom => (None, bytes(ELSEWHERE, &|index| byte_at(at + index))),
         Effect::InitTo => (None, bytes(at, &segment_byte)),
@@ -252,6 +261,6 @@ const fn updated(update: Update, old: u128, operand: u128) -> u128 {
         Update::And => old & operand,
         Update::Or => old | operand,
         Update::Xor => old ^ operand,
-        Update::Exchange | Update::CompareExchange => operand,
+        Update::Exchange | Update::CompareExchange | Update::CompareFail => operand,
     }
 }

@@ -74,6 +74,14 @@ pub struct MemoryRegion {
     pub reserved_end: u64,
 }
 
+impl MemoryRegion {
+    /// Whether an address lies behind the memory in what is reserved for it.
+    #[must_use]
+    pub fn is_behind(&self, address: u64) -> bool {
+        (self.accessible.end..self.reserved_end).contains(&address)
+    }
+}
+
 impl PhaseCell {
     /// Maps cell `index` of the array of phase cells behind `fd`, an inherited descriptor, which is closed whatever
     /// the outcome; the mapping stays for the rest of the process.

@@ -11,6 +11,8 @@ use crate::scenario::{BoundsChecks, EngineSettings};
 pub(super) const RESERVATION: u64 = 4 << 30;
 /// wasmtime's guard on either side of it, likewise.
 const GUARD: u64 = 32 << 20;
+/// What wasmtime reserves for growth behind a memory that does not fit into its reservation, likewise.
+const GROWTH: u64 = 2 << 30;
 
 /// A linear memory that an engine of these settings has put there.
 pub(super) fn region(settings: EngineSettings, accessible: Range<u64>) -> MemoryRegion {
@@ -18,8 +20,10 @@ pub(super) fn region(settings: EngineSettings, accessible: Range<u64>) -> Memory
         BoundsChecks::Explicit => 0,
         BoundsChecks::Guard => settings.memory_guard.unwrap_or(GUARD),
     };
-    let reservation = settings.memory_reservation.unwrap_or(RESERVATION).max(accessible.end - accessible.start);
-    let reserved_end = accessible.start.saturating_add(reservation).saturating_add(guard);
+    let (size, reservation) = (accessible.end - accessible.start, settings.memory_reservation.unwrap_or(RESERVATION));
+    // As in wasmtime's `MmapMemory::new`, of a memory that has not grown since.
+    let reserved = if size <= reservation { reservation } else { size.saturating_add(GROWTH) };
+    let reserved_end = accessible.start.saturating_add(reserved).saturating_add(guard);
     MemoryRegion { accessible, guard_before: guard, reserved_end }
 }
 
@@ -124,10 +128,12 @@ mod tests {
         let own = EngineSettings { memory_reservation: Some(0), memory_guard: Some(4096), ..EngineSettings::WASMTIME };
         assert_eq!(
             region(own, 0x1000..0x3000),
-            MemoryRegion { accessible: 0x1000..0x3000, guard_before: 4096, reserved_end: 0x4000 }
+            MemoryRegion { accessible: 0x1000..0x3000, guard_before: 4096, reserved_end: 0x4000 + (2 << 30) }
         );
         let checked = EngineSettings { bounds_checks: BoundsChecks::Explicit, ..own };
-        assert_eq!(region(checked, 0x1000..0x3000).reserved_end, 0x3000);
+        assert_eq!(region(checked, 0x1000..0x3000).reserved_end, 0x3000 + (2 << 30));
+        let roomy = EngineSettings { memory_reservation: Some(0x8000), ..own };
+        assert_eq!(region(roomy, 0x1000..0x3000).reserved_end, 0xa000, "it fits into its reservation");
     }
 
     #[test]

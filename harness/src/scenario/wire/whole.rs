@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::diagnostic::Problem;
 use super::super::{Expectation, Flavour, OwnGuest, Part, Scenario, Traps};
+use crate::traps::Share;
 
 /// Whether what the scenario names is there.
 pub(in crate::scenario) fn check_files(scenario: &Scenario, text: &str) -> Result<(), Problem> {
@@ -70,17 +71,29 @@ fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, 
             return Err((key, format!("`{key}` is not for scenarios of traps: what must come of them is known")));
         }
     }
-    let needs = |part, what: &str| format!("`{part}` needs {what}");
-    if traps.parts.contains(&Part::Price) && scenario.workloads.is_empty() {
-        return Err(("name", needs("parts: price", "`workloads`, whose price it is")));
+    let has = |part| traps.parts.contains(&part);
+    if let Some(part) = repeated(traps.parts.iter().map(|part| part.name())) {
+        return Err(("parts", format!("part `{part}` is listed twice")));
     }
-    let of_flavours = [Part::Price, Part::Mistakes];
-    if traps.parts.iter().any(|part| of_flavours.contains(part)) && scenario.flavours.is_empty() {
-        return Err(("name", needs("parts: price, mistakes", "`flavours`")));
+    if traps.share == Share::Full && !has(Part::Matrix) {
+        return Err(("share", "`share` is that of the part `matrix`, which is not listed".to_owned()));
+    }
+    if !scenario.workloads.is_empty() && !has(Part::Price) {
+        return Err(("workloads", "`workloads` are for the part `price`, which is not listed".to_owned()));
+    }
+    if !scenario.flavours.is_empty() && !has(Part::Price) && !has(Part::Mistakes) {
+        let message = "`flavours` are for the parts `price` and `mistakes`, of which none is listed";
+        return Err(("flavours", message.to_owned()));
     }
     let in_rust = [Flavour::TinygoLike, Flavour::Std];
     if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
-        return Err(("flavours", format!("flavour `{}` has no guests that make mistakes", other.name())));
+        let message = format!("flavour `{}` is not for scenarios of traps: write `tinygo-like` or `std`", other.name());
+        return Err(("flavours", message));
+    }
+    if has(Part::Price) && !scenario.engines.iter().any(|engine| scenario.guarded(engine).is_some()) {
+        let message = "the part `price` needs an engine with `bounds_checks: explicit` and one that is the same with guard \
+                       pages: for example `cranelift` and `cranelift-checked`";
+        return Err(("parts", message.to_owned()));
     }
     check_listed_once(scenario)
 }

@@ -1,5 +1,5 @@
-//! Where cells are tried: an instance under test, a second one beside it, and a memory of the host's, all with known
-//! contents.
+//! Where cells are tried: an instance under test between two others of the same module, and a memory of the host's, all with
+//! known contents. Made one after the other, so that they lie side by side where the engine puts them so.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -27,6 +27,12 @@ enum Space {
 struct Subject {
     instance: Instance,
     space: Space,
+    /// The other memory of its module, where there are two.
+    other: Option<Memory>,
+    /// What lies in its memory, as a difference from the pattern.
+    mask: u8,
+    /// Pointers to the functions that its table holds, by number.
+    functions: Vec<usize>,
 }
 
 pub(super) struct Bench {
@@ -34,21 +40,21 @@ pub(super) struct Bench {
     pub(super) signals: Arc<Signals>,
     layout: Layout,
     tested: Subject,
-    /// Another instance of the same module. Nothing that the first one does may reach it.
-    second: Subject,
+    /// Other instances of the same module, made before it and after it. Nothing that it does may reach them.
+    others: [Subject; 2],
     /// A memory of the host's in the same store.
     neighbour: Memory,
-    /// Pointers to the functions that tables hold, by number: of the first instance and of the second.
-    functions: [Vec<usize>; 2],
     settings: EngineSettings,
 }
 
 /// What the contents of other memories differ by from those of the one under test.
 const PLAIN: u8 = 0;
-const SECOND: u8 = 0x55;
+const BEFORE: u8 = 0x55;
+const AFTER: u8 = 0x5A;
 const NEIGHBOUR: u8 = 0xAA;
+const MASKS: [u8; 5] = [PLAIN, BEFORE, AFTER, NEIGHBOUR, traps::OTHER_MASK];
 /// More than any memory of the matrix grows to.
-const PATTERN_BYTES: u64 = 4 << 16;
+const PATTERN_BYTES: u64 = 8 << 16;
 
 impl Bench {
     /// Two instances of a module of cells, filled.
@@ -64,19 +70,21 @@ impl Bench {
         store.limiter(|limits| limits);
         super::super::engine::unlimited(&mut store, settings)?;
         let signals = Signals::of(&mut store);
-        let tested = subject(engine, &mut store, module)?;
-        let second = subject(engine, &mut store, module)?;
+        let before = subject(engine, &mut store, module, BEFORE)?;
+        let tested = subject(engine, &mut store, module, PLAIN)?;
+        let after = subject(engine, &mut store, module, AFTER)?;
         let neighbour = Memory::new(&mut store, MemoryType::new(1, Some(1)))?;
-        let functions = [&tested, &second].map(|subject| functions(&mut store, subject.instance));
-        let mut bench = Self { store, signals, layout, tested, second, neighbour, functions, settings };
+        let mut bench = Self { store, signals, layout, tested, others: [before, after], neighbour, settings };
         bench.grow()?;
         bench.fill();
         Ok(bench)
     }
 
     fn grow(&mut self) -> wasmtime::Result<()> {
-        for instance in [self.tested.instance, self.second.instance] {
-            if let (true, Some(grow)) = (self.layout.grows_by() > 0, instance.get_func(&mut self.store, traps::GROW)) {
+        for subject in self.others.iter().chain([&self.tested]) {
+            if let (true, Some(grow)) =
+                (self.layout.grows_by() > 0, subject.instance.get_func(&mut self.store, traps::GROW))
+            {
                 grow.call(&mut self.store, &[], &mut [Val::I32(0)])?;
             }
         }
@@ -85,13 +93,13 @@ impl Bench {
 
     /// Puts everything back to what it was.
     pub(super) fn fill(&mut self) {
-        for (subject, mask) in [(&self.tested, PLAIN), (&self.second, SECOND)] {
+        for subject in self.others.iter().chain([&self.tested]) {
             let bytes = bytes_mut(&subject.space, &mut self.store);
-            bytes.copy_from_slice(&pattern(mask)[..bytes.len()]);
-        }
-        let neighbour = self.neighbour.data_mut(&mut self.store);
-        neighbour.copy_from_slice(&pattern(NEIGHBOUR)[..neighbour.len()]);
-        for subject in [&self.tested, &self.second] {
+            bytes.copy_from_slice(&pattern(subject.mask)[..bytes.len()]);
+            if let Some(other) = subject.other {
+                let bytes = other.data_mut(&mut self.store);
+                bytes.copy_from_slice(&pattern(traps::OTHER_MASK)[..bytes.len()]);
+            }
             let Space::Table(table) = subject.space else { continue };
             for index in 0..table.size(&self.store) {
                 let function = traps::element_at(index).map(traps::function_name);
@@ -100,6 +108,8 @@ impl Bench {
                 let _ = table.set(&mut self.store, index, Ref::Func(function));
             }
         }
+        let neighbour = self.neighbour.data_mut(&mut self.store);
+        neighbour.copy_from_slice(&pattern(NEIGHBOUR)[..neighbour.len()]);
     }
 
     pub(super) fn function(&mut self, name: &str) -> Option<Func> {
@@ -121,22 +131,52 @@ impl Bench {
 
     /// The size in pages or elements.
     pub(super) fn size(&self) -> u64 {
-        match &self.tested.space {
-            Space::Memory(memory) => memory.size(&self.store),
-            Space::Shared(memory) => memory.size(),
-            Space::Table(table) => table.size(&self.store),
-        }
+        size(&self.tested.space, &self.store)
     }
 
-    /// Changes a byte, or element, of the second instance: a fault on purpose.
-    pub(super) fn spoil_second(&mut self) {
-        if let Space::Table(table) = self.second.space {
+    /// Changes a byte, or element, of another instance: a fault on purpose.
+    pub(super) fn spoil_canary(&mut self) {
+        let [_, after] = &self.others;
+        if let Space::Table(table) = after.space {
             let _ = table.set(&mut self.store, 0, Ref::Func(None));
-        } else if let Some(byte) = bytes_mut(&self.second.space, &mut self.store).last_mut() {
+        }
+        if let Some(byte) = bytes_mut(&after.space, &mut self.store).last_mut() {
             *byte ^= 1;
         } else if let Some(byte) = self.neighbour.data_mut(&mut self.store).last_mut() {
             *byte ^= 1;
         }
+    }
+
+    /// Whether every instance still answers: its size, and the first and last byte of its memory, read by itself.
+    ///
+    /// # Errors
+    /// What is wrong with which.
+    pub(super) fn are_alive(&mut self) -> Result<(), String> {
+        for (which, subject) in [("it", &self.tested), ("the next instance", &self.others[1])] {
+            let failed = |error: wasmtime::Error| format!("{which} cannot be used any more: {error:#}");
+            let gone = || format!("{which} is gone");
+            let size = size(&subject.space, &self.store);
+            let alive = subject.instance.get_func(&mut self.store, traps::ALIVE).ok_or_else(gone)?;
+            let mut result = [Val::I32(0)];
+            alive.call(&mut self.store, &[], &mut result).map_err(failed)?;
+            if number(&result[0]) != size {
+                return Err(format!("{which} says its size is {}, and it is {size}", number(&result[0])));
+            }
+            let Some(peek) = subject.instance.get_func(&mut self.store, traps::PEEK) else { continue };
+            let length = bytes_mut(&subject.space, &mut self.store).len();
+            for at in [0, length.wrapping_sub(1)].into_iter().take_while(|at| *at < length) {
+                let address = match self.layout.address_bits() {
+                    64 => Val::I64(i64::try_from(at).unwrap_or(0)),
+                    _ => Val::I32(i32::try_from(at).unwrap_or(0)),
+                };
+                peek.call(&mut self.store, &[address], &mut result).map_err(failed)?;
+                let byte = bytes_mut(&subject.space, &mut self.store)[at];
+                if number(&result[0]) != u64::from(byte) {
+                    return Err(format!("{which} reads {} at {at:#x}, where {byte} is", number(&result[0])));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether everything is as it was, but for what was to be stored.
@@ -155,7 +195,7 @@ impl Bench {
                 Some(Stored::Elements(from, numbers)) => (*from, numbers.as_slice()),
                 _ => (0, &[][..]),
             };
-            return compare_elements("the table", &elements, self.layout, &self.functions[0], stored);
+            return compare_elements("the table", &elements, self.layout, &self.tested.functions, stored);
         }
         let (from, changed) = match stored {
             Some(Stored::Bytes(from, bytes)) => (index(*from), bytes.as_slice()),
@@ -177,14 +217,38 @@ impl Bench {
     }
 
     fn canaries(&mut self) -> Result<(), String> {
-        if let Space::Table(table) = self.second.space {
-            let elements = elements(&mut self.store, table);
-            compare_elements("the second instance's table", &elements, self.layout, &self.functions[1], (0, &[]))?;
+        for (which, subject) in ["the instance before", "the instance after"].iter().zip(&self.others) {
+            if let Space::Table(table) = subject.space {
+                let elements = elements(&mut self.store, table);
+                compare_elements(which, &elements, self.layout, &subject.functions, (0, &[]))?;
+            }
+            let bytes = bytes_mut(&subject.space, &mut self.store);
+            compare(which, bytes, &pattern(subject.mask)[..bytes.len()], 0)?;
         }
-        let second = bytes_mut(&self.second.space, &mut self.store);
-        compare("the second instance's memory", second, &pattern(SECOND)[..second.len()], 0)?;
+        for subject in self.others.iter().chain([&self.tested]) {
+            let Some(other) = subject.other else { continue };
+            let bytes = other.data(&self.store);
+            compare("the other memory of a module", bytes, &pattern(traps::OTHER_MASK)[..bytes.len()], 0)?;
+        }
         let neighbour = self.neighbour.data(&self.store);
-        compare("the host's memory beside it", neighbour, &pattern(NEIGHBOUR)[..neighbour.len()], 0)
+        compare("the host's memory", neighbour, &pattern(NEIGHBOUR)[..neighbour.len()], 0)?;
+        self.slack()
+    }
+
+    /// Behind a memory of small pages lies what is left of the machine's page: mapped, and not the guest's.
+    fn slack(&self) -> Result<(), String> {
+        let Space::Memory(memory) = self.tested.space else { return Ok(()) };
+        let page = rustix::param::page_size();
+        let length = memory.data_size(&self.store);
+        // Without a reservation and without a guard, wasmtime takes memories from its heap, and nothing is known of what is behind.
+        if length.is_multiple_of(page) || self.settings.memory_reservation == Some(0) {
+            return Ok(());
+        }
+        let behind = length.next_multiple_of(page) - length;
+        // SAFETY: the memory is mapped by the page, as `MmapMemory::accessible` of wasmtime says, and no guest runs now.
+        let slack = unsafe { std::slice::from_raw_parts(memory.data_ptr(&self.store).add(length), behind) };
+        let written = slack.iter().position(|byte| *byte != 0);
+        written.map_or(Ok(()), |at| Err(format!("{:#04x} was written {at:#x} bytes behind the memory", slack[at])))
     }
 
     /// Takes back what a cell has stored.
@@ -203,14 +267,27 @@ fn index(address: u64) -> usize {
     usize::try_from(address).unwrap_or(usize::MAX)
 }
 
+fn size(space: &Space, store: &Store<StoreLimits>) -> u64 {
+    match space {
+        Space::Memory(memory) => memory.size(store),
+        Space::Shared(memory) => memory.size(),
+        Space::Table(table) => table.size(store),
+    }
+}
+
+/// A result that is a size or a byte.
+fn number(value: &Val) -> u64 {
+    match value {
+        Val::I32(value) => value.cast_unsigned().into(),
+        Val::I64(value) => value.cast_unsigned(),
+        _ => 0,
+    }
+}
+
 /// What lies in a memory before anything is tried.
 fn pattern(mask: u8) -> &'static [u8] {
-    static PATTERNS: [OnceLock<Vec<u8>>; 3] = [const { OnceLock::new() }; 3];
-    let which = match mask {
-        SECOND => 1,
-        NEIGHBOUR => 2,
-        _ => 0,
-    };
+    static PATTERNS: [OnceLock<Vec<u8>>; MASKS.len()] = [const { OnceLock::new() }; MASKS.len()];
+    let which = MASKS.iter().position(|known| *known == mask).unwrap_or(0);
     PATTERNS[which].get_or_init(|| (0..PATTERN_BYTES).map(|address| traps::byte_at(address) ^ mask).collect())
 }
 
@@ -223,7 +300,7 @@ fn compare(what: &str, bytes: &[u8], right: &[u8], from: usize) -> Result<(), St
 }
 
 /// An instance of the module, with a memory or table of the host's where it imports one.
-fn subject(engine: &Engine, store: &mut Store<StoreLimits>, module: &Module) -> wasmtime::Result<Subject> {
+fn subject(engine: &Engine, store: &mut Store<StoreLimits>, module: &Module, mask: u8) -> wasmtime::Result<Subject> {
     let mut imports = Vec::new();
     for import in module.imports() {
         let ty = import.ty();
@@ -247,7 +324,9 @@ fn subject(engine: &Engine, store: &mut Store<StoreLimits>, module: &Module) -> 
         })
     });
     let space = space.ok_or_else(|| wasmtime::format_err!("the module exports nothing to be tested"))?;
-    Ok(Subject { instance, space })
+    let other = instance.get_memory(&mut *store, traps::OTHER);
+    let functions = functions(store, instance);
+    Ok(Subject { instance, space, other, mask, functions })
 }
 
 fn functions(store: &mut Store<StoreLimits>, instance: Instance) -> Vec<usize> {

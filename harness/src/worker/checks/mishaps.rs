@@ -5,53 +5,63 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Instance, Module, Store, StoreLimits, StoreLimitsBuilder, Trap, WasmBacktrace};
 
 use super::signals::Signals;
-use super::{Checked, NULL_PAGE, matrix, short_reason, signal_name};
-use crate::record::Failure;
-use crate::scenario::{BoundsChecks, Compiler};
+use super::{Checked, NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
+use crate::record::{Failure, Tally};
+use crate::scenario::BoundsChecks;
 use crate::traps::{MISHAPS, Mishap, Needs};
 use crate::worker::cell::PhaseCell;
-use crate::worker::engine;
 use crate::worker::protocol::{Message, Subject};
+use crate::worker::{engine, memory};
 
 /// Fuel of a store in which it runs out.
 const LITTLE_FUEL: u64 = 1_000;
 /// One page: what a guest has that may have no more.
 const LITTLE_MEMORY: usize = 1 << 16;
 
-/// Tries every other trap, and sends what they all come to.
+/// Tries every other trap, and sends what each comes to.
 pub(super) fn run(
+    slowly: bool,
     subject: &Subject,
     cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut checked = Checked::default();
     for mishap in MISHAPS {
-        let tally = checked.tallies.entry(mishap.name.to_owned()).or_default();
-        let mut settings = subject.engine;
-        settings.fuel |= mishap.needs == Needs::Fuel;
-        settings.epoch |= mishap.needs == Needs::Epoch;
-        let engine = matrix::engine_of(settings, subject)?;
-        let module = match Module::new(&engine, mishap.wat) {
-            Ok(module) => module,
-            Err(error) if settings.compiler != Compiler::Cranelift => {
-                tally.unsupported += 1;
-                *checked.unsupported.entry(short_reason(&error)).or_default() += 1;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        tally.tried += 1;
-        match one(mishap, &engine, &module, subject, cell, &mut checked) {
-            Ok(()) => checked.tallies.entry(mishap.name.to_owned()).or_default().passed += 1,
-            Err(got) => checked.failures.push(Failure {
-                what: mishap.name.to_owned(),
-                expected: format!("{} ({}), in {}", mishap.code.unwrap_or("an error"), mishap.message, names(mishap)),
-                got,
-                wat: Some(mishap.wat.to_owned()),
-            }),
+        if slowly {
+            send(&Message::Trying { what: mishap.name.to_owned() })?;
         }
+        send(&Message::Checked(attempt(mishap, subject, cell)?))?;
     }
-    send(&Message::Checked(checked))
+    Ok(())
+}
+
+fn attempt(mishap: &Mishap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Checked> {
+    let mut checked = Checked::default();
+    let mut tally = Tally::default();
+    let mut settings = subject.engine;
+    settings.fuel |= mishap.needs == Needs::Fuel;
+    settings.epoch |= mishap.needs == Needs::Epoch;
+    let engine = matrix::engine_of(settings, subject)?;
+    let result = match Module::new(&engine, mishap.wat) {
+        Err(error) if is_known_lack(settings, &short_reason(&error)) => {
+            tally.unsupported += 1;
+            checked.unsupported.insert(short_reason(&error), 1);
+            None
+        }
+        Err(error) => Some(Err(format!("the engine refuses the module: {error:#}"))),
+        Ok(module) => Some(one(mishap, &engine, &module, subject, cell, &mut checked)),
+    };
+    if let Some(result) = result {
+        tally.tried += 1;
+        tally.passed += u64::from(result.is_ok());
+        checked.failures.extend(result.err().map(|got| Failure {
+            what: mishap.name.to_owned(),
+            expected: format!("{} ({}), in {}", mishap.code.unwrap_or("an error"), mishap.message, names(mishap)),
+            got,
+            wat: Some(mishap.wat.to_owned()),
+        }));
+    }
+    checked.tallies.insert(mishap.name.to_owned(), tally);
+    Ok(checked)
 }
 
 fn names(mishap: &Mishap) -> String {
@@ -82,20 +92,25 @@ fn one(
             Needs::Nothing | Needs::MemoryLimit => {}
         }
         let instance = Instance::new(&mut store, module, &[])?;
-        instance.get_typed_func::<(), ()>(&mut store, "run")
+        let memory = instance.get_memory(&mut store, "memory").map(|memory| memory.data(&store).as_ptr_range());
+        Ok((instance.get_typed_func::<(), ()>(&mut store, "run")?, memory))
     });
-    let run = prepared.map_err(|error| format!("it cannot be run: {error:#}"))?;
+    let (run, memory) = prepared.map_err(|error| format!("it cannot be run: {error:#}"))?;
+    let region = memory.map(|bytes| memory::region(subject.engine, bytes.start as u64..bytes.end as u64));
+    cell.publish_memories(region.clone());
     let signals = Signals::of(&mut store);
     *checked.entered.entry(Phase::Trap).or_default() += 1;
     cell.enter(Phase::Trap);
     let called = run.call(&mut store, ());
     cell.enter(Phase::Outside);
+    cell.publish_memories([]);
     let seen = signals.take();
     let Err(error) = called else { return Err("no trap".to_owned()) };
     let caught = &mut checked.caught;
     caught.traps += 1;
     match (seen.count, seen.number) {
         (0, _) => caught.without_signal += 1,
+        (1, libc::SIGSEGV) if region.is_some_and(|region| region.is_behind(seen.address)) => caught.by_guard += 1,
         (1, libc::SIGSEGV) if seen.address < NULL_PAGE => caught.by_null_page += 1,
         (1, libc::SIGSEGV) => return Err(format!("SIGSEGV at {:#x}, where nothing is expected", seen.address)),
         (1, _) => caught.by_instruction += 1,

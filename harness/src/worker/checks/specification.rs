@@ -1,14 +1,18 @@
 //! Files of the specification's test suite, directive by directive, so that one that fails does not hide the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 
+use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Config, Engine};
 use wasmtime_wast::{Async, SpectestConfig, WastContext};
 
-use super::{Checked, engine_with};
+use super::signals::{Seen, Signals};
+use super::{Checked, engine_with, is_known_lack, short_reason, signal_name};
 use crate::record::{Failure, Tally};
 use crate::scenario::EngineSettings;
 use crate::traps::specification::{Directive, File, Group, directives};
+use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::protocol::{Message, Subject};
 
@@ -20,12 +24,17 @@ const FAILURES_SHOWN: usize = 3;
 /// Runs the files of a group, and sends what each comes to.
 pub(super) fn run(
     group: Group,
+    slowly: bool,
     subject: &Subject,
+    cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let engine = engine_of(subject.engine, subject)?;
     for file in group.files() {
-        send(&Message::Checked(one(&engine, subject.engine, &file)?))?;
+        if slowly {
+            send(&Message::Trying { what: file.name.clone() })?;
+        }
+        send(&Message::Checked(Script::new(&engine, subject.engine, cell)?.run(&file)))?;
     }
     Ok(())
 }
@@ -42,56 +51,109 @@ fn engine_of(settings: EngineSettings, subject: &Subject) -> wasmtime::Result<En
     engine_with(settings, subject, POOLED, &wanted)
 }
 
-fn one(engine: &Engine, settings: EngineSettings, file: &File) -> anyhow::Result<Checked> {
-    let mut context = WastContext::new(engine, Async::No, move |store| {
-        // Only a store of an engine that counts no fuel refuses, and it is not asked.
-        let _ = engine::unlimited(store, settings);
-    });
-    context.register_spectest(&SpectestConfig { use_shared_memory: true, suppress_prints: true })?;
-    let mut checked = Checked::default();
-    let mut tally = Tally::default();
-    // What a directive says is about the module before it.
-    let mut refused: Option<String> = None;
-    for directive in directives(file.text) {
-        if directive.is_of_validation() {
-            continue;
-        }
-        let result = attempt(&mut context, file, &directive);
-        if !directive.is_assertion() {
-            if directive.defines_module() {
-                refused = result.err();
-            }
-            continue;
-        }
-        match (&refused, result) {
-            (Some(reason), _) => {
-                tally.unsupported += 1;
-                *checked.unsupported.entry(reason.clone()).or_default() += 1;
-            }
-            (None, Ok(())) => {
-                tally.tried += 1;
-                tally.passed += 1;
-            }
-            (None, Err(got)) => {
-                tally.tried += 1;
-                if checked.failures.len() < FAILURES_SHOWN {
-                    let what = format!("{}.wast:{}", file.name, directive.line);
-                    let expected = directive.text.chars().take(200).collect();
-                    checked.failures.push(Failure { what, expected, got, wat: None });
-                }
-            }
-        }
-    }
-    checked.tallies.insert(file.name.clone(), tally);
-    Ok(checked)
+/// One file on its way.
+struct Script {
+    context: WastContext,
+    settings: EngineSettings,
+    signals: Arc<OnceLock<Arc<Signals>>>,
+    cell: PhaseCell,
+    tally: Tally,
+    checked: Checked,
+    /// Why the engine does not offer the latest module. What a directive says is about the module before it.
+    refused: Option<String>,
 }
 
-/// Runs one directive. The script runner panics where a script is not what it knows.
-fn attempt(context: &mut WastContext, file: &File, directive: &Directive<'_>) -> Result<(), String> {
-    let name = format!("{}.wast", file.name);
-    let run = AssertUnwindSafe(|| context.run_wast(&name, directive.text.as_bytes()));
-    match catch_unwind(run) {
-        Ok(result) => result.map_err(|error| super::short_reason(&error)),
-        Err(_) => Err("the script runner gave up".to_owned()),
+impl Script {
+    fn new(engine: &Engine, settings: EngineSettings, cell: PhaseCell) -> wasmtime::Result<Self> {
+        let signals = Arc::new(OnceLock::new());
+        let of_store = Arc::clone(&signals);
+        let mut context = WastContext::new(engine, Async::No, move |store| {
+            // Only a store of an engine that counts no fuel refuses, and it is not asked.
+            let _ = engine::unlimited(store, settings);
+            of_store.get_or_init(|| Signals::of(store));
+        });
+        context.register_spectest(&SpectestConfig { use_shared_memory: true, suppress_prints: true })?;
+        let (tally, checked) = (Tally::default(), Checked::default());
+        Ok(Self { context, settings, signals, cell, tally, checked, refused: None })
+    }
+
+    fn run(mut self, file: &File) -> Checked {
+        let mut left_out = 0_u64;
+        for directive in directives(file.text) {
+            if directive.is_of_validation() {
+                left_out += 1;
+            } else {
+                self.directive(file, &directive);
+            }
+        }
+        self.checked.tallies.insert(file.name.clone(), self.tally);
+        if left_out > 0 {
+            self.checked.facts.insert(format!("left_out.{}", file.name), left_out.into());
+        }
+        self.checked
+    }
+
+    fn directive(&mut self, file: &File, directive: &Directive<'_>) {
+        if directive.defines_module() {
+            self.refused = None;
+        }
+        let result = match &self.refused {
+            Some(reason) => Err(reason.clone()),
+            None => self.watched(file, directive),
+        };
+        if directive.defines_module() {
+            let lacks = result.as_ref().err().filter(|reason| is_known_lack(self.settings, reason));
+            self.refused = lacks.cloned();
+        }
+        if let Some(reason) = &self.refused {
+            self.tally.unsupported += 1;
+            *self.checked.unsupported.entry(reason.clone()).or_default() += 1;
+            return;
+        }
+        self.tally.tried += 1;
+        match result {
+            Ok(()) => self.tally.passed += 1,
+            Err(got) if self.checked.failures.len() < FAILURES_SHOWN => self.checked.failures.push(Failure {
+                what: format!("{}.wast:{}", file.name, directive.line),
+                expected: directive.text.chars().take(200).collect(),
+                got,
+                wat: None,
+            }),
+            Err(_) => {}
+        }
+    }
+
+    /// Runs a directive, in the phase that its signals belong to.
+    fn watched(&mut self, file: &File, directive: &Directive<'_>) -> Result<(), String> {
+        let phase = if directive.expects_trap() { Phase::Trap } else { Phase::Run };
+        *self.checked.entered.entry(phase).or_default() += 1;
+        self.cell.enter(phase);
+        let result = self.attempt(file, directive);
+        self.cell.enter(Phase::Outside);
+        let none = Seen { count: 0, number: 0, address: 0 };
+        let seen = self.signals.get().map_or(none, |signals| signals.take());
+        let caught = &mut self.checked.caught;
+        match (phase, seen.count, seen.number) {
+            (Phase::Run, 0, _) => {}
+            (Phase::Run, count, number) => return Err(format!("{count} {} without a trap", signal_name(number))),
+            (_, 0, _) => caught.without_signal += 1,
+            (_, 1, libc::SIGSEGV) => caught.by_unplaced += 1,
+            (_, 1, _) => caught.by_instruction += 1,
+            (_, count, number) => {
+                return Err(format!("{count} signals for one trap, the last {}", signal_name(number)));
+            }
+        }
+        caught.traps += u64::from(phase == Phase::Trap);
+        result
+    }
+
+    /// Runs one directive. The script runner panics where a script is not what it knows.
+    fn attempt(&mut self, file: &File, directive: &Directive<'_>) -> Result<(), String> {
+        let name = format!("{}.wast", file.name);
+        let run = AssertUnwindSafe(|| self.context.run_wast(&name, directive.text.as_bytes()));
+        match catch_unwind(run) {
+            Ok(result) => result.map_err(|error| short_reason(&error)),
+            Err(_) => Err("the script runner gave up".to_owned()),
+        }
     }
 }
