@@ -67,7 +67,11 @@ fn ctrl_c_in_the_middle_of_a_check_is_no_success() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_until("a worker runs", || !workers_of(child.id()).is_empty());
+    // First come the facts of the reference case.
+    let records = folder.path().join("report.records.partial.jsonl");
+    wait_until("the check has begun", || {
+        fs::read_to_string(&records).is_ok_and(|text| text.ends_with('\n')) && !workers_of(child.id()).is_empty()
+    });
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
