@@ -6,6 +6,7 @@ mod capture;
 mod compare;
 mod doctor;
 mod list;
+mod planted;
 mod prepare;
 mod prices;
 mod progress;

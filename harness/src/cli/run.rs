@@ -10,27 +10,25 @@ use rand::RngExt;
 
 use super::capture::{CaptureArguments, Source, When};
 use super::prepare::prepare;
-use super::prices;
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::{Exit, print};
+use super::{planted, prices};
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
 use crate::places::Places;
-use crate::plan::Case;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureStatus, SCHEMA_VERSION, ScenarioReport};
 use crate::report::{Report, table, timeline};
 use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Walk};
-use crate::scenario::nearest;
 use crate::scratch;
 use crate::stats;
 use crate::summary;
-use crate::traps::{Check, Family, OPERATIONS, Planted};
+use crate::traps::Planted;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -52,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     instructions: bool,
     /// Put a fault into every check of traps, to see that it is found: `oracle:OPERATION`, `canary:OPERATION`, or `engine`
-    #[arg(long, value_name = "FAULT", value_parser = planted)]
+    #[arg(long, value_name = "FAULT", value_parser = planted::read)]
     plant_fault: Option<Planted>,
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
@@ -76,7 +74,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let cpu_before = CpuTimes::now();
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced } = selection::cases(places, &arguments.selection)?;
-    arguments.plant_fault.as_ref().map_or(Ok(()), |fault| check_planted(fault, &cases))?;
+    arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
@@ -253,42 +251,6 @@ fn check_distinct(places: [Option<&Destination>; 3]) -> anyhow::Result<()> {
         Some(twice) => bail!("--out, --trace and --capture-save: two of them would be {}", twice.display()),
         None => Ok(()),
     }
-}
-
-/// `oracle:i32.load`, `canary:i32.store`, `engine`.
-fn planted(text: &str) -> Result<Planted, String> {
-    let operation = |name: &str| {
-        let known = || OPERATIONS.iter().map(|operation| operation.name);
-        if known().any(|known| known == name) {
-            return Ok(name.to_owned());
-        }
-        let meant = nearest(name, known()).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-        Err(format!("no operation `{name}`{meant}"))
-    };
-    match text.split_once(':') {
-        Some(("oracle", name)) => Ok(Planted::Oracle { operation: operation(name)? }),
-        Some(("canary", name)) => Ok(Planted::Canary { operation: operation(name)? }),
-        None if text == "engine" => Ok(Planted::Engine),
-        _ => Err("write oracle:OPERATION, canary:OPERATION or engine".to_owned()),
-    }
-}
-
-/// A fault in what is not tried would go unseen, and seem to be one that is not found.
-fn check_planted(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
-    let families: Vec<Family> = cases
-        .iter()
-        .filter_map(|case| match case.check() {
-            Some(Check::Matrix { family, .. }) => Some(family),
-            _ => None,
-        })
-        .collect();
-    let held = match fault {
-        Planted::Engine => !families.is_empty(),
-        Planted::Oracle { operation: name } | Planted::Canary { operation: name } => {
-            OPERATIONS.iter().any(|operation| operation.name == name && families.contains(&operation.family))
-        }
-    };
-    if held { Ok(()) } else { bail!("--plant-fault: none of the selected cases is of the matrix and tries that") }
 }
 
 fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
