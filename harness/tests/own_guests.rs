@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Run, file};
+use common::{Run, file, guest};
 use serde_json::Value;
 
 const FEW: [&str; 6] = ["--capture", "off", "--processes", "1", "--iterations", "2"];
@@ -179,4 +179,25 @@ fn a_scenario_brings_a_file_or_a_crate() {
     let app = run.case("app/custom/cranelift");
     assert!(app["artifact"]["toolchain"].as_str().is_some_and(|toolchain| toolchain.starts_with("rustc")), "{app}");
     assert_eq!(run.case("guest/custom/cranelift-checked")["outcome"]["status"], "ok");
+}
+
+#[test]
+fn a_guest_that_is_expected_to_trap_is_measured_and_one_that_does_not_fails() {
+    let run = |body: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "g.wasm", guest(body));
+        let few = ["--expect-trap", "--capture", "off", "--processes", "1", "--iterations", "2"];
+        Run::in_folder(folder, &[&[path.as_str()], &few[..]].concat())
+    };
+    let traps = run("unreachable");
+    assert_eq!(traps.code(), 0, "{}", traps.stderr());
+    let case = traps.case("g/custom/cranelift");
+    assert_eq!(
+        (&case["outcome"]["status"], &case["facts"]["trap.code"]),
+        (&"trapped".into(), &"UnreachableCodeReached".into())
+    );
+    assert!(case["measurements"].as_array().unwrap().iter().any(|metric| metric["metric"] == "phase.trap"));
+    let returns = run("nop");
+    assert_eq!(returns.code(), 1);
+    assert!(returns.stdout().contains("was expected to trap and returned"), "{}", returns.stdout());
 }

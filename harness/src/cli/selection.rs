@@ -66,12 +66,15 @@ pub(super) struct InputArguments {
     /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
     #[arg(long, value_name = "FUNCTION")]
     invoke: Option<String>,
+    /// The guest is expected to trap, which is measured then; without this a trap is a failed row
+    #[arg(long)]
+    expect_trap: bool,
 }
 
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { args, env, dir, stdin, invoke } = self;
-        args.is_empty() && env.is_empty() && dir.is_empty() && stdin.is_none() && invoke.is_none()
+        let Self { args, env, dir, stdin, invoke, expect_trap } = self;
+        args.is_empty() && env.is_empty() && dir.is_empty() && stdin.is_none() && invoke.is_none() && !expect_trap
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
@@ -145,7 +148,9 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         named_scenarios(places, names)?
     };
     if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
-        bail!("--engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files; a scenario says these itself");
+        bail!(
+            "--engine, --arg, --env, --dir, --stdin, --invoke and --expect-trap are for .wasm files; a scenario says these itself"
+        );
     }
     if arguments.full {
         let traps: Vec<_> = scenarios.iter_mut().filter_map(|scenario| scenario.traps.as_mut()).collect();
@@ -313,6 +318,7 @@ fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
 
 /// A file as a scenario of its own: one case per engine named.
 pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArguments) -> anyhow::Result<Vec<Case>> {
+    let expect = Expectation { trap: input.expect_trap, ..Expectation::default() };
     let (engines, input) = (named_engines(engines)?, input.checked()?);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let case = |engine: &Engine| Case {
@@ -324,7 +330,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
         guest: GuestSource::File(path.to_owned()),
         n: None,
         input: input.clone(),
-        expect: Expectation::default(),
+        expect: expect.clone(),
         limits: Limits::default(),
         processes: scenario::DEFAULT_PROCESSES,
         iterations: scenario::DEFAULT_ITERATIONS,

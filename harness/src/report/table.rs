@@ -82,7 +82,9 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
 fn outcome(case: &CaseReport) -> String {
     let unexpected = match (case.outcome.expected, case.outcome.status) {
         (true, _) => "",
-        (false, Status::Trapped) => " (unexpected; a scenario with `expect: {outcome: trapped}` measures it)",
+        (false, Status::Trapped) => {
+            " (unexpected; --expect-trap, or `expect: {outcome: trapped}` in a scenario, measures it)"
+        }
         (false, _) => " (unexpected)",
     };
     match &case.outcome.detail {
