@@ -196,20 +196,20 @@ fn dies_by(mistake: &str, flavour: Flavour) -> &'static [&'static str] {
     }
 }
 
-/// Pairs of cases that differ only in how bounds are checked: by guard pages, and by a comparison before every access.
+/// Pairs of cases that differ only in a check that the engine of the second makes.
 #[must_use]
 pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
     if !scenario.traps.as_ref().is_some_and(|traps| traps.parts.contains(&Part::Price)) {
         return Vec::new();
     }
-    let explicit = scenario.engines.iter();
+    let engines = scenario.engines.iter();
     let pairs: Vec<(&Engine, &Engine)> =
-        explicit.filter_map(|explicit| Some((scenario.guarded(explicit)?, explicit))).collect();
+        engines.filter_map(|checked| Some((scenario.unchecked(checked)?, checked))).collect();
     let mut prices = Vec::new();
     for workload in &scenario.workloads {
         for flavour in &scenario.flavours {
             let of = |engine| sized_case(scenario, workload, *flavour, engine);
-            prices.extend(pairs.iter().map(|(guard, explicit)| (of(guard), of(explicit))));
+            prices.extend(pairs.iter().map(|(base, checked)| (of(base), of(checked))));
         }
     }
     prices

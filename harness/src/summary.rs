@@ -121,22 +121,21 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
 /// In a scenario of traps, the phase `trap` is what is measured, and bears the name of that.
 fn measurements(unwatched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
     let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
-        let samples = unwatched.iter().filter_map(|process| process.samples.get(&phase).cloned()).collect();
+        let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.samples.get(&phase)?))).collect();
         let is_latency = kind == "traps" && phase == Phase::Trap;
         let metric = if is_latency { record::TRAP_LATENCY.to_owned() } else { record::metric_of(phase) };
         measurement(metric, "ns", samples)
     });
     let memory = record::MEMORY_METRICS.into_iter().filter_map(|metric| {
-        let samples = unwatched.iter().filter_map(|process| process.memory.get(metric).cloned()).collect();
+        let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.memory.get(metric)?))).collect();
         measurement(metric.to_owned(), "bytes", samples)
     });
     durations.chain(memory).collect()
 }
 
-fn measurement(metric: String, unit: &str, samples: Vec<Vec<u64>>) -> Option<Measurement> {
-    let floats: Vec<Vec<f64>> = samples.iter().map(|process| as_floats(process)).collect();
-    let warm_up = stats::warm_up(&floats);
-    let warm: Vec<Vec<f64>> = floats.iter().map(|process| process[warm_up..].to_vec()).collect();
+fn measurement(metric: String, unit: &str, samples: Vec<Vec<f64>>) -> Option<Measurement> {
+    let warm_up = stats::warm_up(&samples);
+    let warm: Vec<Vec<f64>> = samples.iter().map(|process| process[warm_up..].to_vec()).collect();
     let (unit, direction) = (unit.to_owned(), "lower_is_better".to_owned());
     Some(Measurement { metric, unit, direction, samples, warm_up, summary: stats::summarise(&warm)? })
 }

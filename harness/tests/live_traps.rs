@@ -86,7 +86,7 @@ fn live_what_checks_cost_is_said_beside_it() {
         live("price", "cranelift, cranelift-checked", "workloads: [hello]\nflavours: [std]\n", &["--processes", "8"]);
     let report = run.report();
     let price = &report["scenarios"][0]["prices"][0];
-    assert_eq!((&price["case"], &price["guard"]), (&"hello/std/cranelift-checked".into(), &Value::from("cranelift")));
+    assert_eq!((&price["case"], &price["base"]), (&"hello/std/cranelift-checked".into(), &Value::from("cranelift")));
     assert_eq!(price["log_ratios"].as_array().unwrap().len(), 8);
     assert!(price["ci_low"].as_f64().unwrap() < price["ci_high"].as_f64().unwrap());
 }

@@ -1,4 +1,4 @@
-//! What explicit bounds checks cost: the workloads of scenarios of traps under both kinds of engine.
+//! What the checks of an engine cost: workloads under it and under the engine without them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::runner::{ChildWorkers, Pair, Pairs, Settings};
 /// Prices by scenario.
 pub(super) type Prices = BTreeMap<String, Vec<Price>>;
 
-/// A case with guard pages, and the same with explicit checks.
+/// A case without the checks, and the same with them.
 pub(super) type Priced = (Case, Case);
 
 /// Compares each pair in workers of its own, as `compare` does. What cannot be measured is a row that says why.
@@ -48,9 +48,9 @@ pub(super) fn not_measured(pairs: &[Priced], why: &str) -> Prices {
 
 /// Rows of pairs that were not measured.
 fn without_figures(pairs: &[Priced], why: &str) -> Vec<Price> {
-    let row = |(guard, explicit): &Priced| {
-        let row = Row::without_figures(&explicit.id(), crate::stats::Verdict::Inconclusive, why);
-        price(row, &guard.engine.name)
+    let row = |(base, checked): &Priced| {
+        let row = Row::without_figures(&checked.id(), crate::stats::Verdict::Inconclusive, why);
+        price(row, &base.engine.name)
     };
     pairs.iter().map(row).collect()
 }
@@ -64,13 +64,13 @@ fn of_one(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Price>> {
     let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations);
-    let (guards, explicits): (Vec<Case>, Vec<Case>) = pairs.iter().cloned().unzip();
+    let (bases, checked): (Vec<Case>, Vec<Case>) = pairs.iter().cloned().unzip();
     let mut say = |line: &str| progress.say(line);
-    let guards = prepare(places, guards, scratch, &mut say)?;
-    let explicits = prepare(places, explicits, scratch, &mut say)?;
-    let candidates: Vec<Candidate> = guards
+    let bases = prepare(places, bases, scratch, &mut say)?;
+    let checked = prepare(places, checked, scratch, &mut say)?;
+    let candidates: Vec<Candidate> = bases
         .into_iter()
-        .zip(explicits)
+        .zip(checked)
         .map(|(base, new)| Candidate { pair: Pair { base, new }, tolerances: Tolerances::default() })
         .collect();
     let mut workers = ChildWorkers::new("/proc/self/exe".into(), interrupt.clone());
@@ -89,19 +89,19 @@ fn of_one(
     let mut runner = Pairs::new(&mut workers, settings);
     let done = live::compare(&candidates, &mut runner, &how, &mut |event| progress.on_comparison(&event));
     let mut prices: Vec<Price> =
-        done.rows.into_iter().zip(pairs).map(|(row, (guard, _))| price(row, &guard.engine.name)).collect();
+        done.rows.into_iter().zip(pairs).map(|(row, (base, _))| price(row, &base.engine.name)).collect();
     let missing = &pairs[prices.len()..];
     prices.extend(without_figures(missing, "interrupted"));
     Ok(prices)
 }
 
-fn price(row: Row, guard: &str) -> Price {
+fn price(row: Row, base: &str) -> Price {
     Price {
         case: row.case,
-        guard: guard.to_owned(),
+        base: base.to_owned(),
         metric: record::metric_of(Phase::Run),
-        guard_ns: row.base,
-        explicit_ns: row.new,
+        base_ns: row.base,
+        checked_ns: row.new,
         ratio: row.ratio,
         ci_low: row.ci_low,
         ci_high: row.ci_high,

@@ -100,7 +100,7 @@ fn reference(base: &Report, new: &Report) -> Result<Estimate, &'static str> {
 
 /// Median of each process, warm-up left out.
 fn medians(measurement: &Measurement) -> Option<Vec<f64>> {
-    let warm = |process: &Vec<u64>| process.iter().skip(measurement.warm_up).map(|ns| *ns as f64).collect::<Vec<f64>>();
+    let warm = |process: &Vec<f64>| process.iter().skip(measurement.warm_up).copied().collect::<Vec<f64>>();
     let medians: Vec<f64> = measurement.samples.iter().filter_map(|process| stats::median(&warm(process))).collect();
     (!medians.is_empty()).then_some(medians)
 }

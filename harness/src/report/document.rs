@@ -158,25 +158,25 @@ pub struct ScenarioReport {
     pub kind: String,
     /// Its cases, in the order of its matrix.
     pub cases: Vec<CaseReport>,
-    /// What explicit bounds checks cost, against guard pages: `base` is with guard pages, `new` with checks.
+    /// What checks cost that an engine makes and another does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prices: Vec<Price>,
 }
 
-/// What bounds checks cost one workload: both engines in the same workers, their passes alternating.
+/// What the checks of an engine cost one workload: it and the engine without them in the same workers, their passes alternating.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Price {
-    /// The case with explicit checks, `workload/flavour/engine`.
+    /// The case with the checks, `workload/flavour/engine`.
     pub case: String,
-    /// The engine with guard pages.
-    pub guard: String,
+    /// The engine without them.
+    pub base: String,
     /// The metric.
     pub metric: String,
-    /// Typical nanoseconds with guard pages.
-    pub guard_ns: Option<f64>,
-    /// Typical nanoseconds with explicit checks.
-    pub explicit_ns: Option<f64>,
-    /// With checks over with guard pages.
+    /// Typical nanoseconds without.
+    pub base_ns: Option<f64>,
+    /// Typical nanoseconds with them.
+    pub checked_ns: Option<f64>,
+    /// With over without.
     pub ratio: Option<f64>,
     /// Lower end of its interval.
     pub ci_low: Option<f64>,
@@ -278,12 +278,46 @@ pub struct Measurement {
     /// Which way is better.
     pub direction: String,
     /// Every sample, grouped by process. From unwatched workers only.
-    pub samples: Vec<Vec<u64>>,
+    #[serde(with = "samples")]
+    pub samples: Vec<Vec<f64>>,
     /// Leading iterations of every process that the summary leaves out, because they still differ from the later ones.
     #[serde(default)]
     pub warm_up: usize,
     /// What the others say.
     pub summary: Summary,
+}
+
+/// Samples as JSON: whole numbers, which most are, without a point.
+mod samples {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Up to here every whole number is one of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Number {
+        Whole(u64),
+        Other(f64),
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in range")]
+    fn number(sample: f64) -> Number {
+        if sample.fract() == 0.0 && (0.0..EXACT).contains(&sample) {
+            Number::Whole(sample as u64)
+        } else {
+            Number::Other(sample)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(samples: &[Vec<f64>], serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers = |process: &Vec<f64>| process.iter().map(|sample| number(*sample)).collect::<Vec<_>>();
+        samples.iter().map(numbers).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+        Vec::deserialize(deserializer)
+    }
 }
 
 /// What the kernel charged to one case, over all its watched workers.

@@ -327,15 +327,15 @@ fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<Strin
 }
 
 fn prices(prices: &[Price], style: Style) -> Option<String> {
-    let mut table = new_table(style, &["case", "guard pages", "explicit checks", "ratio", "99 % interval", "workers"]);
+    let mut table = new_table(style, &["case", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = price.ci_low.zip(price.ci_high).map(|(low, high)| format!("×{low:.3} … ×{high:.3}"));
         let note = price.note.clone().unwrap_or_else(|| "–".to_owned());
         table.add_row(vec![
             price.case.clone(),
-            time(price.guard_ns),
-            time(price.explicit_ns),
+            time(price.base_ns),
+            time(price.checked_ns),
             price.ratio.map_or("–".to_owned(), |ratio| format!("×{ratio:.3}")),
             interval.unwrap_or(note),
             price.log_ratios.len().to_string(),

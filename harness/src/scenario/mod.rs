@@ -202,12 +202,19 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Of an engine with explicit checks, the one that differs in nothing else.
+    /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
     #[must_use]
-    pub fn guarded(&self, explicit: &Engine) -> Option<&Engine> {
-        let guarded = EngineSettings { bounds_checks: BoundsChecks::Guard, ..explicit.settings };
-        let is_explicit = explicit.settings.bounds_checks == BoundsChecks::Explicit;
-        self.engines.iter().find(|engine| is_explicit && engine.settings == guarded)
+    pub fn unchecked(&self, checked: &Engine) -> Option<&Engine> {
+        let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
+        let without = match (bounds_checks, epoch, fuel) {
+            (BoundsChecks::Explicit, false, false) => {
+                EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
+            }
+            (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
+            (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
+            _ => return None,
+        };
+        self.engines.iter().find(|engine| engine.settings == without)
     }
 
     /// Its kind, as written in the file and in reports.

@@ -90,7 +90,7 @@ fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, 
         let message = format!("flavour `{}` is not for scenarios of traps: write `tinygo-like` or `std`", other.name());
         return Err(("flavours", message));
     }
-    if has(Part::Price) && !scenario.engines.iter().any(|engine| scenario.guarded(engine).is_some()) {
+    if has(Part::Price) && !scenario.engines.iter().any(|engine| scenario.unchecked(engine).is_some()) {
         let message = "the part `price` needs an engine with `bounds_checks: explicit` and one that is the same with guard \
                        pages: for example `cranelift` and `cranelift-checked`";
         return Err(("parts", message.to_owned()));
