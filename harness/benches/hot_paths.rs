@@ -23,6 +23,7 @@ fn message(criterion: &mut Criterion) {
         entered: Phase::REPORTED.to_vec(),
         spans: Vec::new(),
         memory: Vec::new(),
+        measured: Vec::new(),
         preemptions: Some(0),
         line: None,
         ending: Ending::Returned,

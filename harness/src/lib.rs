@@ -21,6 +21,7 @@ pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod schedule;
 pub mod scratch;
 pub mod snapshot;
 pub mod stats;

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
             }
         };
     }
+    if arguments.get(1).is_some_and(|verb| verb == worker::BUSY_VERB) {
+        worker::busy(&arguments[2..]);
+    }
     let exit = Cli::parse().run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         cli::Exit::of(&error)

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
-use crate::scenario::{
-    CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, Traps,
-};
+use crate::scenario::{CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload};
+use crate::schedule::{CROWDS, Experiment, SLEEPS, THREADS, TICKS, Yields};
 use crate::traps::specification::Group;
 use crate::traps::{self, Check, DEPTHS, Family};
 
@@ -37,6 +37,8 @@ pub enum GuestSource {
     Cargo(CargoGuest),
     /// None: the worker brings along what it checks.
     Check(Check),
+    /// One that a worker brings along, for an experiment with sharing.
+    Experiment(Experiment),
     /// One that traps when so many of its functions are active.
     Trap {
         /// How many.
@@ -82,6 +84,8 @@ pub struct Case {
     pub expect: Expectation,
     /// Bounds on the guest.
     pub limits: Limits,
+    /// Processes that want the same processor as its workers.
+    pub neighbours: u32,
     /// Unwatched workers, and as many watched ones.
     pub processes: u32,
     /// Iterations per worker.
@@ -106,6 +110,15 @@ impl Case {
         }
     }
 
+    /// What is tried, where that is no guest's own doing.
+    #[must_use]
+    pub const fn experiment(&self) -> Option<Experiment> {
+        match self.guest {
+            GuestSource::Experiment(experiment) => Some(experiment),
+            _ => None,
+        }
+    }
+
     /// `workload/flavour/engine`.
     #[must_use]
     pub fn id(&self) -> String {
@@ -117,7 +130,7 @@ impl Case {
 fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, guest: GuestSource) -> Case {
     Case {
         scenario: scenario.name.clone(),
-        kind: scenario.kind(),
+        kind: scenario.kind.name(),
         workload: workload.to_owned(),
         flavour: flavour.to_owned(),
         engine: engine.clone(),
@@ -126,6 +139,7 @@ fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, 
         input: Input::default(),
         expect: scenario.expect.clone(),
         limits: scenario.limits,
+        neighbours: 0,
         processes: scenario.processes,
         iterations: scenario.iterations,
         tolerance: scenario.tolerance.clone(),
@@ -140,22 +154,23 @@ fn sized_case(scenario: &Scenario, workload: &SizedWorkload, flavour: Flavour, e
     Case { n: Some(*n), input, ..case_of(scenario, name, flavour.name(), engine, guest) }
 }
 
-/// The cases of a scenario of traps: what is checked, guests that make mistakes, guests whose traps are timed.
-fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
+/// The cases of a scenario of parts: what is checked, guests that make mistakes, guests whose traps are timed, experiments.
+fn matrix_of_parts(scenario: &Scenario) -> Vec<Case> {
     let check = |check: Check, engine: &Engine| Case {
         processes: 0,
         ..case_of(scenario, check.workload(), check.flavour(), engine, GuestSource::Check(check))
     };
     let trapping = |messages: &[&'static str]| Expectation { trap: true, messages: messages.to_vec(), check: None };
     let mut cases = Vec::new();
-    for part in &traps.parts {
+    for part in &scenario.parts {
         let checks: Vec<Check> = match part {
-            Part::Matrix => Family::ALL.map(|family| Check::Matrix { family, share: traps.share }).to_vec(),
+            Part::Matrix => Family::ALL.map(|family| Check::Matrix { family, share: scenario.share }).to_vec(),
             Part::OtherTraps => vec![Check::Mishaps],
             Part::Specification => Group::ALL.map(|group| Check::Specification { group }).to_vec(),
-            Part::Mistakes | Part::Latency | Part::Price => Vec::new(),
+            _ => Vec::new(),
         };
         cases.extend(checks.iter().flat_map(|of| scenario.engines.iter().map(|engine| check(*of, engine))));
+        cases.extend(experiments(scenario, *part));
         if *part == Part::Mistakes {
             for (mistake, flavour) in
                 MISTAKES.iter().flat_map(|mistake| scenario.flavours.iter().map(move |flavour| (mistake, flavour)))
@@ -180,6 +195,35 @@ fn traps_matrix(scenario: &Scenario, traps: &Traps) -> Vec<Case> {
     cases
 }
 
+/// The experiments of a part, on every engine that makes no checks for them already.
+fn experiments(scenario: &Scenario, part: Part) -> Vec<Case> {
+    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let experiments: Vec<Experiment> = match part {
+        Part::Timers => {
+            let sleeps = [false, true]
+                .into_iter()
+                .flat_map(|busy| SLEEPS.map(|duration| Experiment::Sleep { duration_ns: ns(duration), busy }));
+            [Experiment::Clock].into_iter().chain(sleeps).collect()
+        }
+        Part::Preemption => {
+            let epochs = TICKS.map(|tick| Experiment::StopByEpoch { tick_ns: ns(tick) });
+            epochs.into_iter().chain([Experiment::StopByFuel]).collect()
+        }
+        Part::Crowd => Yields::ALL
+            .into_iter()
+            .flat_map(|yields| THREADS.map(|threads| (yields, threads)))
+            .flat_map(|(yields, threads)| CROWDS.map(|guests| Experiment::Crowd { guests, threads, yields }))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let engines = scenario.engines.iter().filter(|engine| !engine.settings.epoch && !engine.settings.fuel);
+    let case = |experiment: Experiment, engine: &Engine| Case {
+        neighbours: experiment.neighbours(),
+        ..case_of(scenario, &experiment.workload(), traps::GENERATED, engine, GuestSource::Experiment(experiment))
+    };
+    engines.flat_map(|engine| experiments.iter().map(move |experiment| case(*experiment, engine))).collect()
+}
+
 const OUT_OF_BOUNDS: &str = "out of bounds memory access";
 const EXHAUSTED: &str = "call stack exhausted";
 const UNREACHABLE: &str = "`unreachable` instruction executed";
@@ -199,7 +243,7 @@ fn dies_by(mistake: &str, flavour: Flavour) -> &'static [&'static str] {
 /// Pairs of cases that differ only in a check that the engine of the second makes.
 #[must_use]
 pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
-    if !scenario.traps.as_ref().is_some_and(|traps| traps.parts.contains(&Part::Price)) {
+    if !scenario.parts.contains(&Part::Price) {
         return Vec::new();
     }
     let engines = scenario.engines.iter();
@@ -218,8 +262,8 @@ pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
 /// The matrix of one scenario: workloads × flavours × engines, its own guest × engines, or what it does with traps.
 #[must_use]
 pub fn matrix(scenario: &Scenario) -> Vec<Case> {
-    if let Some(traps) = &scenario.traps {
-        return traps_matrix(scenario, traps);
+    if !scenario.parts.is_empty() {
+        return matrix_of_parts(scenario);
     }
     if let Some(own) = &scenario.own {
         return scenario.engines.iter().map(|engine| own_case(scenario, own, engine)).collect();

@@ -257,6 +257,9 @@ pub struct ProcessRecord {
     /// Bytes of memory at certain points of each iteration, by metric.
     #[serde(default)]
     pub memory: BTreeMap<String, Vec<u64>>,
+    /// What experiments measured, by metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measured: BTreeMap<String, Vec<f64>>,
     /// How often the phases of which [`is_repeated`] is true were passed in each iteration; a sample is their mean.
     #[serde(default = "once")]
     pub repeats: u32,
@@ -310,6 +313,7 @@ mod tests {
             outcome: Outcome::because(Status::Timeout, "no sign of life for 10 s"),
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
             memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
+            measured: BTreeMap::from([("fairness".into(), vec![0.5])]),
             repeats: 7,
             preemptions: vec![0, 3],
             steal_ratio: Some(0.25),

@@ -26,6 +26,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
     let case = Case {
         scenario: "reference".to_owned(),
         kind: "workload",
+        neighbours: 0,
         workload: "reference".to_owned(),
         flavour: "custom".to_owned(),
         engine,

@@ -2,9 +2,9 @@
 
 mod checks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use wasiscope_ebpf_abi::Phase;
+use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 
 use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
@@ -12,9 +12,10 @@ use crate::plan::GuestSource;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
-    ScenarioReport,
+    ScenarioReport, Spread,
 };
 use crate::runner::Prepared;
+use crate::schedule;
 use crate::stats;
 
 /// Builds the report's scenarios from what was recorded, in the order of `cases`. A case without any record was not
@@ -93,7 +94,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         artifact: prepared.guest.as_ref().ok().map(artifact),
         outcome,
         facts,
-        measurements: measurements(&unwatched, case.kind),
+        measurements: measurements(&unwatched, &watched, case.kind),
         observer_ratio: observer_ratio(&unwatched, &watched),
         kernel,
         failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
@@ -119,7 +120,7 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
 }
 
 /// In a scenario of traps, the phase `trap` is what is measured, and bears the name of that.
-fn measurements(unwatched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
+fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
     let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
         let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.samples.get(&phase)?))).collect();
         let is_latency = kind == "traps" && phase == Phase::Trap;
@@ -130,14 +131,41 @@ fn measurements(unwatched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
         let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.memory.get(metric)?))).collect();
         measurement(metric.to_owned(), "bytes", samples)
     });
-    durations.chain(memory).collect()
+    let names: BTreeSet<&String> = unwatched.iter().flat_map(|process| process.measured.keys()).collect();
+    let measured = names.into_iter().filter_map(|metric| {
+        let samples = unwatched.iter().filter_map(|process| process.measured.get(metric).cloned()).collect();
+        let (unit, direction) = schedule::unit_of(metric);
+        // What an experiment measures has no warm-up: the first time is as good as the last.
+        let floats: Vec<Vec<f64>> = samples;
+        let summary = stats::summarise(&floats)?;
+        let (unit, direction) = (unit.to_owned(), direction.to_owned());
+        let spread = spread(&floats, watched.iter().filter_map(|process| process.measured.get(metric)));
+        Some(Measurement { metric: metric.clone(), unit, direction, samples: floats, warm_up: 0, summary, spread })
+    });
+    durations.chain(memory).chain(measured).collect()
 }
 
 fn measurement(metric: String, unit: &str, samples: Vec<Vec<f64>>) -> Option<Measurement> {
     let warm_up = stats::warm_up(&samples);
     let warm: Vec<Vec<f64>> = samples.iter().map(|process| process[warm_up..].to_vec()).collect();
     let (unit, direction) = (unit.to_owned(), "lower_is_better".to_owned());
-    Some(Measurement { metric, unit, direction, samples, warm_up, summary: stats::summarise(&warm)? })
+    let summary = stats::summarise(&warm)?;
+    Some(Measurement { metric, unit, direction, samples, warm_up, summary, spread: None })
+}
+
+/// How all samples of an experiment are spread.
+fn spread<'a>(samples: &[Vec<f64>], watched: impl Iterator<Item = &'a Vec<f64>>) -> Option<Spread> {
+    let all: Vec<f64> = samples.iter().flatten().copied().collect();
+    let [p50, p90, p99, max] = stats::quantiles(&all, [0.5, 0.9, 0.99, 1.0])?;
+    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+    for sample in &all {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, which is right")]
+        let whole = *sample as u64;
+        *buckets.entry(bucket_upper(bucket_of(whole))).or_default() += 1;
+    }
+    let watched: Vec<f64> = watched.flatten().copied().collect();
+    let watched_mean = (!watched.is_empty()).then(|| watched.iter().sum::<f64>() / watched.len() as f64);
+    Some(Spread { p50, p90, p99, max, buckets: buckets.into_iter().collect(), watched_mean })
 }
 
 /// What the machine did besides, and whether it was too much.
@@ -278,6 +306,7 @@ mod tests {
             outcome: Outcome::ok(),
             samples: BTreeMap::from([(Phase::Spawn, vec![1_000_000]), (Phase::Run, iteration_ns.to_vec())]),
             memory: BTreeMap::new(),
+            measured: BTreeMap::new(),
             repeats: 1,
             preemptions: Vec::new(),
             steal_ratio: None,

@@ -91,7 +91,10 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
     for (workload, guest) in own {
         let artifact = match guest {
             // Built with all others below, or made when it is run.
-            GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => continue,
+            GuestSource::Built { .. }
+            | GuestSource::Check(_)
+            | GuestSource::Experiment(_)
+            | GuestSource::Trap { .. } => continue,
             GuestSource::File(path) => {
                 module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
             }

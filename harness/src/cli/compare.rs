@@ -313,7 +313,9 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
 fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
     let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
     let guest = match &case.guest {
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => case.guest.clone(),
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {
+            case.guest.clone()
+        }
         GuestSource::File(path) => GuestSource::File(moved(path)),
         GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
     };

@@ -35,15 +35,21 @@ pub(super) fn prepare(
             GuestSource::File(path) => Ok(own_copy(path, scratch)?),
             GuestSource::Cargo(own) => guest::build_own(places, own, say).map_err(Into::into),
             GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
+            GuestSource::Experiment(experiment) => Ok(written(scratch, &experiment.workload(), experiment.guest())?),
             GuestSource::Trap { depth } => {
-                let path = scratch.join(format!("depth-{depth}.wasm"));
-                fs::write(&path, module::assemble(&traps::trapping_at(*depth))?)?;
-                Ok(Artifact::of_file(&path)?)
+                Ok(written(scratch, &format!("depth-{depth}"), &traps::trapping_at(*depth))?)
             }
         };
         prepared.push(Prepared { case, guest, watch: true });
     }
     Ok(prepared)
+}
+
+/// A guest of this tool's own, assembled.
+fn written(scratch: &Path, name: &str, text: &str) -> anyhow::Result<Artifact> {
+    let path = scratch.join(format!("{name}.wasm"));
+    fs::write(&path, module::assemble(text)?)?;
+    Ok(Artifact::of_file(&path)?)
 }
 
 /// What a check's worker brings along, which is in no file.

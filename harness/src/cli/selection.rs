@@ -39,6 +39,9 @@ pub(super) struct Selection {
     /// Longest time of one iteration, in place of the scenario's, for example 500ms
     #[arg(long, value_name = "TIME", value_parser = wall)]
     wall: Option<Duration>,
+    /// Busy processes on the processor of every worker, to see what noise does
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    noise: Option<u32>,
     /// Try every cell of the matrix of traps, not only its default share
     #[arg(long)]
     full: bool,
@@ -153,12 +156,12 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         );
     }
     if arguments.full {
-        let traps: Vec<_> = scenarios.iter_mut().filter_map(|scenario| scenario.traps.as_mut()).collect();
-        let with_matrix: Vec<_> = traps.into_iter().filter(|traps| traps.parts.contains(&Part::Matrix)).collect();
+        let with_matrix: Vec<_> =
+            scenarios.iter_mut().filter(|scenario| scenario.parts.contains(&Part::Matrix)).collect();
         if with_matrix.is_empty() {
             bail!("--full is for scenarios of `kind: traps` with the part `matrix`, and none was named");
         }
-        with_matrix.into_iter().for_each(|traps| traps.share = Share::Full);
+        with_matrix.into_iter().for_each(|scenario| scenario.share = Share::Full);
     }
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
     let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(plan::prices).collect();
@@ -175,6 +178,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
             case.processes = arguments.processes.unwrap_or(case.processes);
         }
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
+        case.neighbours += arguments.noise.unwrap_or(0);
         case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
@@ -201,7 +205,8 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option
     let scenarios =
         if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
     // What a check comes to is a fact of the engine, and no guest of a revision.
-    let cases = scenarios.iter().flat_map(plan::matrix).filter(|case| case.check().is_none());
+    let is_of_guests = |case: &Case| case.check().is_none() && case.experiment().is_none();
+    let cases = scenarios.iter().flat_map(plan::matrix).filter(is_of_guests);
     let cases: Vec<Case> = cases.collect();
     cases.iter().try_for_each(check)?;
     matching(cases, only)
@@ -242,7 +247,7 @@ pub(super) fn check(case: &Case) -> anyhow::Result<()> {
                 .with_context(|| path.display().to_string())?;
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Trap { .. } => {}
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {}
     }
     worker::check_engine(case.engine.settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
@@ -324,6 +329,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
     let case = |engine: &Engine| Case {
         scenario: stem.clone(),
         kind: "workload",
+        neighbours: 0,
         workload: stem.clone(),
         flavour: "custom".to_owned(),
         engine: engine.clone(),

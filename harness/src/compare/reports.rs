@@ -211,14 +211,14 @@ mod tests {
     use crate::report::document::{ArtifactReport, CaptureReport, CaptureStatus, Machine, ScenarioReport};
 
     fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
-        let samples: Vec<Vec<u64>> = run_ns.iter().map(|ns| vec![*ns]).collect();
-        let floats: Vec<Vec<f64>> = samples.iter().map(|process| vec![process[0] as f64]).collect();
-        let measurement = stats::summarise(&floats).map(|summary| Measurement {
+        let samples: Vec<Vec<f64>> = run_ns.iter().map(|ns| vec![*ns as f64]).collect();
+        let measurement = stats::summarise(&samples).map(|summary| Measurement {
             metric: "phase.run".into(),
             unit: "ns".into(),
             direction: "lower_is_better".into(),
-            samples,
+            samples: samples.clone(),
             warm_up: 0,
+            spread: None,
             summary,
         });
         CaseReport {

@@ -285,6 +285,27 @@ pub struct Measurement {
     pub warm_up: usize,
     /// What the others say.
     pub summary: Summary,
+    /// All samples of an experiment together, where their spread is the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+}
+
+/// How samples are spread, whichever process they are of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half of them are below.
+    pub p50: f64,
+    /// Nine of ten are below.
+    pub p90: f64,
+    /// All but one of a hundred are below.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
+    /// The largest whole number that belongs to a bucket, and how many samples do; eight buckets to the octave, empty ones left
+    /// out. Samples below 0 are in the first.
+    pub buckets: Vec<(u64, u64)>,
+    /// The mean of the same metric in watched workers, of which the kernel's figures are; `None` without capture.
+    pub watched_mean: Option<f64>,
 }
 
 /// Samples as JSON: whole numbers, which most are, without a point.

@@ -5,6 +5,7 @@ pub mod destination;
 pub mod document;
 pub mod json;
 mod kernel;
+mod scheduler;
 pub mod sizes;
 pub mod table;
 pub mod timeline;

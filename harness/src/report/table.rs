@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
-use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report};
-use super::{kernel, traps};
+use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
+use super::{kernel, scheduler, traps};
 use crate::record::{self, Status};
 use crate::units;
 
@@ -26,15 +26,14 @@ pub fn render(report: &Report, style: Style) -> String {
     let mut text = String::new();
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
-        if scenario.kind == "traps" {
-            text.push_str(&traps::render(scenario, style, report.capture.ledger.counts_are_exact()));
-            continue;
-        }
-        for case in &scenario.cases {
-            render_case(&mut text, case, style, report.capture.ledger.counts_are_exact());
+        let exact = report.capture.ledger.counts_are_exact();
+        match scenario.kind.as_str() {
+            "traps" => text.push_str(&traps::render(scenario, style, exact)),
+            "scheduler" => text.push_str(&scheduler::render(scenario, style, exact)),
+            _ => scenario.cases.iter().for_each(|case| render_case(&mut text, case, style, exact)),
         }
     }
-    if report.scenarios.iter().any(|scenario| scenario.kind != "traps") {
+    if report.scenarios.iter().any(is_of_workloads) {
         heading(&mut text, style, "summary");
         text.push_str(&summary(report, style));
         text.push_str("\n\n");
@@ -48,6 +47,11 @@ pub fn render(report: &Report, style: Style) -> String {
         }
     }
     text
+}
+
+/// The others have tables of their own.
+fn is_of_workloads(scenario: &ScenarioReport) -> bool {
+    scenario.kind == "workload"
 }
 
 fn heading(text: &mut String, style: Style, title: &str) {
@@ -250,7 +254,7 @@ fn summary(report: &Report, style: Style) -> String {
     header.extend(columns.map(Phase::name));
     header.extend(["run syscalls", "run faults", "run off CPU"]);
     let mut table = new_table(style, &header);
-    let of_workloads = report.scenarios.iter().filter(|scenario| scenario.kind != "traps");
+    let of_workloads = report.scenarios.iter().filter(|scenario| is_of_workloads(scenario));
     for case in of_workloads.flat_map(|scenario| &scenario.cases) {
         let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
         let mut row = vec![case.id.clone(), case.outcome.status.name().to_owned(), size];

@@ -326,7 +326,7 @@ fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<Strin
     })
 }
 
-fn prices(prices: &[Price], style: Style) -> Option<String> {
+pub(super) fn prices(prices: &[Price], style: Style) -> Option<String> {
     let mut table = new_table(style, &["case", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);

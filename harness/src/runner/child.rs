@@ -71,6 +71,10 @@ impl Workers for ChildWorkers {
             Ok(file) => file,
             Err(error) => return WorkerRun::not_started(format!("cannot make a temporary file: {error}")),
         };
+        let _neighbours = match Neighbours::start(&self.executable, request) {
+            Ok(neighbours) => neighbours,
+            Err(error) => return WorkerRun::not_started(format!("cannot start a busy process: {error}")),
+        };
         let cpu_before = CpuTimes::now();
         let before_ns = clock::monotonic_ns();
         let mut child = match self.start(watched, &stderr) {
@@ -113,6 +117,43 @@ impl ChildWorkers {
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return Some(Death::TimedOut),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+        }
+    }
+}
+
+/// Processes that keep the processor of a worker busy, until they are dropped.
+struct Neighbours(Vec<Child>);
+
+impl Neighbours {
+    fn start(executable: &PathBuf, request: &Request) -> io::Result<Self> {
+        let mut neighbours = Self(Vec::new());
+        let parent = rustix::process::getpid();
+        for _ in 0..request.neighbours {
+            let cpu = request.cpu.map_or("-".to_owned(), |cpu| cpu.to_string());
+            let mut command = Command::new(executable);
+            command.args([worker::BUSY_VERB, &cpu]).process_group(0);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let prepare = move || {
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+                if rustix::process::getppid() != Some(parent) {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                Ok(())
+            };
+            // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
+            unsafe { command.pre_exec(prepare) };
+            neighbours.0.push(command.spawn()?);
+        }
+        Ok(neighbours)
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        for neighbour in &mut self.0 {
+            // One that is gone already does no harm.
+            let _ = neighbour.kill();
+            let _ = neighbour.wait();
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::worker::{LastMark, Message, Pace, Request, Task};
 use crate::{executable, module};
 
 /// What the facts pass found out that the timed passes need.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) marked: bool,
     /// What comes last before it traps, if it does.

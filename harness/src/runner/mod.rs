@@ -19,6 +19,7 @@ use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Outcome, ProcessRecord, Record, Status, Timeline};
+use crate::schedule::Experiment;
 use crate::traps::Planted;
 use crate::worker::{Iteration, Message, Request, Subject, Task};
 
@@ -199,7 +200,11 @@ impl<'a> Runner<'a> {
             if self.settings.interrupt.raised() {
                 return Walk::Interrupted;
             }
-            known.push(if prepared.case.check().is_some() { None } else { self.facts(index, prepared) });
+            known.push(match (prepared.case.check(), prepared.case.experiment()) {
+                (Some(_), _) => None,
+                (None, Some(_)) => Some(Known::default()),
+                (None, None) => self.facts(index, prepared),
+            });
         }
         if !self.checks(cases) {
             return Walk::Interrupted;
@@ -287,7 +292,7 @@ impl<'a> Runner<'a> {
     fn request(&self, prepared: &Prepared, process: u32, known: &Known, task: Task) -> Result<Request, Outcome> {
         let subject = subject(prepared, &self.settings.scratch.join("guest"), Some(known))?;
         let cpu = cpu_of(&self.settings.cpus, process).filter(|_| stays_on_one_processor(&prepared.case));
-        Ok(Request::new(subject, cpu, task))
+        Ok(Request { neighbours: prepared.case.neighbours, ..Request::new(subject, cpu, task) })
     }
 
     fn process(&mut self, step: Step, prepared: &Prepared, known: &Known) -> ProcessRecord {
@@ -302,7 +307,8 @@ impl<'a> Runner<'a> {
             outcome: Outcome::ok(),
             samples: BTreeMap::new(),
             memory: BTreeMap::new(),
-            repeats: known.repeats,
+            measured: BTreeMap::new(),
+            repeats: known.repeats.max(1),
             preemptions: Vec::new(),
             steal_ratio: None,
             entered: BTreeMap::new(),
@@ -311,7 +317,11 @@ impl<'a> Runner<'a> {
         // Repeated passes are in no phase. A trap's signals must not be: watched traps are all in theirs.
         let repeats = if step.watched && known.traps_after.is_some() { 1 } else { known.repeats };
         record.repeats = repeats;
-        let task = Task::Iterate { iterations: case.iterations, repeats };
+        let iterations = case.iterations;
+        let task = match case.experiment() {
+            Some(experiment) => Task::Experiment { experiment, iterations },
+            None => Task::Iterate { iterations, repeats },
+        };
         let request = self.request(prepared, step.process, known, task);
         let request = match request {
             Ok(request) => request,
@@ -433,7 +443,7 @@ fn cpu_of(cpus: &[usize], process: u32) -> Option<usize> {
 
 /// Whether one processor is enough: threads that compile side by side need one each.
 fn stays_on_one_processor(case: &Case) -> bool {
-    !case.engine.settings.parallel_compilation
+    !case.engine.settings.parallel_compilation && !case.experiment().is_some_and(Experiment::needs_processors)
 }
 
 /// What a worker needs to know of a case, with what is known of its guest already; `directory` is made if need be.
@@ -476,6 +486,9 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of durations")]
             let nearest_ns = timed.mean_ns().round() as u64;
             record.samples.entry(timed.phase).or_default().push(nearest_ns);
+        }
+        for (metric, samples) in &iteration.measured {
+            record.measured.entry(metric.clone()).or_default().extend(samples);
         }
         for (metric, bytes) in &iteration.memory {
             record.memory.entry(metric.clone()).or_default().push(*bytes);

@@ -48,6 +48,7 @@ fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
             entered: vec![Phase::Run],
             spans: Vec::new(),
             memory: Vec::new(),
+            measured: Vec::new(),
             preemptions: None,
             line: line(check),
             ending: Ending::Returned,
@@ -65,6 +66,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
         case: Case {
             scenario: "test".into(),
             kind: "workload",
+            neighbours: 0,
             workload: "hello".into(),
             flavour: "std".into(),
             engine: Engine::preset("cranelift").expect("a preset"),

@@ -122,7 +122,44 @@ pub struct Expectation {
     pub check: Option<String>,
 }
 
-/// What a scenario of traps is made of.
+/// What a scenario is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Workloads, or a guest of its own.
+    #[default]
+    Workload,
+    /// The edge of memory.
+    Traps,
+    /// Sharing a processor.
+    Scheduler,
+}
+
+impl Kind {
+    /// As written in the file and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::Traps => "traps",
+            Self::Scheduler => "scheduler",
+        }
+    }
+
+    /// What scenarios of this kind are made of.
+    #[must_use]
+    pub const fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Workload => &[],
+            Self::Traps => {
+                &[Part::Matrix, Part::OtherTraps, Part::Specification, Part::Mistakes, Part::Latency, Part::Price]
+            }
+            Self::Scheduler => &[Part::Timers, Part::Preemption, Part::Crowd, Part::Price],
+        }
+    }
+}
+
+/// What a scenario of traps, or of scheduling, is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
@@ -136,15 +173,17 @@ pub enum Part {
     Mistakes,
     /// From the faulting access to control in the host.
     Latency,
-    /// What explicit bounds checks cost the workloads, against guard pages.
+    /// Guests that sleep.
+    Timers,
+    /// Guests that never yield, stopped by the host.
+    Preemption,
+    /// Many guests on few threads.
+    Crowd,
+    /// What an engine's checks cost the workloads.
     Price,
 }
 
 impl Part {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Matrix, Self::OtherTraps, Self::Specification, Self::Mistakes, Self::Latency, Self::Price];
-
     /// The name in scenarios.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -154,18 +193,12 @@ impl Part {
             Self::Specification => "specification",
             Self::Mistakes => "mistakes",
             Self::Latency => "latency",
+            Self::Timers => "timers",
+            Self::Preemption => "preemption",
+            Self::Crowd => "crowd",
             Self::Price => "price",
         }
     }
-}
-
-/// What makes a scenario one of traps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traps {
-    /// What is done.
-    pub parts: Vec<Part>,
-    /// How much of the matrix is tried.
-    pub share: Share,
 }
 
 /// One validated scenario.
@@ -177,8 +210,12 @@ pub struct Scenario {
     pub description: String,
     /// Whether `wasiscope run` without arguments includes it.
     pub default: bool,
-    /// What it does with traps; `None` for a scenario of workloads.
-    pub traps: Option<Traps>,
+    /// What it is about.
+    pub kind: Kind,
+    /// What it is made of; none for a scenario of workloads.
+    pub parts: Vec<Part>,
+    /// How much of the matrix of traps is tried.
+    pub share: Share,
     /// The guest that it brings along; then there are no workloads and no flavours.
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.
@@ -215,15 +252,6 @@ impl Scenario {
             _ => return None,
         };
         self.engines.iter().find(|engine| engine.settings == without)
-    }
-
-    /// Its kind, as written in the file and in reports.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self.traps {
-            Some(_) => "traps",
-            None => "workload",
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::traps::Share;
 use super::diagnostic::Problem;
 use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
-    EngineSettings, Expectation, Flavour, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload, Traps,
+    EngineSettings, Expectation, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload,
 };
 use scalars::{AddressSpace, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
 pub(super) use whole::check_files;
@@ -66,35 +66,29 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         let place = error.location().map(|location| (location.line(), location.column()));
         Problem::new(&error.to_string(), place)
     })?;
-    let traps = match wire.kind {
-        Kind::Traps => Some(Traps {
-            parts: wire.parts.map_or_else(|| Part::ALL.to_vec(), |parts| parts.0),
-            share: wire.share.unwrap_or_default(),
-        }),
-        Kind::Workload => {
-            for (key, is_there) in [("parts", wire.parts.is_some()), ("share", wire.share.is_some())] {
-                if is_there {
-                    return Err(Problem::at_key(text, key, format!("`{key}` is for scenarios of `kind: traps`")));
-                }
-            }
-            None
-        }
-    };
+    if wire.kind == Kind::Workload && wire.parts.is_some() {
+        let message = "`parts` is for scenarios of `kind: traps` or `scheduler`".to_owned();
+        return Err(Problem::at_key(text, "parts", message));
+    }
+    if wire.kind != Kind::Traps && wire.share.is_some() {
+        return Err(Problem::at_key(text, "share", "`share` is for scenarios of `kind: traps`".to_owned()));
+    }
+    let parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
     let mut workloads = wire.workloads.map(|list| list.0.into_iter().map(|workload| workload.0).collect::<Vec<_>>());
     let mut flavours = wire.flavours.map(|list| list.0);
-    if let Some(traps) = &traps {
-        if traps.parts.contains(&Part::Price) && workloads.is_none() {
-            workloads = Some(priced_workloads());
-        }
-        if traps.parts.iter().any(|part| [Part::Price, Part::Mistakes].contains(part)) && flavours.is_none() {
-            flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
-        }
+    if parts.contains(&Part::Price) && workloads.is_none() {
+        workloads = Some(priced_workloads(wire.kind));
+    }
+    if parts.iter().any(|part| [Part::Price, Part::Mistakes].contains(part)) && flavours.is_none() {
+        flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
     }
     let scenario = Scenario {
         name: wire.name,
         description: wire.description,
         default: wire.default,
-        traps,
+        kind: wire.kind,
+        parts,
+        share: wire.share.unwrap_or_default(),
         own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
         args: wire.args,
         workloads: workloads.unwrap_or_default(),
@@ -118,10 +112,10 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
     Ok(scenario)
 }
 
-/// What explicit checks cost most, and least: much memory in a small loop, and little beside everything else.
-fn priced_workloads() -> Vec<SizedWorkload> {
-    let named = |name: &&str| WireWorkload::from_name(name).ok().map(|workload| workload.0);
-    ["sort", "matmul", "json"].iter().filter_map(named).collect()
+/// Small loops over much memory, and, for bounds, a workload that does a bit of everything.
+fn priced_workloads(kind: Kind) -> Vec<SizedWorkload> {
+    let names: &[&str] = if kind == Kind::Scheduler { &["sort", "matmul"] } else { &["sort", "matmul", "json"] };
+    names.iter().filter_map(|name| WireWorkload::from_name(name).ok().map(|workload| workload.0)).collect()
 }
 
 #[derive(serde::Deserialize)]
@@ -160,14 +154,6 @@ fn own_guest(
         }
         (None, None) => Ok(None),
     }
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Workload,
-    Traps,
 }
 
 fn default_engines() -> NonEmpty<WireEngine> {

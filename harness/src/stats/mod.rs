@@ -72,6 +72,17 @@ pub fn median(values: &[f64]) -> Option<f64> {
     quantile_of_sorted(&sorted, 0.5)
 }
 
+/// Several quantiles of unsorted values; `None` when there are no values.
+#[must_use]
+pub fn quantiles<const N: usize>(values: &[f64], shares: [f64; N]) -> Option<[f64; N]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    if sorted.is_empty() {
+        return None;
+    }
+    Some(shares.map(|share| quantile_of_sorted(&sorted, share).unwrap_or(f64::NAN)))
+}
+
 /// Quantile by linear interpolation between the closest ranks (R's type 7).
 fn quantile_of_sorted(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;

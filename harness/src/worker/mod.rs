@@ -16,6 +16,7 @@ mod pair;
 mod pass;
 mod privileges;
 mod protocol;
+mod schedule;
 mod thread;
 
 use std::io::{self, BufRead, Write};
@@ -37,6 +38,17 @@ pub use protocol::{Ending, Iteration, LastMark, Message, Pace, ProtocolLine, Req
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
 pub const VERB: &str = "__worker";
 
+/// The hidden verb of a process that only keeps a processor busy: `wasiscope __busy CPU`, where `-` is any.
+pub const BUSY_VERB: &str = "__busy";
+
+/// Keeps a processor busy until it is killed, or its parent is gone.
+pub fn busy(arguments: &[String]) -> ! {
+    let _ = arguments.first().and_then(|cpu| cpu.parse().ok()).map(thread::stay_on);
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
 /// Runs as a worker: everything after [`VERB`] in `arguments`.
 ///
 /// # Errors
@@ -55,7 +67,7 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line).context("the request is not one")?;
-    let Request { mut subject, cpu, mut task, parent } = request;
+    let Request { mut subject, cpu, mut task, neighbours: _, parent } = request;
     if rustix::process::getppid().is_none_or(|now| now.as_raw_nonzero().get().cast_unsigned() != parent) {
         bail!("the process that started this worker is gone");
     }
@@ -83,6 +95,10 @@ pub fn main(arguments: &[String]) -> anyhow::Result<()> {
     }
     if let Task::Check { check, planted, slowly } = &task {
         let done = checks::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
+        return done.or_else(|error| send(&refused(&error)));
+    }
+    if let Task::Experiment { experiment, iterations } = task {
+        let done = schedule::run(experiment, iterations, &subject, cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error)));
     }
     let worker = Worker::new(subject, cell)?;

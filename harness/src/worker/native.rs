@@ -40,6 +40,7 @@ pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
         entered,
         spans: Vec::new(),
         memory: Vec::new(),
+        measured: Vec::new(),
         preemptions: None,
         line: pass.line,
         ending: pass.ending,

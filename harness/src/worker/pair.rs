@@ -70,6 +70,7 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
         timed,
         spans: Vec::new(),
         memory: Vec::new(),
+        measured: Vec::new(),
         preemptions: None,
         line: None,
         ending: Ending::Returned,

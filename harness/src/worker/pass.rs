@@ -212,6 +212,7 @@ impl Worker {
             entered: watch.entered.clone(),
             spans: Vec::new(),
             memory: first.memory,
+            measured: Vec::new(),
             preemptions: None,
             line: first.line,
             ending: first.ending,

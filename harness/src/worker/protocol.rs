@@ -10,6 +10,7 @@ use super::checks::Checked;
 use crate::plan::Input;
 use crate::record::{Facts, Span};
 use crate::scenario::{EngineSettings, Limits};
+use crate::schedule::Experiment;
 use crate::traps::{Check, Planted};
 
 /// What one worker is to do.
@@ -21,6 +22,9 @@ pub struct Request {
     pub cpu: Option<usize>,
     /// What to do.
     pub task: Task,
+    /// Busy processes on its processor, which the parent starts and ends.
+    #[serde(default)]
+    pub neighbours: u32,
     /// The process that asks. A worker whose parent is another by now does nothing.
     pub parent: u32,
 }
@@ -29,7 +33,7 @@ impl Request {
     /// A request of this process.
     #[must_use]
     pub fn new(subject: Subject, cpu: Option<usize>, task: Task) -> Self {
-        Self { subject, cpu, task, parent: std::process::id() }
+        Self { subject, cpu, task, neighbours: 0, parent: std::process::id() }
     }
 }
 
@@ -84,6 +88,13 @@ pub enum Task {
         planted: Option<Planted>,
         /// Whether everything is announced before it is tried.
         slowly: bool,
+    },
+    /// An experiment with sharing, again and again.
+    Experiment {
+        /// Which.
+        experiment: Experiment,
+        /// How often.
+        iterations: u32,
     },
     /// Timed passes of two guests, alternating A B B A, B A A B, …
     Compare {
@@ -195,6 +206,9 @@ pub struct Iteration {
     pub spans: Vec<Span>,
     /// Bytes of memory, by metric.
     pub memory: Vec<(String, u64)>,
+    /// What an experiment measured, by metric.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<(String, Vec<f64>)>,
     /// How often the kernel took the processor away; `None` where it does not tell.
     pub preemptions: Option<u64>,
     /// The protocol line that the guest printed.

@@ -36,7 +36,8 @@ impl Scripted {
         let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
         let entered = vec![Phase::Run];
         let (spans, memory) = (Vec::new(), Vec::new());
-        let iteration = Iteration { timed, entered, spans, memory, preemptions: None, line, ending };
+        let iteration =
+            Iteration { timed, entered, spans, memory, measured: Vec::new(), preemptions: None, line, ending };
         Message::Compared { side, iteration }
     }
 }
@@ -74,6 +75,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
         case: Case {
             scenario: "test".into(),
             kind: "workload",
+            neighbours: 0,
             workload: "w".into(),
             flavour: "custom".into(),
             engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::{BoundsChecks, Flavour, OwnGuest, Part, ScenarioError, parse};
+use super::super::{BoundsChecks, Flavour, Kind, OwnGuest, ScenarioError, parse};
 
 const GOOD: &str = "\
 name: startup
@@ -118,10 +118,9 @@ engines: [cranelift, cranelift-checked]
 #[test]
 fn a_scenario_of_traps_needs_no_more_than_its_engines() {
     let scenario = parse(Path::new("edges.yaml"), TRAPS).expect("valid");
-    let traps = scenario.traps.clone().expect("it is one of traps");
-    assert_eq!(traps.parts, Part::ALL);
+    assert_eq!(scenario.parts, Kind::Traps.parts());
     let priced: Vec<&str> = scenario.workloads.iter().map(|workload| workload.name.as_str()).collect();
-    assert_eq!((scenario.kind(), priced), ("traps", vec!["sort", "matmul", "json"]));
+    assert_eq!((scenario.kind, priced), (Kind::Traps, vec!["sort", "matmul", "json"]));
     assert_eq!(scenario.flavours, [Flavour::TinygoLike, Flavour::Std]);
 }
 
@@ -129,14 +128,15 @@ fn a_scenario_of_traps_needs_no_more_than_its_engines() {
 fn what_does_not_belong_into_a_scenario_of_traps_is_refused_where_it_stands() {
     let with = |line: &str| format!("{TRAPS}{line}\n");
     assert_points(&with("parts: [matrx]"), "4:", &["unknown variant `matrx`", "did you mean `matrix`?"]);
+    assert_points(&with("parts: [timers]"), "4:", &["part `timers` is none of `kind: traps`"]);
     assert_points(&with("parts: [latency, latency]"), "4:", &["part `latency` is listed twice"]);
     assert_points(&with("parts: [latency]\nshare: full"), "5:", &["`share` is that of the part `matrix`"]);
     assert_points(&with("parts: [matrix]\nworkloads: [sort]"), "5:", &["`workloads` are for the part `price`"]);
     assert_points(&with("parts: [latency]\nflavours: [std]"), "5:", &["`price` and `mistakes`"]);
     assert_points(&with("flavours: [go]"), "4:", &["write `tinygo-like` or `std`"]);
-    assert_points(&with("args: [a]"), "4:", &["`args` is not for scenarios of traps"]);
-    assert_points(&with("expect: {outcome: trapped}"), "4:", &["`expect` is not for scenarios of traps"]);
+    assert_points(&with("args: [a]"), "4:", &["`args` is not for scenarios of `kind: traps`"]);
+    assert_points(&with("expect: {outcome: trapped}"), "4:", &["`expect` is not for scenarios of `kind: traps`"]);
     let unpaired = "name: edges\nkind: traps\nparts: [price]\nengines: [cranelift, pulley]\n";
-    assert_points(unpaired, "3:", &["the part `price` needs an engine with `bounds_checks: explicit`"]);
+    assert_points(unpaired, "3:", &["the part `price` needs an engine that makes checks"]);
     assert_points(&GOOD.replace("processes: 4", "parts: [matrix]"), "7:", &["is for scenarios of `kind: traps`"]);
 }

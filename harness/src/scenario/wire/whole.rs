@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::diagnostic::Problem;
-use super::super::{Expectation, Flavour, OwnGuest, Part, Scenario, Traps};
+use super::super::{Expectation, Flavour, Kind, OwnGuest, Part, Scenario};
 use crate::traps::Share;
 
 /// Whether what the scenario names is there.
@@ -24,8 +24,8 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
     if scenario.name.is_empty() {
         return Err(("name", "a scenario needs a name".to_owned()));
     }
-    if let Some(traps) = &scenario.traps {
-        return check_traps(scenario, traps);
+    if scenario.kind != Kind::Workload {
+        return check_parts(scenario);
     }
     let from_catalogue = !scenario.workloads.is_empty() || !scenario.flavours.is_empty();
     if scenario.own.is_some() && from_catalogue {
@@ -60,22 +60,35 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
     Ok(())
 }
 
-/// What a scenario of traps can say.
-fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, String)> {
+/// What a scenario can say that is made of parts.
+fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if scenario.own.is_some() {
-        return Err(("kind", "a scenario of traps brings its own guests: leave out `wasm` and `cargo`".to_owned()));
+        let kind = scenario.kind.name();
+        return Err((
+            "kind",
+            format!("a scenario of `kind: {kind}` brings its own guests: leave out `wasm` and `cargo`"),
+        ));
     }
     for (key, is_there) in [("args", !scenario.args.is_empty()), ("expect", scenario.expect != Expectation::default())]
     {
         if is_there {
-            return Err((key, format!("`{key}` is not for scenarios of traps: what must come of them is known")));
+            let kind = scenario.kind.name();
+            return Err((
+                key,
+                format!("`{key}` is not for scenarios of `kind: {kind}`: what must come of them is known"),
+            ));
         }
     }
-    let has = |part| traps.parts.contains(&part);
-    if let Some(part) = repeated(traps.parts.iter().map(|part| part.name())) {
+    let has = |part| scenario.parts.contains(&part);
+    if let Some(other) = scenario.parts.iter().find(|part| !scenario.kind.parts().contains(part)) {
+        let all: Vec<&str> = scenario.kind.parts().iter().map(|part| part.name()).collect();
+        let (kind, other) = (scenario.kind.name(), other.name());
+        return Err(("parts", format!("part `{other}` is none of `kind: {kind}`: write some of {}", all.join(", "))));
+    }
+    if let Some(part) = repeated(scenario.parts.iter().map(|part| part.name())) {
         return Err(("parts", format!("part `{part}` is listed twice")));
     }
-    if traps.share == Share::Full && !has(Part::Matrix) {
+    if scenario.share == Share::Full && !has(Part::Matrix) {
         return Err(("share", "`share` is that of the part `matrix`, which is not listed".to_owned()));
     }
     if !scenario.workloads.is_empty() && !has(Part::Price) {
@@ -87,13 +100,17 @@ fn check_traps(scenario: &Scenario, traps: &Traps) -> Result<(), (&'static str, 
     }
     let in_rust = [Flavour::TinygoLike, Flavour::Std];
     if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
-        let message = format!("flavour `{}` is not for scenarios of traps: write `tinygo-like` or `std`", other.name());
+        let message =
+            format!("flavour `{}` is not for this kind of scenario: write `tinygo-like` or `std`", other.name());
         return Err(("flavours", message));
     }
     if has(Part::Price) && !scenario.engines.iter().any(|engine| scenario.unchecked(engine).is_some()) {
-        let message = "the part `price` needs an engine with `bounds_checks: explicit` and one that is the same with guard \
-                       pages: for example `cranelift` and `cranelift-checked`";
-        return Err(("parts", message.to_owned()));
+        let pair = if scenario.kind == Kind::Scheduler { "cranelift-epoch" } else { "cranelift-checked" };
+        let message = format!(
+            "the part `price` needs an engine that makes checks and one that is the same without: for example `cranelift` \
+             and `{pair}`"
+        );
+        return Err(("parts", message));
     }
     check_listed_once(scenario)
 }

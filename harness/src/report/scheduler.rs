@@ -1,0 +1,220 @@
+//! A scenario of scheduling for a reader: how late sleepers wake, how fast a guest is stopped, how a crowd shares.
+
+use std::fmt::Write;
+
+use wasiscope_ebpf_abi::Phase;
+
+use super::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
+use super::table::{Style, align, new_table};
+use super::traps;
+use crate::capture::Distribution;
+use crate::record::Status;
+use crate::schedule::{
+    CLOCK_READ, CLOCK_STEP, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, STOPPED_AFTER, THROUGHPUT,
+};
+use crate::units;
+
+/// Everything about one scenario.
+pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
+    let sections = [
+        ("how late sleepers wake, as the guest sees it", sleeps(scenario, style)),
+        ("where that comes from, on average of one sleep in watched workers", lateness(scenario, style)),
+        ("how fast a guest that never yields is stopped", stops(scenario, style)),
+        ("many guests on few threads", crowds(scenario, style)),
+        ("what the kernel saw of each, per iteration", kernel(scenario, style, exact)),
+        ("what the checks that make guests yield cost, in `run`", traps::prices(&scenario.prices, style)),
+    ];
+    let mut text = String::new();
+    for (title, body) in sections.into_iter().filter_map(|(title, body)| Some((title, body?))) {
+        // Writing to a String cannot fail, here and below.
+        let _ = match style {
+            Style::Plain => writeln!(text, "{title}\n\n{body}\n"),
+            Style::Markdown => writeln!(text, "### {title}\n\n{body}\n"),
+        };
+    }
+    for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+    }
+    text
+}
+
+/// The measurement of a case whose name begins so.
+fn measured<'a>(case: &'a CaseReport, name: &str) -> Option<&'a Measurement> {
+    case.measurements.iter().find(|found| found.metric == name || found.metric.starts_with(&format!("{name}.")))
+}
+
+/// p50, p90, p99 and max, as durations.
+fn percentiles(measurement: &Measurement) -> Option<[String; 4]> {
+    let spread = measurement.spread.as_ref()?;
+    Some([spread.p50, spread.p90, spread.p99, spread.max].map(units::duration))
+}
+
+/// The case without the names that all share.
+fn short(case: &CaseReport) -> String {
+    format!("{}/{}", case.workload, case.engine)
+}
+
+fn sleeps(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let mut table = new_table(style, &["case", "p50", "p90", "p99", "max", "sleeps"]);
+    let mut any = false;
+    for case in &scenario.cases {
+        let Some(oversleep) = measured(case, OVERSLEEP) else { continue };
+        any = true;
+        let row = [short(case)].into_iter().chain(percentiles(oversleep)?);
+        table.add_row(row.chain([oversleep.summary.n.to_string()]));
+    }
+    align(&mut table, &[0]);
+    let clock = scenario.cases.iter().find_map(|case| Some((measured(case, CLOCK_READ)?, measured(case, CLOCK_STEP)?)));
+    let clock = clock.map(|(read, step)| {
+        let (read, step) = (units::duration(read.summary.median), units::duration(step.summary.min));
+        format!("\n\nA reading of the clock takes {read}; the smallest step between two is {step}.")
+    });
+    any.then(|| table.trim_fmt() + &clock.unwrap_or_default())
+}
+
+/// The kernel's side of the phase in which everything happens.
+fn run_of(case: &CaseReport) -> Option<&KernelPhase> {
+    case.kernel.as_ref()?.phases.get(Phase::Run.name())
+}
+
+/// How the lateness of a sleep divides: the timer, the run queue, the rest of the call, and what lies above the kernel.
+fn lateness(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let header =
+        ["case", "guest sees", "timer", "run queue", "rest of the call", "above the kernel", "calls", "preempted"];
+    let mut table = new_table(style, &header);
+    let mut any = false;
+    for case in &scenario.cases {
+        let Some((oversleep, run)) = measured(case, OVERSLEEP).zip(run_of(case)) else { continue };
+        let Some(asked_ns) = asked_ns(case) else { continue };
+        let Some(sleep) = run.syscalls.get("clock_nanosleep").and_then(|calls| calls.latency_ns.as_ref()) else {
+            continue;
+        };
+        let (Some(seen), Some(off), Some(call)) =
+            (oversleep.spread.as_ref().and_then(|spread| spread.watched_mean), run.off_cpu_ns.as_ref(), sleep.mean())
+        else {
+            continue;
+        };
+        any = true;
+        let preempted = run.switches.map_or("–".to_owned(), |switches| switches.involuntary.to_string());
+        let each = |sum: u64| sum as f64 / sleep.count as f64;
+        let (timer, queue) = (each(off.blocked) - asked_ns, each(off.runnable));
+        let rest = call - asked_ns - timer - queue;
+        let above = seen - (call - asked_ns);
+        let row = [seen, timer, queue, rest, above].map(units::duration);
+        table.add_row([short(case)].into_iter().chain(row).chain([sleep.count.to_string(), preempted]));
+    }
+    align(&mut table, &[0]);
+    any.then(|| {
+        table.trim_fmt()
+            + "\n\nThe four add up to what the guest sees. Timer: from the wanted end to the wake-up. Run queue: from there to\n\
+               running, and every other wait for a processor: where the thread was preempted besides, that is taken from\n\
+               the others. Sleeps of 0 are left out: the host makes no call for them."
+    })
+}
+
+/// How long the guest of this case sleeps, by its name.
+fn asked_ns(case: &CaseReport) -> Option<f64> {
+    let name = case.workload.strip_prefix("sleep-")?.trim_end_matches("-busy");
+    let number = name.trim_end_matches(|c: char| c.is_alphabetic());
+    let scale = match &name[number.len()..] {
+        "us" => 1e3,
+        "ms" => 1e6,
+        _ => 1.0,
+    };
+    Some(number.parse::<f64>().ok()? * scale)
+}
+
+fn stops(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let header = ["case", "p50", "p90", "p99", "max", "ran for, p50", "ran for, max", "stops"];
+    let mut table = new_table(style, &header);
+    let mut any = false;
+    for case in &scenario.cases {
+        let Some(preempt) = measured(case, PREEMPT) else { continue };
+        any = true;
+        let ran = measured(case, STOPPED_AFTER).and_then(|ran| ran.spread.as_ref());
+        let ran = ran.map_or([(); 2].map(|()| "–".to_owned()), |ran| [ran.p50, ran.max].map(units::duration));
+        let row = [short(case)].into_iter().chain(percentiles(preempt)?).chain(ran);
+        table.add_row(row.chain([preempt.summary.n.to_string()]));
+    }
+    align(&mut table, &[0]);
+    any.then(|| {
+        table.trim_fmt() + "\n\nFrom the deadline (the end of the epoch, or the last fuel) to control in the host; and how long it ran in all."
+    })
+}
+
+fn crowds(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let header =
+        ["case", "fairness", "throughput", "light guest late, p50", "p99", "max", "memory each", "times it ran"];
+    let mut table = new_table(style, &header);
+    let mut any = false;
+    for case in &scenario.cases {
+        let Some(fairness) = measured(case, FAIRNESS) else { continue };
+        any = true;
+        let median = |name: &str| measured(case, name).map(|found| found.summary.median);
+        let light = measured(case, LIGHT_LATENCY);
+        let late = light.and_then(|light| light.spread.as_ref());
+        let late =
+            late.map_or([(); 3].map(|()| "–".to_owned()), |late| [late.p50, late.p99, late.max].map(units::duration));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a median of byte counts")]
+        let memory = median(MEMORY_EACH).map_or("–".to_owned(), |bytes| units::bytes(bytes as u64));
+        let throughput = median(THROUGHPUT).map_or("–".to_owned(), |ratio| format!("×{ratio:.2}"));
+        let row = [short(case), format!("{:.3}", fairness.summary.median), throughput];
+        let times = light.map_or(0, |light| light.summary.n).to_string();
+        table.add_row(row.into_iter().chain(late).chain([memory, times]));
+    }
+    align(&mut table, &[0]);
+    any.then(|| {
+        table.trim_fmt()
+            + "\n\nFairness is Jain's index of how far the guests got in the same time; throughput is that of all together over that of\n\
+               one alone. The light guest sleeps 1 ms at a time among them: late is from the wanted end to going on."
+    })
+}
+
+fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String> {
+    let header = [
+        "case",
+        "gave way",
+        "preempted",
+        "migrations",
+        "blocked",
+        "runnable",
+        "run queue p50 / p99 / max",
+        "futex waits",
+    ];
+    let mut table = new_table(style, &header);
+    let mut any = false;
+    for case in scenario.cases.iter().filter(|case| case.flavour == crate::traps::GENERATED) {
+        let Some(run) = run_of(case).filter(|run| run.iterations > 0) else { continue };
+        any = true;
+        let at_least = |text: String| if exact { text } else { format!("≥ {text}") };
+        let count = |count: Option<u64>| {
+            let each = count.and_then(|count| units::per_iteration(count, run.iterations));
+            each.map_or("–".to_owned(), at_least)
+        };
+        let time = |ns: Option<u64>| {
+            ns.map_or("–".to_owned(), |ns| at_least(units::duration(ns as f64 / run.iterations as f64)))
+        };
+        let off = run.off_cpu_ns.as_ref();
+        table.add_row([
+            short(case),
+            count(run.switches.map(|switches| switches.voluntary)),
+            count(run.switches.map(|switches| switches.involuntary)),
+            count(run.migrations),
+            time(off.map(|off| off.blocked)),
+            time(off.map(|off| off.runnable)),
+            waits(run.run_queue_ns.as_ref()),
+            count(run.futex_waits_ns.as_ref().map(|waits| waits.count)),
+        ]);
+    }
+    align(&mut table, &[0]);
+    any.then(|| table.trim_fmt())
+}
+
+fn waits(waits: Option<&Distribution>) -> String {
+    let shown = |ns: Option<u64>| ns.map(|ns| units::duration(ns as f64));
+    let text = waits.and_then(|waits| {
+        Some([shown(waits.quantile(0.5))?, shown(waits.quantile(0.99))?, shown(waits.max)?].join(" / "))
+    });
+    text.unwrap_or_else(|| "–".to_owned())
+}

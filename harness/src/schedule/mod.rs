@@ -1,0 +1,268 @@
+//! Experiments with sharing: what happens when a guest sleeps, never yields, or is one of many.
+//!
+//! What is here is pure: which experiments there are, what they measure, and the guests that they need. The worker does them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Experiment {
+    /// A guest that sleeps, again and again.
+    Sleep {
+        /// How long, in nanoseconds.
+        duration_ns: u64,
+        /// Whether another process wants the same processor meanwhile.
+        busy: bool,
+    },
+    /// A guest that only reads the clock.
+    Clock,
+    /// A guest that never yields, stopped when its epoch is over.
+    StopByEpoch {
+        /// Nanoseconds of an epoch.
+        tick_ns: u64,
+    },
+    /// A guest that never yields, stopped when its fuel is spent.
+    StopByFuel,
+    /// Many guests on few threads, which yield because the engine makes them.
+    Crowd {
+        /// Guests that compute.
+        guests: u32,
+        /// Threads of the host.
+        threads: u32,
+        /// What makes them yield.
+        yields: Yields,
+    },
+}
+
+/// What makes a guest yield to others on its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Yields {
+    /// The end of an epoch.
+    Epoch,
+    /// Fuel spent.
+    Fuel,
+}
+
+/// How long guests sleep.
+pub const SLEEPS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_micros(1),
+    Duration::from_micros(50),
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+];
+/// How long epochs are.
+pub const TICKS: [Duration; 3] = [Duration::from_micros(100), Duration::from_millis(1), Duration::from_millis(10)];
+/// How many guests are a crowd.
+pub const CROWDS: [u32; 4] = [1, 8, 64, 512];
+/// On how many threads.
+pub const THREADS: [u32; 2] = [1, 2];
+
+/// The distance from the wanted end of a sleep to its end.
+pub const OVERSLEEP: &str = "oversleep";
+/// One reading of the clock.
+pub const CLOCK_READ: &str = "clock.read";
+/// The smallest step between two readings that differ.
+pub const CLOCK_STEP: &str = "clock.step";
+/// From the deadline to control in the host.
+pub const PREEMPT: &str = "preempt";
+/// From the call to control in the host: how long a guest that never yields has run.
+pub const STOPPED_AFTER: &str = "stopped_after";
+/// Jain's index of how far guests got in the same time: 1 for all the same, 1/n for one alone.
+pub const FAIRNESS: &str = "fairness";
+/// Work of all guests in a second, as a share of what one guest alone does.
+pub const THROUGHPUT: &str = "throughput";
+/// From the moment at which a guest that sleeps among computing ones should go on to the moment at which it does.
+pub const LIGHT_LATENCY: &str = "light_latency";
+/// Resident memory for each guest.
+pub const MEMORY_EACH: &str = "memory.each";
+
+impl Experiment {
+    /// The first part of a case's id.
+    #[must_use]
+    pub fn workload(self) -> String {
+        match self {
+            Self::Sleep { duration_ns, busy } => {
+                let busy = if busy { "-busy" } else { "" };
+                format!("sleep-{}{busy}", short(duration_ns))
+            }
+            Self::Clock => "clock".to_owned(),
+            Self::StopByEpoch { tick_ns } => format!("stop-epoch-{}", short(tick_ns)),
+            Self::StopByFuel => "stop-fuel".to_owned(),
+            Self::Crowd { guests, threads, yields } => format!("crowd-{guests}-{}-{threads}t", yields.name()),
+        }
+    }
+
+    /// The name of one of its metrics: with the duration that it is about, where there is one.
+    #[must_use]
+    pub fn metric(self, name: &str) -> String {
+        match self {
+            Self::Sleep { duration_ns, .. } => format!("{name}.{}", short(duration_ns)),
+            Self::StopByEpoch { tick_ns } => format!("{name}.{}", short(tick_ns)),
+            Self::StopByFuel => format!("{name}.fuel"),
+            Self::Clock | Self::Crowd { .. } => name.to_owned(),
+        }
+    }
+
+    /// The guest that it runs.
+    #[must_use]
+    pub const fn guest(self) -> &'static str {
+        match self {
+            Self::Sleep { .. } | Self::Clock => SLEEPER,
+            Self::StopByEpoch { .. } | Self::StopByFuel => SPINNER,
+            Self::Crowd { .. } => WORKER,
+        }
+    }
+
+    /// Whether it needs a processor beside that of its guest.
+    #[must_use]
+    pub const fn needs_processors(self) -> bool {
+        matches!(self, Self::StopByEpoch { .. } | Self::Crowd { .. })
+    }
+
+    /// Processes that want the same processor.
+    #[must_use]
+    pub const fn neighbours(self) -> u32 {
+        match self {
+            Self::Sleep { busy, .. } => busy as u32,
+            _ => 0,
+        }
+    }
+}
+
+impl Yields {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Epoch, Self::Fuel];
+
+    /// The name in case ids.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Fuel => "fuel",
+        }
+    }
+}
+
+/// The unit of a metric, and which way is better.
+#[must_use]
+pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
+    match metric.split('.').next() {
+        Some(FAIRNESS) => ("index", HIGHER),
+        Some(THROUGHPUT) => ("ratio", HIGHER),
+        Some("memory") => ("bytes", LOWER),
+        _ => ("ns", LOWER),
+    }
+}
+
+const HIGHER: &str = "higher_is_better";
+const LOWER: &str = "lower_is_better";
+
+/// `1ms`, `50us`, `0`.
+fn short(duration_ns: u64) -> String {
+    match duration_ns {
+        0 => "0".to_owned(),
+        ns if ns.is_multiple_of(1_000_000) => format!("{}ms", ns / 1_000_000),
+        ns if ns.is_multiple_of(1_000) => format!("{}us", ns / 1_000),
+        ns => format!("{ns}ns"),
+    }
+}
+
+/// Jain's index of fairness (Jain, Chiu, Hawe 1984): (Σx)² / (n·Σx²). `None` when nobody got anywhere.
+#[must_use]
+pub fn jain(shares: &[f64]) -> Option<f64> {
+    let (sum, squares) = shares.iter().fold((0.0, 0.0), |(sum, squares), share| (sum + share, squares + share * share));
+    (squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
+}
+
+/// A guest that sleeps, or reads the clock, and keeps what the clock said: `sleep(times, nanoseconds)` puts `times` pairs of
+/// readings of 64 bits each behind the first page, before and after each sleep; `clock(times)` single ones.
+pub const SLEEPER: &str = r#"(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 4)
+  (func (export "_start"))
+  ;; One subscription at 0: a clock, monotonic, relative; its answer at 64, the number of answers at 128.
+  (func (export "sleep") (param $times i32) (param $ns i64)
+    (local $at i32)
+    (i32.store8 (i32.const 8) (i32.const 0))
+    (i32.store (i32.const 16) (i32.const 1))
+    (i64.store (i32.const 24) (local.get $ns))
+    (local.set $at (i32.const 65536))
+    (loop $again
+      (drop (call $clock (i32.const 1) (i64.const 1) (local.get $at)))
+      (if (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)) (then unreachable))
+      (drop (call $clock (i32.const 1) (i64.const 1) (i32.add (local.get $at) (i32.const 8))))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1))))))
+  (func (export "clock") (param $times i32)
+    (local $at i32)
+    (local.set $at (i32.const 65536))
+    (loop $again
+      (drop (call $clock (i32.const 1) (i64.const 1) (local.get $at)))
+      (local.set $at (i32.add (local.get $at) (i32.const 8)))
+      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))))
+"#;
+
+/// Where the sleeper's readings lie.
+pub const READINGS_AT: usize = 65536;
+
+/// A guest that never yields: `spin`, and `mark_and_spin`, which says first that it begins.
+pub const SPINNER: &str = r#"(module
+  (import "host" "mark" (func $mark))
+  (func $spin (export "spin") (loop $again (br $again)))
+  (func (export "mark_and_spin") (call $mark) (call $spin)))
+"#;
+
+/// One of many: `work(slot)` counts for ever in its own line of a memory that all share; `wait` mostly waits.
+pub const WORKER: &str = r#"(module
+  (import "host" "counts" (memory 2 2 shared))
+  (import "host" "wait" (func $wait))
+  (memory (export "memory") 1)
+  (func (export "work") (param $slot i32)
+    (local $at i32)
+    (local.set $at (i32.mul (local.get $slot) (i32.const 64)))
+    (loop $again
+      (i64.store (local.get $at) (i64.add (i64.load (local.get $at)) (i64.const 1)))
+      (br $again)))
+  (func (export "wait") (loop $again (call $wait) (br $again))))
+"#;
+
+/// Bytes of the memory that all workers share: a line of 64 for each of the largest crowd, and for the one that waits.
+pub const COUNT_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guests_can_be_read() {
+        for text in [SLEEPER, SPINNER, WORKER] {
+            wat::parse_str(text).expect("valid text");
+        }
+    }
+
+    #[test]
+    fn cases_and_metrics_bear_their_durations() {
+        let sleep = Experiment::Sleep { duration_ns: 50_000, busy: true };
+        assert_eq!((sleep.workload(), sleep.metric(OVERSLEEP)), ("sleep-50us-busy".into(), "oversleep.50us".into()));
+        let stop = Experiment::StopByEpoch { tick_ns: 10_000_000 };
+        assert_eq!((stop.workload(), stop.metric(PREEMPT)), ("stop-epoch-10ms".into(), "preempt.10ms".into()));
+        let crowd = Experiment::Crowd { guests: 8, threads: 2, yields: Yields::Fuel };
+        assert_eq!((crowd.workload(), crowd.metric(FAIRNESS)), ("crowd-8-fuel-2t".into(), "fairness".into()));
+    }
+
+    #[test]
+    fn jains_index_is_one_for_equals_and_one_nth_for_one_alone() {
+        assert_eq!(jain(&[5.0; 7]), Some(1.0));
+        assert_eq!(jain(&[3.0, 0.0, 0.0, 0.0]), Some(0.25));
+        assert_eq!(jain(&[0.0, 0.0]), None);
+        let greedy = jain(&[10.0, 1.0, 1.0, 1.0]).expect("somebody got somewhere");
+        assert!((greedy - 169.0 / 412.0).abs() < 1e-12);
+    }
+}
