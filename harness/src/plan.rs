@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_workloads::mistakes::MISTAKES;
 
 use crate::scenario::{CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload};
-use crate::schedule::{CROWDS, Experiment, SLEEPS, THREADS, TICKS, Yields};
+use crate::schedule::{CROWDS, Experiment, SLEEPS, THREADS, TICKS, Together, Yields};
 use crate::traps::specification::Group;
 use crate::traps::{self, Check, DEPTHS, Family};
 
@@ -209,6 +209,7 @@ fn experiments(scenario: &Scenario, part: Part) -> Vec<Case> {
             let epochs = TICKS.map(|tick| Experiment::StopByEpoch { tick_ns: ns(tick) });
             epochs.into_iter().chain([Experiment::StopByFuel]).collect()
         }
+        Part::Threads => Together::ALL.map(Experiment::Threads).to_vec(),
         Part::Crowd => Yields::ALL
             .into_iter()
             .flat_map(|yields| THREADS.map(|threads| (yields, threads)))

@@ -88,3 +88,17 @@ fn a_crowd_is_fair_and_works_as_much_as_one_alone() {
     }
     assert!(run.stdout().contains("many guests on few threads"), "{}", run.stdout());
 }
+
+#[test]
+fn threads_of_a_guest_wake_each_other_and_keep_a_lock() {
+    let run = schedule("threads", &[]);
+    let wake = metric(&run.case("threads-wake/generated/cranelift"), "wake");
+    assert_eq!(wake["summary"]["n"], 600);
+    assert_spread(&wake);
+    // That all turns are counted is checked in the worker: a lock that does not hold is a failed row.
+    let lock = run.case("threads-lock/generated/cranelift");
+    assert!(metric(&lock, "lock.1t")["summary"]["median"].as_f64().unwrap() > 0.0);
+    assert!(metric(&lock, "lock.2t")["summary"]["median"].as_f64().unwrap() > 0.0);
+    let speed_up = metric(&run.case("threads-divide/generated/cranelift"), "speed_up");
+    assert_eq!((&speed_up["unit"], &speed_up["direction"]), (&"ratio".into(), &Value::from("higher_is_better")));
+}

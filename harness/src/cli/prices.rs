@@ -63,7 +63,9 @@ fn of_one(
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Price>> {
-    let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations);
+    /// With fewer passes a side, chance says more than the engine does.
+    const PASSES_MIN: u32 = 4;
+    let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations.max(PASSES_MIN));
     let (bases, checked): (Vec<Case>, Vec<Case>) = pairs.iter().cloned().unzip();
     let mut say = |line: &str| progress.say(line);
     let bases = prepare(places, bases, scratch, &mut say)?;

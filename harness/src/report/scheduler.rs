@@ -10,7 +10,8 @@ use super::traps;
 use crate::capture::Distribution;
 use crate::record::Status;
 use crate::schedule::{
-    CLOCK_READ, CLOCK_STEP, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, STOPPED_AFTER, THROUGHPUT,
+    CLOCK_READ, CLOCK_STEP, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, SPEED_UP, STOPPED_AFTER,
+    THROUGHPUT, WAKE,
 };
 use crate::units;
 
@@ -21,6 +22,7 @@ pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> St
         ("where that comes from, on average of one sleep in watched workers", lateness(scenario, style)),
         ("how fast a guest that never yields is stopped", stops(scenario, style)),
         ("many guests on few threads", crowds(scenario, style)),
+        ("one guest with real threads", threads(scenario, style)),
         ("what the kernel saw of each, per iteration", kernel(scenario, style, exact)),
         ("what the checks that make guests yield cost, in `run`", traps::prices(&scenario.prices, style)),
     ];
@@ -169,6 +171,34 @@ fn crowds(scenario: &ScenarioReport, style: Style) -> Option<String> {
             + "\n\nFairness is Jain's index of how far the guests got in the same time; throughput is that of all together over that of\n\
                one alone. The light guest sleeps 1 ms at a time among them: late is from the wanted end to going on."
     })
+}
+
+fn threads(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let mut table = new_table(style, &["case", "what", "p50", "p90", "p99", "max", "samples"]);
+    let mut any = false;
+    let durations = [
+        (WAKE, "from notify to running on the other thread"),
+        ("lock.1t", "a turn with the lock, on one thread"),
+        ("lock.2t", "a turn with the lock, two threads want it"),
+    ];
+    for case in &scenario.cases {
+        for (name, what) in durations {
+            let Some(found) = case.measurements.iter().find(|found| found.metric == name) else { continue };
+            any = true;
+            let row = [short(case), what.to_owned()].into_iter().chain(percentiles(found)?);
+            table.add_row(row.chain([found.summary.n.to_string()]));
+        }
+        let Some((ratio, spread)) = measured(case, SPEED_UP).and_then(|ratio| Some((ratio, ratio.spread.as_ref()?)))
+        else {
+            continue;
+        };
+        any = true;
+        let row = [short(case), "speed-up of divided work by a second thread".to_owned()].into_iter();
+        let ratios = [spread.p50, spread.p90, spread.p99, spread.max].map(|ratio| format!("×{ratio:.2}"));
+        table.add_row(row.chain(ratios).chain([ratio.summary.n.to_string()]));
+    }
+    align(&mut table, &[0, 1]);
+    any.then(|| table.trim_fmt())
 }
 
 fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String> {

@@ -154,7 +154,7 @@ impl Kind {
             Self::Traps => {
                 &[Part::Matrix, Part::OtherTraps, Part::Specification, Part::Mistakes, Part::Latency, Part::Price]
             }
-            Self::Scheduler => &[Part::Timers, Part::Preemption, Part::Crowd, Part::Price],
+            Self::Scheduler => &[Part::Timers, Part::Preemption, Part::Crowd, Part::Threads, Part::Price],
         }
     }
 }
@@ -179,6 +179,8 @@ pub enum Part {
     Preemption,
     /// Many guests on few threads.
     Crowd,
+    /// One guest with several threads.
+    Threads,
     /// What an engine's checks cost the workloads.
     Price,
 }
@@ -196,6 +198,7 @@ impl Part {
             Self::Timers => "timers",
             Self::Preemption => "preemption",
             Self::Crowd => "crowd",
+            Self::Threads => "threads",
             Self::Price => "price",
         }
     }

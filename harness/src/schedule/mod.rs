@@ -26,6 +26,8 @@ pub enum Experiment {
     },
     /// A guest that never yields, stopped when its fuel is spent.
     StopByFuel,
+    /// One guest with real threads on a shared memory.
+    Threads(Together),
     /// Many guests on few threads, which yield because the engine makes them.
     Crowd {
         /// Guests that compute.
@@ -35,6 +37,18 @@ pub enum Experiment {
         /// What makes them yield.
         yields: Yields,
     },
+}
+
+/// What threads of one guest do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Together {
+    /// Two wake each other in turn.
+    Wake,
+    /// They want one lock, again and again.
+    Lock,
+    /// They share work that can be divided.
+    Divide,
 }
 
 /// What makes a guest yield to others on its thread.
@@ -79,6 +93,12 @@ pub const FAIRNESS: &str = "fairness";
 pub const THROUGHPUT: &str = "throughput";
 /// From the moment at which a guest that sleeps among computing ones should go on to the moment at which it does.
 pub const LIGHT_LATENCY: &str = "light_latency";
+/// From `memory.atomic.notify` on one thread to going on behind `memory.atomic.wait32` on the other.
+pub const WAKE: &str = "wake";
+/// One turn with a lock, on one thread and on two.
+pub const LOCK: &str = "lock";
+/// How much sooner divided work is done on two threads than on one.
+pub const SPEED_UP: &str = "speed_up";
 /// Resident memory for each guest.
 pub const MEMORY_EACH: &str = "memory.each";
 
@@ -94,6 +114,7 @@ impl Experiment {
             Self::Clock => "clock".to_owned(),
             Self::StopByEpoch { tick_ns } => format!("stop-epoch-{}", short(tick_ns)),
             Self::StopByFuel => "stop-fuel".to_owned(),
+            Self::Threads(together) => format!("threads-{}", together.name()),
             Self::Crowd { guests, threads, yields } => format!("crowd-{guests}-{}-{threads}t", yields.name()),
         }
     }
@@ -105,7 +126,7 @@ impl Experiment {
             Self::Sleep { duration_ns, .. } => format!("{name}.{}", short(duration_ns)),
             Self::StopByEpoch { tick_ns } => format!("{name}.{}", short(tick_ns)),
             Self::StopByFuel => format!("{name}.fuel"),
-            Self::Clock | Self::Crowd { .. } => name.to_owned(),
+            Self::Clock | Self::Threads(_) | Self::Crowd { .. } => name.to_owned(),
         }
     }
 
@@ -115,6 +136,7 @@ impl Experiment {
         match self {
             Self::Sleep { .. } | Self::Clock => SLEEPER,
             Self::StopByEpoch { .. } | Self::StopByFuel => SPINNER,
+            Self::Threads(_) => THREADED,
             Self::Crowd { .. } => WORKER,
         }
     }
@@ -122,7 +144,7 @@ impl Experiment {
     /// Whether it needs a processor beside that of its guest.
     #[must_use]
     pub const fn needs_processors(self) -> bool {
-        matches!(self, Self::StopByEpoch { .. } | Self::Crowd { .. })
+        matches!(self, Self::StopByEpoch { .. } | Self::Threads(_) | Self::Crowd { .. })
     }
 
     /// Processes that want the same processor.
@@ -131,6 +153,21 @@ impl Experiment {
         match self {
             Self::Sleep { busy, .. } => busy as u32,
             _ => 0,
+        }
+    }
+}
+
+impl Together {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wake, Self::Lock, Self::Divide];
+
+    /// The name in case ids.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wake => "wake",
+            Self::Lock => "lock",
+            Self::Divide => "divide",
         }
     }
 }
@@ -154,7 +191,7 @@ impl Yields {
 pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
     match metric.split('.').next() {
         Some(FAIRNESS) => ("index", HIGHER),
-        Some(THROUGHPUT) => ("ratio", HIGHER),
+        Some(THROUGHPUT | SPEED_UP) => ("ratio", HIGHER),
         Some("memory") => ("bytes", LOWER),
         _ => ("ns", LOWER),
     }
@@ -233,6 +270,108 @@ pub const WORKER: &str = r#"(module
   (func (export "wait") (loop $again (call $wait) (br $again))))
 "#;
 
+/// A guest with threads, by the ABI of wasi-threads: the host gives `thread-spawn`, each thread begins in `wasi_thread_start`.
+///
+/// `wake(rounds)` puts the nanoseconds of each round, two wake-ups, behind the first page; `lock(turns, threads)` and
+/// `divide(work, threads)` give nanoseconds. The count behind the lock is given by `counted`.
+pub const THREADED: &str = r#"(module
+  (import "host" "memory" (memory 4 4 shared))
+  (import "host" "now" (func $now (result i64)))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  ;; Words, each on a line of its own: ping at 0, pong at 64, the lock at 128, what it guards at 192, threads done at 256.
+  (func $wait_for (param $at i32) (param $value i32)
+    (local $seen i32)
+    (loop $again
+      (if (i32.ne (local.tee $seen (i32.atomic.load (local.get $at))) (local.get $value))
+        (then
+          (drop (memory.atomic.wait32 (local.get $at) (local.get $seen) (i64.const -1)))
+          (br $again)))))
+  (func $set (param $at i32) (param $value i32)
+    (i32.atomic.store (local.get $at) (local.get $value))
+    (drop (memory.atomic.notify (local.get $at) (i32.const 1))))
+  (func $pong (param $rounds i32)
+    (local $round i32)
+    (loop $next
+      (local.set $round (i32.add (local.get $round) (i32.const 1)))
+      (call $wait_for (i32.const 0) (local.get $round))
+      (call $set (i32.const 64) (local.get $round))
+      (br_if $next (i32.lt_u (local.get $round) (local.get $rounds)))))
+  (func $count (param $turns i32)
+    (loop $next
+      (loop $again
+        (if (i32.atomic.rmw.cmpxchg (i32.const 128) (i32.const 0) (i32.const 1))
+          (then
+            (drop (memory.atomic.wait32 (i32.const 128) (i32.const 1) (i64.const -1)))
+            (br $again))))
+      ;; Not atomic: the lock is what makes it right.
+      (i32.store (i32.const 192) (i32.add (i32.load (i32.const 192)) (i32.const 1)))
+      (call $set (i32.const 128) (i32.const 0))
+      (br_if $next (local.tee $turns (i32.sub (local.get $turns) (i32.const 1))))))
+  (global $sink (mut i32) (i32.const 0))
+  (func $work (param $steps i32)
+    (local $value i32)
+    (local.set $value (i32.const 1))
+    (loop $next
+      (local.set $value (i32.mul (i32.xor (local.get $value) (local.get $steps)) (i32.const 0x9E3779B1)))
+      (br_if $next (local.tee $steps (i32.sub (local.get $steps) (i32.const 1)))))
+    (global.set $sink (local.get $value)))
+  ;; What a thread does is in the upper byte of its argument, how often in the others.
+  (func (export "wasi_thread_start") (param $thread i32) (param $what i32)
+    (local $times i32)
+    (local.set $times (i32.and (local.get $what) (i32.const 0xFFFFFF)))
+    (block $done
+      (block $divide
+        (block $lock
+          (block $wake (br_table $wake $lock $divide (i32.shr_u (local.get $what) (i32.const 24))))
+          (call $pong (local.get $times))
+          (br $done))
+        (call $count (local.get $times))
+        (br $done))
+      (call $work (i32.mul (local.get $times) (i32.const 1024))))
+    (drop (i32.atomic.rmw.add (i32.const 256) (i32.const 1)))
+    (drop (memory.atomic.notify (i32.const 256) (i32.const 1))))
+  (func $begin (param $what i32) (param $times i32)
+    (i32.atomic.store (i32.const 256) (i32.const 0))
+    (if (i32.lt_s (call $spawn (i32.or (i32.shl (local.get $what) (i32.const 24)) (local.get $times))) (i32.const 0))
+      (then unreachable)))
+  (func (export "wake") (param $rounds i32)
+    (local $round i32) (local $from i64)
+    (i32.atomic.store (i32.const 0) (i32.const 0))
+    (i32.atomic.store (i32.const 64) (i32.const 0))
+    (call $begin (i32.const 0) (local.get $rounds))
+    (loop $next
+      (local.set $round (i32.add (local.get $round) (i32.const 1)))
+      (local.set $from (call $now))
+      (call $set (i32.const 0) (local.get $round))
+      (call $wait_for (i32.const 64) (local.get $round))
+      (i64.store (i32.add (i32.const 65528) (i32.mul (local.get $round) (i32.const 8)))
+        (i64.sub (call $now) (local.get $from)))
+      (br_if $next (i32.lt_u (local.get $round) (local.get $rounds))))
+    (call $wait_for (i32.const 256) (i32.const 1)))
+  (func (export "lock") (param $turns i32) (param $threads i32) (result i64)
+    (local $from i64)
+    (i32.store (i32.const 192) (i32.const 0))
+    (local.set $from (call $now))
+    (if (i32.gt_u (local.get $threads) (i32.const 1))
+      (then (call $begin (i32.const 1) (local.get $turns))))
+    (call $count (local.get $turns))
+    (if (i32.gt_u (local.get $threads) (i32.const 1))
+      (then (call $wait_for (i32.const 256) (i32.const 1))))
+    (i64.sub (call $now) (local.get $from)))
+  (func (export "counted") (result i32) (i32.atomic.load (i32.const 192)))
+  (func (export "divide") (param $work i32) (param $threads i32) (result i64)
+    (local $from i64)
+    (local.set $from (call $now))
+    (if (i32.gt_u (local.get $threads) (i32.const 1))
+      (then
+        (local.set $work (i32.shr_u (local.get $work) (i32.const 1)))
+        (call $begin (i32.const 2) (local.get $work))))
+    (call $work (i32.mul (local.get $work) (i32.const 1024)))
+    (if (i32.gt_u (local.get $threads) (i32.const 1))
+      (then (call $wait_for (i32.const 256) (i32.const 1))))
+    (i64.sub (call $now) (local.get $from))))
+"#;
+
 /// Bytes of the memory that all workers share: a line of 64 for each of the largest crowd, and for the one that waits.
 pub const COUNT_BYTES: usize = 64;
 
@@ -242,7 +381,7 @@ mod tests {
 
     #[test]
     fn the_guests_can_be_read() {
-        for text in [SLEEPER, SPINNER, WORKER] {
+        for text in [SLEEPER, SPINNER, WORKER, THREADED] {
             wat::parse_str(text).expect("valid text");
         }
     }

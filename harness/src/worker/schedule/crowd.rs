@@ -18,10 +18,10 @@ const TICK: Duration = Duration::from_micros(250);
 /// Fuel between two yields: about as much work.
 const YIELD_FUEL: u64 = 250_000;
 /// How long one guest runs alone, for the rate of one.
-const ALONE: Duration = Duration::from_millis(30);
-/// How long the crowd runs, at least, and for each guest of it on a thread: half a dozen turns for everybody.
-const WINDOW: Duration = Duration::from_millis(60);
-const WINDOW_EACH: Duration = Duration::from_micros(1_500);
+const ALONE: Duration = Duration::from_millis(20);
+/// How long the crowd runs, at least, and for each guest of it on a thread: a few turns for everybody.
+const WINDOW: Duration = Duration::from_millis(40);
+const WINDOW_EACH: Duration = Duration::from_micros(800);
 /// How long it may take until all have begun.
 const BEGIN: Duration = Duration::from_secs(5);
 /// How long the guest that waits does so each time.

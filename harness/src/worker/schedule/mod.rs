@@ -3,6 +3,7 @@
 mod crowd;
 mod sleep;
 mod stop;
+mod threads;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +46,10 @@ pub(super) fn run(
         Experiment::StopByFuel => {
             let stopper = stop::Stopper::by_fuel(subject, &cell)?;
             Box::new(move || stopper.stop_by_fuel(experiment))
+        }
+        Experiment::Threads(together) => {
+            let threaded = threads::Threaded::new(subject, &cell)?;
+            Box::new(move || threaded.run(together))
         }
         Experiment::Crowd { guests, threads, yields } => {
             let crowd = crowd::Crowd::new(subject, &cell, guests, threads, yields)?;
