@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
-use crate::scenario::{CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload};
-use crate::schedule::{CROWDS, Experiment, SLEEPS, THREADS, TICKS, Together, Yields};
+use crate::scenario::{
+    CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
+};
+use crate::schedule::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, THREADS, TICKS, Together, Yields};
 use crate::traps::specification::Group;
 use crate::traps::{self, Check, DEPTHS, Family};
 
@@ -76,6 +78,8 @@ pub struct Case {
     pub engine: Engine,
     /// The guest to run.
     pub guest: GuestSource,
+    /// What is tried with it, where it is more than run.
+    pub experiment: Option<Experiment>,
     /// The size, where the workload has one.
     pub n: Option<u64>,
     /// What the guest is given.
@@ -110,13 +114,10 @@ impl Case {
         }
     }
 
-    /// What is tried, where that is no guest's own doing.
+    /// What is tried, where a guest is more than run.
     #[must_use]
     pub const fn experiment(&self) -> Option<Experiment> {
-        match self.guest {
-            GuestSource::Experiment(experiment) => Some(experiment),
-            _ => None,
-        }
+        self.experiment
     }
 
     /// `workload/flavour/engine`.
@@ -135,6 +136,7 @@ fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, 
         flavour: flavour.to_owned(),
         engine: engine.clone(),
         guest,
+        experiment: None,
         n: None,
         input: Input::default(),
         expect: scenario.expect.clone(),
@@ -171,6 +173,9 @@ fn matrix_of_parts(scenario: &Scenario) -> Vec<Case> {
         };
         cases.extend(checks.iter().flat_map(|of| scenario.engines.iter().map(|engine| check(*of, engine))));
         cases.extend(experiments(scenario, *part));
+        if *part == Part::Cooperation {
+            cases.extend(pools(scenario));
+        }
         if *part == Part::Mistakes {
             for (mistake, flavour) in
                 MISTAKES.iter().flat_map(|mistake| scenario.flavours.iter().map(move |flavour| (mistake, flavour)))
@@ -193,6 +198,19 @@ fn matrix_of_parts(scenario: &Scenario) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Pools of workers in every flavour, on the first engine: what shares the thread is the guest's own.
+fn pools(scenario: &Scenario) -> Vec<Case> {
+    let fair = POOLS.map(|workers| Experiment::Pool { workers, greedy: false });
+    let greedy = GREEDY_POOLS.map(|workers| Experiment::Pool { workers, greedy: true });
+    let case = |experiment: Experiment, flavour: Flavour| {
+        let guest = GuestSource::Built { flavour, workload: POOL_GUEST.to_owned() };
+        let case = case_of(scenario, &experiment.workload(), flavour.name(), &scenario.engines[0], guest);
+        Case { experiment: Some(experiment), input: Input { args: experiment.arguments(), ..Input::default() }, ..case }
+    };
+    let pools = fair.into_iter().chain(greedy);
+    pools.flat_map(|pool| scenario.flavours.iter().map(move |flavour| case(pool, *flavour))).collect()
 }
 
 /// The experiments of a part, on every engine that makes no checks for them already.
@@ -220,6 +238,7 @@ fn experiments(scenario: &Scenario, part: Part) -> Vec<Case> {
     let engines = scenario.engines.iter().filter(|engine| !engine.settings.epoch && !engine.settings.fuel);
     let case = |experiment: Experiment, engine: &Engine| Case {
         neighbours: experiment.neighbours(),
+        experiment: Some(experiment),
         ..case_of(scenario, &experiment.workload(), traps::GENERATED, engine, GuestSource::Experiment(experiment))
     };
     engines.flat_map(|engine| experiments.iter().map(move |experiment| case(*experiment, engine))).collect()
@@ -249,10 +268,12 @@ pub fn prices(scenario: &Scenario) -> Vec<(Case, Case)> {
     }
     let engines = scenario.engines.iter();
     let pairs: Vec<(&Engine, &Engine)> =
-        engines.filter_map(|checked| Some((scenario.unchecked(checked)?, checked))).collect();
+        engines.filter_map(|checked| Some((unchecked(&scenario.engines, checked)?, checked))).collect();
     let mut prices = Vec::new();
     for workload in &scenario.workloads {
-        for flavour in &scenario.flavours {
+        // Others take seconds to compile, and pay for the same checks.
+        for flavour in scenario.flavours.iter().filter(|flavour| [Flavour::TinygoLike, Flavour::Std].contains(flavour))
+        {
             let of = |engine| sized_case(scenario, workload, *flavour, engine);
             prices.extend(pairs.iter().map(|(base, checked)| (of(base), of(checked))));
         }

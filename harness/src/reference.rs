@@ -27,6 +27,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
         scenario: "reference".to_owned(),
         kind: "workload",
         neighbours: 0,
+        experiment: None,
         workload: "reference".to_owned(),
         flavour: "custom".to_owned(),
         engine,

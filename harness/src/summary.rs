@@ -57,7 +57,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
                 outcomes.push(outcome);
                 facts.clone_from(found);
             }
-            Record::Check(check) if check.case == index => facts = checks::facts(check, &case.flavour),
+            Record::Check(check) if check.case == index => facts = checks::facts(check, case),
             Record::Process(process) if process.case == index => {
                 outcomes.push(&process.outcome);
                 processes.push(process);

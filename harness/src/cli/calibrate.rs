@@ -100,6 +100,7 @@ fn case(workload: &str, n: u64) -> Case {
         scenario: "calibrate".to_owned(),
         kind: "workload",
         neighbours: 0,
+        experiment: None,
         workload: workload.to_owned(),
         flavour: Flavour::TinygoLike.name().to_owned(),
         engine: Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME },

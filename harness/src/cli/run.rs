@@ -40,7 +40,8 @@ pub(super) struct Arguments {
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Stop adding samples after this time (every case gets one worker all the same), for example 30s
+    /// Stop adding samples after this time (every case gets one worker all the same, checks run to their end, prices are left
+    /// out), for example 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
     /// Also write a timeline of one iteration of every case, for Perfetto, speedscope or chrome://tracing
@@ -49,7 +50,8 @@ pub(super) struct Arguments {
     /// Also count the instructions of `run`, with valgrind's callgrind, in a pass of its own (seconds for each case)
     #[arg(long)]
     instructions: bool,
-    /// Put a fault into every check of traps, to see that it is found: `oracle:OPERATION`, `canary:OPERATION`, or `engine`
+    /// Put a fault into every check of traps, to see that it is found: `oracle:OPERATION` turns what must come of it
+    /// round, `canary:OPERATION` changes another instance behind its back, `engine` swaps guard pages and explicit checks
     #[arg(long, value_name = "FAULT", value_parser = planted::read)]
     plant_fault: Option<Planted>,
     /// Decides the order of workers [default: random; printed and stored]

@@ -330,6 +330,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
         scenario: stem.clone(),
         kind: "workload",
         neighbours: 0,
+        experiment: None,
         workload: stem.clone(),
         flavour: "custom".to_owned(),
         engine: engine.clone(),

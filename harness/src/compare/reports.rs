@@ -68,7 +68,9 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
 
 /// What makes the two incomparable in ways that no statistics can mend.
 fn warnings(base: &Report, new: &Report) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let planted = [("base", base), ("new", new)].into_iter().filter(|(_, report)| report.planted.is_some());
+    let mut warnings: Vec<String> =
+        planted.map(|(side, _)| format!("a fault was planted on purpose in {side}")).collect();
     let mut differs = |what: &str, old: Option<&str>, now: Option<&str>| {
         if old != now {
             let (old, now) = (old.unwrap_or("unknown"), now.unwrap_or("unknown"));
@@ -127,7 +129,10 @@ fn rows(
 ) -> Vec<(Row, Option<(Estimate, f64)>)> {
     if let Some(why) = incomparable(base, new) {
         let failed = !new.outcome.expected || !base.outcome.expected;
-        return vec![(Row { failed, ..missing(new, &why) }, None)];
+        // What was right and is wrong now got worse, whatever it takes.
+        let broke = base.outcome.expected && !new.outcome.expected && base.outcome.status != Status::Skipped;
+        let verdict = if broke { Verdict::Regressed } else { Verdict::Inconclusive };
+        return vec![(Row { failed, verdict, ..missing(new, &why) }, None)];
     }
     let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
     let identical = same_engine
@@ -182,7 +187,12 @@ fn rows(
         rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
     }
     if rows.is_empty() {
-        rows.push((missing(new, "nothing was measured on either side"), None));
+        let same = base.facts == new.facts;
+        let (verdict, note) = match same {
+            true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
+            false => (Verdict::Inconclusive, "nothing was measured on either side; the facts differ"),
+        };
+        rows.push((Row { verdict, ..missing(new, note) }, None));
     }
     rows
 }

@@ -133,6 +133,10 @@ impl Ledger {
             ("imports".to_owned(), json!(self.imports)),
             ("exports".to_owned(), json!(self.exports)),
         ]);
+        // Only where they are not the usual 64 KiB.
+        if let Some(log2) = self.memory.and_then(|memory| memory.page_size_log2) {
+            facts.insert("memory.page_bytes".to_owned(), json!(1_u64 << log2.min(63)));
+        }
         facts.extend(by_crate.map(|by_crate| ("size.by_crate".to_owned(), by_crate)));
         facts.extend(self.sections.into_iter().map(|(name, size)| (format!("size.section.{name}"), json!(size))));
         facts

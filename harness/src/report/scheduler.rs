@@ -10,8 +10,8 @@ use super::traps;
 use crate::capture::Distribution;
 use crate::record::Status;
 use crate::schedule::{
-    CLOCK_READ, CLOCK_STEP, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, SPEED_UP, STOPPED_AFTER,
-    THROUGHPUT, WAKE,
+    CLOCK_READ, CLOCK_STEP, FAIRNESS, HAND_OVER, ITEMS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, ROUND_TRIP,
+    SPEED_UP, STARVATION, STOPPED_AFTER, THROUGHPUT, WAKE,
 };
 use crate::units;
 
@@ -20,6 +20,7 @@ pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> St
     let sections = [
         ("how late sleepers wake, as the guest sees it", sleeps(scenario, style)),
         ("where that comes from, on average of one sleep in watched workers", lateness(scenario, style)),
+        ("workers that share the one thread of their guest", pools(scenario, style)),
         ("how fast a guest that never yields is stopped", stops(scenario, style)),
         ("many guests on few threads", crowds(scenario, style)),
         ("one guest with real threads", threads(scenario, style)),
@@ -52,9 +53,12 @@ fn percentiles(measurement: &Measurement) -> Option<[String; 4]> {
     Some([spread.p50, spread.p90, spread.p99, spread.max].map(units::duration))
 }
 
-/// The case without the names that all share.
+/// The case without the name of a flavour that all share.
 fn short(case: &CaseReport) -> String {
-    format!("{}/{}", case.workload, case.engine)
+    match case.flavour.as_str() {
+        crate::traps::GENERATED => format!("{}/{}", case.workload, case.engine),
+        _ => case.id.clone(),
+    }
 }
 
 fn sleeps(scenario: &ScenarioReport, style: Style) -> Option<String> {
@@ -127,6 +131,39 @@ fn asked_ns(case: &CaseReport) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * scale)
 }
 
+fn pools(scenario: &ScenarioReport, style: Style) -> Option<String> {
+    let header = [
+        "case",
+        "hand-over, p50",
+        "p99",
+        "max",
+        "fairness",
+        "longest wait for a turn",
+        "items a second",
+        "message and answer",
+    ];
+    let mut table = new_table(style, &header);
+    let mut any = false;
+    for case in &scenario.cases {
+        let Some(hand_over) = measured(case, HAND_OVER) else { continue };
+        any = true;
+        let median = |name: &str| measured(case, name).map(|found| found.summary.median);
+        let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
+        let spread = hand_over.spread.as_ref()?;
+        let row = [short(case)];
+        let hand_over = [spread.p50, spread.p99, spread.max].map(units::duration);
+        let rest = [
+            median(FAIRNESS).map_or("–".to_owned(), |index| format!("{index:.3}")),
+            time(median(STARVATION)),
+            median(ITEMS).map_or("–".to_owned(), |items| format!("{items:.0}")),
+            time(median(ROUND_TRIP)),
+        ];
+        table.add_row(row.into_iter().chain(hand_over).chain(rest));
+    }
+    align(&mut table, &[0]);
+    any.then(|| table.trim_fmt() + "\n\nOf a greedy pool one worker yields rarely, which nobody but itself can change.")
+}
+
 fn stops(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let header = ["case", "p50", "p90", "p99", "max", "ran for, p50", "ran for, max", "stops"];
     let mut table = new_table(style, &header);
@@ -151,7 +188,7 @@ fn crowds(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let mut table = new_table(style, &header);
     let mut any = false;
     for case in &scenario.cases {
-        let Some(fairness) = measured(case, FAIRNESS) else { continue };
+        let (Some(fairness), Some(_)) = (measured(case, FAIRNESS), measured(case, LIGHT_LATENCY)) else { continue };
         any = true;
         let median = |name: &str| measured(case, name).map(|found| found.summary.median);
         let light = measured(case, LIGHT_LATENCY);
@@ -214,7 +251,7 @@ fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String
     ];
     let mut table = new_table(style, &header);
     let mut any = false;
-    for case in scenario.cases.iter().filter(|case| case.flavour == crate::traps::GENERATED) {
+    for case in &scenario.cases {
         let Some(run) = run_of(case).filter(|run| run.iterations > 0) else { continue };
         any = true;
         let at_least = |text: String| if exact { text } else { format!("≥ {text}") };

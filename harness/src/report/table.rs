@@ -24,6 +24,10 @@ pub enum Style {
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
     let mut text = String::new();
+    if let Some(planted) = &report.planted {
+        // Before everything, because nothing of it is a finding.
+        let _ = writeln!(text, "A fault was planted on purpose: {planted}. What fails below shows that it is found.\n");
+    }
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         let exact = report.capture.ledger.counts_are_exact();
@@ -105,8 +109,10 @@ fn facts_line(case: &CaseReport) -> String {
     }
     if let Some(pages) = case.facts.get("memory.initial_pages").and_then(Value::as_u64) {
         let last = case.facts.get("memory.final_pages").and_then(Value::as_u64).filter(|last| *last != pages);
-        let grown = last.map(|last| format!(" → {}", units::bytes(last << 16))).unwrap_or_default();
-        parts.push(format!("memory {}{grown}", units::bytes(pages << 16)));
+        let page_bytes = case.facts.get("memory.page_bytes").and_then(Value::as_u64).unwrap_or(1 << 16);
+        let shown = |pages: u64| units::bytes(pages.saturating_mul(page_bytes));
+        let grown = last.map(|last| format!(" → {}", shown(last))).unwrap_or_default();
+        parts.push(format!("memory {}{grown}", shown(pages)));
     }
     if let Some(n) = case.n {
         parts.push(format!("n {n}"));
@@ -329,9 +335,6 @@ fn render_capture(text: &mut String, report: &Report) {
     let _ = writeln!(text, ", {:.1} s, seed {}", report.duration_s, report.seed);
     if report.budget_spent {
         text.push_str("the budget was spent: some cases have fewer processes than their scenario says\n");
-    }
-    if let Some(planted) = &report.planted {
-        let _ = writeln!(text, "a fault was planted on purpose: {planted:?}");
     }
     if report.interrupted {
         text.push_str("interrupted: what was measured until then is in the report\n");

@@ -9,6 +9,7 @@ use wasiscope_ebpf_abi::Phase;
 use super::document::{CaseReport, Price, ScenarioReport};
 use super::table::{Style, align, new_table};
 use crate::record::{Status, TRAP_LATENCY};
+use crate::scenario::Engine;
 use crate::traps::{Family, TESTSUITE};
 use crate::units;
 
@@ -88,13 +89,20 @@ fn grid(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let unsupported: u64 = cases.iter().map(|case| count(case, "cells.unsupported")).sum();
     align(&mut table, &[0]);
     let mut text = table.trim_fmt();
-    let _ = write!(text, "\n\n{tried} cells tried, {all_passed} passed");
+    let is_full = cases.iter().any(|case| case.facts.get("cells.share").is_some_and(|share| share == "full"));
+    let share = if is_full { "all there are" } else { "the default share: --full tries all" };
+    let _ = write!(text, "\n\n{tried} cells tried ({share}), {all_passed} passed");
     if unsupported > 0 {
         let _ = write!(text, "; {unsupported} not offered by their engine ({})", reasons(&cases).join("; "));
     }
     let wrong = wrong_operations(&cases);
     if !wrong.is_empty() {
-        let _ = write!(text, "\nnot as they must be: {}", wrong.join(", "));
+        /// The report has them all.
+        const SHOWN: usize = 20;
+        let more = wrong.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let shown: Vec<&str> = wrong.iter().take(SHOWN).map(String::as_str).collect();
+        let _ = write!(text, "\nnot as they must be: {}{more}", shown.join(", "));
     }
     (!rows.is_empty()).then_some(text)
 }
@@ -232,7 +240,7 @@ fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let mut text = table.trim_fmt();
     let unsupported = reasons(&cases);
     if !unsupported.is_empty() {
-        let _ = write!(text, "\n\nnot offered: {}", unsupported.join("; "));
+        let _ = write!(text, "\n\nnot offered, by engine:\n  {}", unsupported.join("\n  "));
     }
     let left_out: u64 = cases
         .iter()
@@ -243,15 +251,17 @@ fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
         .sum();
     let _ = write!(
         text,
-        "\nOf each file the report has the figures. {left_out} directives about modules that no engine may accept are left out."
+        "\n\nThe report has the figures of each file. Left out: {left_out} assertions that a module is not valid, of which nothing runs."
     );
     Some(text)
 }
 
 fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| case.workload.starts_with("mistake-")).collect();
-    let mut table =
-        new_table(style, &["mistake", "flavour", "dies by", "size", "over abort", "stderr", "leaves", "last words"]);
+    let mut table = new_table(
+        style,
+        &["mistake", "flavour", "engine", "dies by", "size", "over abort", "stderr", "leaves", "last words"],
+    );
     for case in &cases {
         let how = case.facts.get("trap.code").and_then(Value::as_str).map(str::to_owned);
         let how = how.unwrap_or_else(|| case.outcome.status.name().to_owned());
@@ -260,6 +270,7 @@ fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
         table.add_row(vec![
             case.workload.trim_start_matches("mistake-").to_owned(),
             case.flavour.clone(),
+            case.engine.clone(),
             how,
             case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes)),
             over.map_or("–".to_owned(), |over| format!("{over:+} B")),
@@ -268,7 +279,7 @@ fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
             last_words(case),
         ]);
     }
-    align(&mut table, &[0, 1, 2, 6, 7]);
+    align(&mut table, &[0, 1, 2, 3, 7, 8]);
     (!cases.is_empty()).then(|| table.trim_fmt())
 }
 
@@ -321,19 +332,21 @@ fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<Strin
         table.add_row(row);
     }
     align(&mut table, &[0]);
+    let timed: Vec<&CaseReport> = cases.iter().map(|(case, _)| *case).collect();
     (!cases.is_empty()).then(|| {
-        table.trim_fmt() + "\nThe depth is that of active functions in the guest. wasmtime's own figure is 2.6 µs, for\n`unreachable` on its authors' machine in 2022 (pull request 4431)."
+        table.trim_fmt() + &disturbances(&timed) + "\n\nThe depth is that of active functions in the guest. wasmtime's own figure is 2.6 µs, for\n`unreachable` on its authors' machine in 2022 (bytecodealliance/wasmtime, pull request 4431)."
     })
 }
 
 pub(super) fn prices(prices: &[Price], style: Style) -> Option<String> {
-    let mut table = new_table(style, &["case", "without", "with", "ratio", "99 % interval", "workers"]);
+    let mut table = new_table(style, &["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = price.ci_low.zip(price.ci_high).map(|(low, high)| format!("×{low:.3} … ×{high:.3}"));
         let note = price.note.clone().unwrap_or_else(|| "–".to_owned());
         table.add_row(vec![
             price.case.clone(),
+            price.base.clone(),
             time(price.base_ns),
             time(price.checked_ns),
             price.ratio.map_or("–".to_owned(), |ratio| format!("×{ratio:.3}")),
@@ -350,22 +363,31 @@ fn failures(scenario: &ScenarioReport, style: Style) -> String {
     let mut text = String::new();
     for case in scenario.cases.iter().filter(|case| !case.outcome.expected) {
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "FAILED {}: {detail}", case.id);
+        let mut lines = format!("FAILED {}: {detail}\n", case.id);
         for failure in &case.failures {
-            let _ =
-                writeln!(text, "  {}\n    expected {}\n    got      {}", failure.what, failure.expected, failure.got);
+            let _ = writeln!(lines, "  {}", failure.what);
+            let _ = writeln!(lines, "    expected {}\n    got      {}", failure.expected, failure.got);
         }
         if let Some(wat) = case.failures.iter().find_map(|failure| failure.wat.as_ref()) {
-            let _ = match style {
-                Style::Plain => writeln!(
-                    text,
-                    "\n  to see the first by hand, `wasiscope run it.wat --engine {}` with\n\n{wat}",
-                    case.engine
-                ),
-                Style::Markdown => writeln!(text, "\n```wasm\n{wat}```"),
+            let how = match Engine::preset(&case.engine) {
+                Some(engine) => format!("wasiscope run it.wat --engine {}", engine.name),
+                None => format!("a scenario with `wasm: it.wat` and the engine {}", case.engine),
             };
+            let _ = writeln!(lines, "\n  the first by hand, by {how}, with this as it.wat:\n\n{wat}");
         }
-        text.push('\n');
+        let _ = match style {
+            Style::Plain => writeln!(text, "{lines}"),
+            Style::Markdown => writeln!(text, "```text\n{lines}```\n"),
+        };
     }
     text
+}
+
+/// What disturbed the timed cases, each once.
+fn disturbances(cases: &[&CaseReport]) -> String {
+    let disturbed = cases.iter().filter_map(|case| {
+        let note = case.disturbance.as_ref()?.note.as_ref()?;
+        Some(format!("\ndisturbed: {}: {note}", case.id))
+    });
+    disturbed.collect()
 }

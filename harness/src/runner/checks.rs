@@ -48,13 +48,18 @@ impl Runner<'_> {
                 Some(Death::Interrupted) | None => None,
             };
             if let (Some(how), Some(check)) = (how, prepared.case.check()) {
-                let what = self.culprit(prepared, check).unwrap_or_else(|| "not found again".to_owned());
-                outcome.detail = Some(format!("{how}; what it was at: {what}"));
-                totals.failures.push(Failure {
-                    expected: "a trap, or none, and a process that lives".to_owned(),
-                    got: how,
-                    wat: reproduction(check, prepared.case.engine.settings, &what),
-                    what,
+                outcome.detail = Some(match self.culprit(prepared, check) {
+                    Some(what) => {
+                        let detail = format!("{how}; what it was at: {what}");
+                        totals.failures.push(Failure {
+                            expected: "a trap, or none, and a process that lives".to_owned(),
+                            got: how,
+                            wat: reproduction(check, prepared.case.engine.settings, &what),
+                            what,
+                        });
+                        detail
+                    }
+                    None => format!("{how}; what it was at is not known: it did not die again"),
                 });
             }
             // What was found until then does not get lost by how it ended.

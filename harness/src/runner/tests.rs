@@ -67,6 +67,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
             scenario: "test".into(),
             kind: "workload",
             neighbours: 0,
+            experiment: None,
             workload: "hello".into(),
             flavour: "std".into(),
             engine: Engine::preset("cranelift").expect("a preset"),

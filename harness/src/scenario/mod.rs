@@ -154,7 +154,9 @@ impl Kind {
             Self::Traps => {
                 &[Part::Matrix, Part::OtherTraps, Part::Specification, Part::Mistakes, Part::Latency, Part::Price]
             }
-            Self::Scheduler => &[Part::Timers, Part::Preemption, Part::Crowd, Part::Threads, Part::Price],
+            Self::Scheduler => {
+                &[Part::Timers, Part::Cooperation, Part::Preemption, Part::Crowd, Part::Threads, Part::Price]
+            }
         }
     }
 }
@@ -181,11 +183,19 @@ pub enum Part {
     Crowd,
     /// One guest with several threads.
     Threads,
+    /// Workers that share the one thread of their guest, in every flavour.
+    Cooperation,
     /// What an engine's checks cost the workloads.
     Price,
 }
 
 impl Part {
+    /// Whether it is done in every flavour of the scenario.
+    #[must_use]
+    pub const fn is_of_flavours(self) -> bool {
+        matches!(self, Self::Mistakes | Self::Cooperation | Self::Price)
+    }
+
     /// The name in scenarios.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -199,6 +209,7 @@ impl Part {
             Self::Preemption => "preemption",
             Self::Crowd => "crowd",
             Self::Threads => "threads",
+            Self::Cooperation => "cooperation",
             Self::Price => "price",
         }
     }
@@ -241,21 +252,24 @@ pub struct Scenario {
     pub tolerance: BTreeMap<String, f64>,
 }
 
-impl Scenario {
-    /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
-    #[must_use]
-    pub fn unchecked(&self, checked: &Engine) -> Option<&Engine> {
-        let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
-        let without = match (bounds_checks, epoch, fuel) {
-            (BoundsChecks::Explicit, false, false) => {
-                EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
-            }
-            (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
-            (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
-            _ => return None,
-        };
-        self.engines.iter().find(|engine| engine.settings == without)
-    }
+/// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
+#[must_use]
+pub fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&'a Engine> {
+    let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
+    let without = match (bounds_checks, epoch, fuel) {
+        (BoundsChecks::Explicit, false, false) => {
+            EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
+        }
+        (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
+        (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
+        _ => return None,
+    };
+    engines.iter().find(|engine| engine.settings == without)
+}
+
+/// Whether the price of a check can be told with these engines.
+fn has_price(engines: &[Engine]) -> bool {
+    engines.iter().any(|engine| unchecked(engines, engine).is_some())
 }
 
 /// Workers per case where nothing else is said.

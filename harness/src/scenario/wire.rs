@@ -15,6 +15,7 @@ use crate::record::metric_names;
 use crate::traps::Share;
 
 use super::diagnostic::Problem;
+use super::has_price;
 use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
     EngineSettings, Expectation, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload,
@@ -73,13 +74,19 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
     if wire.kind != Kind::Traps && wire.share.is_some() {
         return Err(Problem::at_key(text, "share", "`share` is for scenarios of `kind: traps`".to_owned()));
     }
-    let parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
+    let said = wire.parts.is_some();
+    let mut parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
+    let engines: Vec<Engine> = wire.engines.0.into_iter().map(|engine| engine.0).collect();
+    if !said && !has_price(&engines) {
+        // Nobody asked for it.
+        parts.retain(|part| *part != Part::Price);
+    }
     let mut workloads = wire.workloads.map(|list| list.0.into_iter().map(|workload| workload.0).collect::<Vec<_>>());
     let mut flavours = wire.flavours.map(|list| list.0);
     if parts.contains(&Part::Price) && workloads.is_none() {
         workloads = Some(priced_workloads(wire.kind));
     }
-    if parts.iter().any(|part| [Part::Price, Part::Mistakes].contains(part)) && flavours.is_none() {
+    if parts.iter().any(|part| part.is_of_flavours()) && flavours.is_none() {
         flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
     }
     let scenario = Scenario {
@@ -93,7 +100,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         args: wire.args,
         workloads: workloads.unwrap_or_default(),
         flavours: flavours.unwrap_or_default(),
-        engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
+        engines,
         processes: wire.processes.0,
         iterations: wire.iterations.0,
         limits: Limits {

@@ -26,6 +26,13 @@ pub enum Experiment {
     },
     /// A guest that never yields, stopped when its fuel is spent.
     StopByFuel,
+    /// A guest that shares its one thread among workers of its own.
+    Pool {
+        /// How many workers.
+        workers: u32,
+        /// Whether one of them yields rarely.
+        greedy: bool,
+    },
     /// One guest with real threads on a shared memory.
     Threads(Together),
     /// Many guests on few threads, which yield because the engine makes them.
@@ -74,6 +81,12 @@ pub const SLEEPS: [Duration; 6] = [
 pub const TICKS: [Duration; 3] = [Duration::from_micros(100), Duration::from_millis(1), Duration::from_millis(10)];
 /// How many guests are a crowd.
 pub const CROWDS: [u32; 4] = [1, 8, 64, 512];
+/// How many workers share one guest.
+pub const POOLS: [u32; 4] = [1, 8, 64, 1_000];
+/// In how many of them one is greedy.
+pub const GREEDY_POOLS: [u32; 2] = [8, 64];
+/// The program with a pool, in the guests' workspaces.
+pub const POOL_GUEST: &str = "cooperation";
 /// On how many threads.
 pub const THREADS: [u32; 2] = [1, 2];
 
@@ -99,6 +112,14 @@ pub const WAKE: &str = "wake";
 pub const LOCK: &str = "lock";
 /// How much sooner divided work is done on two threads than on one.
 pub const SPEED_UP: &str = "speed_up";
+/// From one worker's yield to the next one's going on.
+pub const HAND_OVER: &str = "hand_over";
+/// A message and its answer between two workers.
+pub const ROUND_TRIP: &str = "round_trip";
+/// The longest that a worker waited for its turn.
+pub const STARVATION: &str = "starvation";
+/// What all workers of a guest do together.
+pub const ITEMS: &str = "items_per_second";
 /// Resident memory for each guest.
 pub const MEMORY_EACH: &str = "memory.each";
 
@@ -114,6 +135,7 @@ impl Experiment {
             Self::Clock => "clock".to_owned(),
             Self::StopByEpoch { tick_ns } => format!("stop-epoch-{}", short(tick_ns)),
             Self::StopByFuel => "stop-fuel".to_owned(),
+            Self::Pool { workers, greedy } => format!("pool-{workers}-{}", manners(greedy)),
             Self::Threads(together) => format!("threads-{}", together.name()),
             Self::Crowd { guests, threads, yields } => format!("crowd-{guests}-{}-{threads}t", yields.name()),
         }
@@ -126,18 +148,28 @@ impl Experiment {
             Self::Sleep { duration_ns, .. } => format!("{name}.{}", short(duration_ns)),
             Self::StopByEpoch { tick_ns } => format!("{name}.{}", short(tick_ns)),
             Self::StopByFuel => format!("{name}.fuel"),
-            Self::Clock | Self::Threads(_) | Self::Crowd { .. } => name.to_owned(),
+            Self::Clock | Self::Pool { .. } | Self::Threads(_) | Self::Crowd { .. } => name.to_owned(),
         }
     }
 
-    /// The guest that it runs.
+    /// The guest that it runs, where that is not one of the catalogue's kind, in every flavour.
     #[must_use]
     pub const fn guest(self) -> &'static str {
         match self {
+            Self::Pool { .. } => "",
             Self::Sleep { .. } | Self::Clock => SLEEPER,
             Self::StopByEpoch { .. } | Self::StopByFuel => SPINNER,
             Self::Threads(_) => THREADED,
             Self::Crowd { .. } => WORKER,
+        }
+    }
+
+    /// What the guest is told.
+    #[must_use]
+    pub fn arguments(self) -> Vec<String> {
+        match self {
+            Self::Pool { workers, greedy } => vec![workers.to_string(), manners(greedy).to_owned()],
+            _ => Vec::new(),
         }
     }
 
@@ -192,6 +224,7 @@ pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
     match metric.split('.').next() {
         Some(FAIRNESS) => ("index", HIGHER),
         Some(THROUGHPUT | SPEED_UP) => ("ratio", HIGHER),
+        Some(ITEMS) => ("1/s", HIGHER),
         Some("memory") => ("bytes", LOWER),
         _ => ("ns", LOWER),
     }
@@ -199,6 +232,10 @@ pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
 
 const HIGHER: &str = "higher_is_better";
 const LOWER: &str = "lower_is_better";
+
+const fn manners(greedy: bool) -> &'static str {
+    if greedy { "greedy" } else { "fair" }
+}
 
 /// `1ms`, `50us`, `0`.
 fn short(duration_ns: u64) -> String {

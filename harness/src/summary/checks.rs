@@ -8,14 +8,17 @@ use crate::plan::Case;
 use crate::record::{Caught, CheckRecord, Facts, Outcome, Status};
 use crate::report::document::{CaseReport, KernelPhase, KernelReport, ScenarioReport};
 use crate::scenario::{BoundsChecks, Compiler};
-use crate::traps::TESTSUITE;
+use crate::traps::{Check, TESTSUITE};
 
 /// The facts of a check. Those of the specification's tests are called assertions, all others cells.
-pub(super) fn facts(record: &CheckRecord, flavour: &str) -> Facts {
+pub(super) fn facts(record: &CheckRecord, case: &Case) -> Facts {
     let totals = &record.totals;
     let all = totals.all();
-    let unit = if flavour == TESTSUITE { "assertions" } else { "cells" };
+    let unit = if case.flavour == TESTSUITE { "assertions" } else { "cells" };
     let mut facts = totals.facts.clone();
+    if let Some(Check::Matrix { share, .. }) = case.check() {
+        facts.insert("cells.share".to_owned(), serde_json::to_value(share).unwrap_or_default());
+    }
     for (name, count) in [("tried", all.tried), ("passed", all.passed), ("unsupported", all.unsupported)] {
         facts.insert(format!("{unit}.{name}"), count.into());
     }

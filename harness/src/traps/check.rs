@@ -45,6 +45,16 @@ pub enum Planted {
     Engine,
 }
 
+impl std::fmt::Display for Planted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Oracle { operation } => write!(f, "the oracle says the opposite of {operation}"),
+            Self::Canary { operation } => write!(f, "another instance changes behind the back of {operation}"),
+            Self::Engine => f.write_str("guard pages and explicit checks have changed places"),
+        }
+    }
+}
+
 impl Check {
     /// The first part of a case's id.
     #[must_use]

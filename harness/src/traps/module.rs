@@ -57,7 +57,7 @@ pub fn reproduction(cell: &Cell, address: &Address) -> Result<String, String> {
     builder.start(function, cell, address, &expected);
     let text = wasmprinter::print_bytes(builder.finish()).map_err(|error| error.to_string())?;
     let page_sizes = match cell.layout.page_size_log2() {
-        Some(_) => ";; pages of one byte: wasmtime -W custom-page-sizes runs it\n",
+        Some(_) => ";; pages of one byte: with wasmtime itself, add -W custom-page-sizes\n",
         None => "",
     };
     Ok(format!(";; {cell}\n;; expected: {}\n{page_sizes}{text}", shown(&expected)))

@@ -40,6 +40,8 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
         Compiler::Winch => config.strategy(Strategy::Winch),
         Compiler::Pulley => config.strategy(Strategy::Cranelift).target(PULLEY_TARGET)?,
     };
+    // Off by default. It changes nothing for modules without it, and lets those run that the matrix of traps is made of.
+    config.wasm_custom_page_sizes(true);
     config.cranelift_opt_level(match settings.opt_level {
         OptLevel::None => WasmtimeOptLevel::None,
         OptLevel::Speed => WasmtimeOptLevel::Speed,

@@ -76,6 +76,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
             scenario: "test".into(),
             kind: "workload",
             neighbours: 0,
+            experiment: None,
             workload: "w".into(),
             flavour: "custom".into(),
             engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },

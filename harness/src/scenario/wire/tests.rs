@@ -132,7 +132,11 @@ fn what_does_not_belong_into_a_scenario_of_traps_is_refused_where_it_stands() {
     assert_points(&with("parts: [latency, latency]"), "4:", &["part `latency` is listed twice"]);
     assert_points(&with("parts: [latency]\nshare: full"), "5:", &["`share` is that of the part `matrix`"]);
     assert_points(&with("parts: [matrix]\nworkloads: [sort]"), "5:", &["`workloads` are for the part `price`"]);
-    assert_points(&with("parts: [latency]\nflavours: [std]"), "5:", &["`price` and `mistakes`"]);
+    assert_points(
+        &with("parts: [latency]\nflavours: [std]"),
+        "5:",
+        &["for the parts mistakes, price, of which none is listed"],
+    );
     assert_points(&with("flavours: [go]"), "4:", &["write `tinygo-like` or `std`"]);
     assert_points(&with("args: [a]"), "4:", &["`args` is not for scenarios of `kind: traps`"]);
     assert_points(&with("expect: {outcome: trapped}"), "4:", &["`expect` is not for scenarios of `kind: traps`"]);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::diagnostic::Problem;
+use super::super::has_price;
 use super::super::{Expectation, Flavour, Kind, OwnGuest, Part, Scenario};
 use crate::traps::Share;
 
@@ -94,17 +95,23 @@ fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if !scenario.workloads.is_empty() && !has(Part::Price) {
         return Err(("workloads", "`workloads` are for the part `price`, which is not listed".to_owned()));
     }
-    if !scenario.flavours.is_empty() && !has(Part::Price) && !has(Part::Mistakes) {
-        let message = "`flavours` are for the parts `price` and `mistakes`, of which none is listed";
-        return Err(("flavours", message.to_owned()));
+    if !scenario.flavours.is_empty() && !scenario.parts.iter().any(|part| part.is_of_flavours()) {
+        let parts = scenario.kind.parts().iter().filter(|part| part.is_of_flavours()).map(|part| part.name());
+        let message =
+            format!("`flavours` are for the parts {}, of which none is listed", parts.collect::<Vec<_>>().join(", "));
+        return Err(("flavours", message));
     }
-    let in_rust = [Flavour::TinygoLike, Flavour::Std];
-    if let Some(other) = scenario.flavours.iter().find(|flavour| !in_rust.contains(flavour)) {
+    // Others have no guests that make mistakes, and outside wasm there is no engine to ask.
+    let can_be = |flavour: &Flavour| match scenario.kind {
+        Kind::Scheduler => *flavour != Flavour::Native,
+        _ => matches!(flavour, Flavour::TinygoLike | Flavour::Std),
+    };
+    if let Some(other) = scenario.flavours.iter().find(|flavour| !can_be(flavour)) {
         let message =
             format!("flavour `{}` is not for this kind of scenario: write `tinygo-like` or `std`", other.name());
         return Err(("flavours", message));
     }
-    if has(Part::Price) && !scenario.engines.iter().any(|engine| scenario.unchecked(engine).is_some()) {
+    if has(Part::Price) && !has_price(&scenario.engines) {
         let pair = if scenario.kind == Kind::Scheduler { "cranelift-epoch" } else { "cranelift-checked" };
         let message = format!(
             "the part `price` needs an engine that makes checks and one that is the same without: for example `cranelift` \

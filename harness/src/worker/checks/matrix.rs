@@ -66,11 +66,8 @@ pub(super) fn run(
 
 /// An engine with every proposal that the matrix is about, as far as its compiler has it.
 pub(super) fn engine_of(settings: EngineSettings, subject: &Subject) -> wasmtime::Result<Engine> {
-    let wanted: [fn(&mut Config); 3] = [
-        |config| _ = config.shared_memory(true),
-        |config| _ = config.wasm_threads(true),
-        |config| _ = config.wasm_custom_page_sizes(true),
-    ];
+    let wanted: [fn(&mut Config); 2] =
+        [|config| _ = config.shared_memory(true), |config| _ = config.wasm_threads(true)];
     engine_with(settings, subject, POOLED, &wanted)
 }
 
@@ -226,7 +223,7 @@ impl Trial<'_> {
                 Some(trap) => Err(format!("the trap is {trap:?}")),
                 None => Err(format!("an error that is no trap: {error:#}")),
             },
-            (Expected::Trap(_), Ok(())) => Err(format!("no trap; the result is {:?}", results.first())),
+            (Expected::Trap(_), Ok(())) => Err(shown_result(results.first())),
             (Expected::Done { .. }, Err(error)) => match error.downcast_ref::<Trap>() {
                 Some(trap) => Err(format!("the trap {trap:?}")),
                 None => Err(format!("{error:#}")),
@@ -298,6 +295,14 @@ impl Trial<'_> {
             && cell.split == Split::Index
             && cell.shape == Shape::Parameter
             && matches!(cell.position, Position::OnePast | Position::End | Position::FarPast)
+    }
+}
+
+/// What came in place of a trap.
+fn shown_result(result: Option<&Val>) -> String {
+    match result.map(bits) {
+        Some(Ok(bits)) => format!("no trap; the result is {bits:#x}"),
+        _ => "no trap".to_owned(),
     }
 }
 

@@ -41,10 +41,9 @@ pub(super) fn run(
 
 /// An engine with the proposals that the files are about, as far as its compiler has them.
 fn engine_of(settings: EngineSettings, subject: &Subject) -> wasmtime::Result<Engine> {
-    let wanted: [fn(&mut Config); 5] = [
+    let wanted: [fn(&mut Config); 4] = [
         |config| _ = config.shared_memory(true),
         |config| _ = config.wasm_threads(true),
-        |config| _ = config.wasm_custom_page_sizes(true),
         |config| _ = config.wasm_function_references(true),
         |config| _ = config.wasm_gc(true),
     ];

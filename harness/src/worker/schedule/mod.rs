@@ -1,5 +1,6 @@
 //! Experiments with sharing, as a worker does them: guests that sleep, that never yield, that are many.
 
+mod cooperation;
 mod crowd;
 mod sleep;
 mod stop;
@@ -46,6 +47,10 @@ pub(super) fn run(
         Experiment::StopByFuel => {
             let stopper = stop::Stopper::by_fuel(subject, &cell)?;
             Box::new(move || stopper.stop_by_fuel(experiment))
+        }
+        Experiment::Pool { .. } => {
+            let pool = cooperation::Pool::new(subject, &cell)?;
+            Box::new(move || pool.run())
         }
         Experiment::Threads(together) => {
             let threaded = threads::Threaded::new(subject, &cell)?;
