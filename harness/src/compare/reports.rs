@@ -187,10 +187,10 @@ fn rows(
         rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
     }
     if rows.is_empty() {
-        let same = base.facts == new.facts;
+        let same = identical && base.facts == new.facts;
         let (verdict, note) = match same {
             true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
-            false => (Verdict::Inconclusive, "nothing was measured on either side; the facts differ"),
+            false => (Verdict::Inconclusive, "nothing was measured on either side"),
         };
         rows.push((Row { verdict, ..missing(new, note) }, None));
     }
@@ -332,9 +332,28 @@ mod tests {
         let mut other = case("a", "2", &around(100_000));
         other.facts.insert("check".into(), "2".into());
         assert!(note(good(), other).contains("checks differ"));
-        let mut failed = case("a", "2", &around(100_000));
-        failed.outcome = Outcome::because(Status::Failed, "exit 1");
-        assert!(note(good(), failed).contains("new: failed: exit 1"));
+    }
+
+    #[test]
+    fn what_fails_now_and_did_not_before_has_regressed_and_not_the_other_way_round() {
+        let good = || case("a", "1", &around(100_000));
+        let failed = || CaseReport { outcome: Outcome::because(Status::Failed, "exit 1"), ..good() };
+        let row = only_row(good(), failed(), (50_000, 50_000));
+        assert_eq!((row.verdict, row.failed), (Verdict::Regressed, true));
+        assert!(row.note.is_some_and(|note| note.contains("new: failed: exit 1")));
+        let row = only_row(failed(), good(), (50_000, 50_000));
+        assert_eq!((row.verdict, row.failed), (Verdict::Inconclusive, true));
+    }
+
+    #[test]
+    fn checks_have_nothing_to_measure_and_are_compared_by_their_facts() {
+        let check = |passed: u64| {
+            let mut check = case("loads/generated/cranelift", "1", &[]);
+            check.facts = Facts::from([("cells.passed".into(), passed.into())]);
+            check
+        };
+        assert_eq!(only_row(check(7), check(7), (50_000, 50_000)).verdict, Verdict::Unchanged);
+        assert_eq!(only_row(check(7), check(8), (50_000, 50_000)).verdict, Verdict::Inconclusive);
     }
 
     #[test]

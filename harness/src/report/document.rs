@@ -310,6 +310,7 @@ pub struct Spread {
 
 /// Samples as JSON: whole numbers, which most are, without a point.
 mod samples {
+    use serde::de::{Error, Unexpected};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     /// Up to here every whole number is one of its own.
@@ -337,7 +338,12 @@ mod samples {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
-        Vec::deserialize(deserializer)
+        let samples: Vec<Vec<f64>> = Vec::deserialize(deserializer)?;
+        // Nothing that is measured can be less than nothing.
+        match samples.iter().flatten().find(|sample| **sample < 0.0) {
+            Some(negative) => Err(Error::invalid_value(Unexpected::Float(*negative), &"a sample of 0 or more")),
+            None => Ok(samples),
+        }
     }
 }
 
