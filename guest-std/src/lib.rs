@@ -52,6 +52,27 @@ pub fn run_mistake(mistake: impl FnOnce(&mut StdHost) -> Result<(), HostError>) 
     }
 }
 
+/// Runs an experiment as a command: `parse` makes of the first two arguments what it needs; it prints its results
+/// itself. Natively the line with the marks follows on standard error.
+///
+/// The exit code is 2, with `usage` on standard error, when the arguments are others, and 1 when anything else fails.
+pub fn run_experiment<S>(
+    usage: &str,
+    parse: impl FnOnce(&[u8], &[u8]) -> Option<S>,
+    experiment: impl FnOnce(&mut StdHost, S) -> Result<(), HostError>,
+) -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let two = arguments.next().zip(arguments.next());
+    let Some(setup) = two.and_then(|(first, second)| parse(first.as_encoded_bytes(), second.as_encoded_bytes())) else {
+        return fail(EXIT_USAGE, usage);
+    };
+    let mut host = StdHost::default();
+    if let Err(error) = experiment(&mut host, setup) {
+        return fail(EXIT_FAILURE, error);
+    }
+    host.report_marks().map_or_else(|error| fail(EXIT_FAILURE, error), |()| ExitCode::SUCCESS)
+}
+
 fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(code)

@@ -1,7 +1,10 @@
 //! The command line, of whatever length.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ffi::CStr;
+use core::ptr;
 
 use crate::{heap, wasi};
 
@@ -26,6 +29,24 @@ pub fn first() -> Option<&'static [u8]> {
     let argument = unsafe { pointers.add(1).read() };
     // SAFETY: it points to bytes that the host has just written and ended with a NUL, and that nothing changes again.
     Some(unsafe { CStr::from_ptr(argument.cast()) }.to_bytes())
+}
+
+/// All arguments, the first being the program's name; they stay as well.
+///
+/// For a program that allocates anyway. [`first`] is for those that would have an allocator for nothing else. `inline`
+/// so that this is compiled with those programs alone, and what it shares with the others is optimised for them only.
+#[inline]
+pub fn all() -> Vec<&'static [u8]> {
+    let (argc, bytes_len) = wasi::args_sizes_get();
+    let mut pointers = vec![ptr::null_mut(); argc];
+    let bytes = vec![0; bytes_len].leak();
+    // SAFETY: the two have the lengths that `args_sizes_get` asked for.
+    unsafe { wasi::args_get(pointers.as_mut_ptr(), bytes.as_mut_ptr()) };
+    let argument = |pointer: *mut u8| {
+        // SAFETY: it points to bytes that the host has just written and ended with a NUL, and that nothing changes.
+        unsafe { CStr::from_ptr(pointer.cast()) }.to_bytes()
+    };
+    pointers.into_iter().map(argument).collect()
 }
 
 /// Room for `argc` pointers and, at the offset that is also returned, `bytes_len` bytes.

@@ -38,6 +38,31 @@ pub fn run_mistake(mistake: impl FnOnce(&mut WasiHost) -> Result<(), HostError>)
     }
 }
 
+/// Runs an experiment as a command: `parse` makes of the first two arguments what it needs; it prints its results
+/// itself.
+///
+/// Does not return if anything fails: it exits with 2 and says `usage` when the arguments are others, and with 1
+/// otherwise.
+pub fn run_experiment<S>(
+    usage: &str,
+    parse: impl FnOnce(&[u8], &[u8]) -> Option<S>,
+    experiment: impl FnOnce(&mut WasiHost, S) -> Result<(), HostError>,
+) {
+    let setup = match arguments::all()[..] {
+        [_, first, second, ..] => parse(first, second),
+        _ => None,
+    };
+    let Some(setup) = setup else {
+        for part in ["error: ", usage, "\n"] {
+            wasi::complain(part.as_bytes());
+        }
+        wasi::exit(EXIT_USAGE)
+    };
+    if let Err(error) = experiment(&mut WasiHost::default(), setup) {
+        wasi::fail(error.operation, error.errno);
+    }
+}
+
 fn print_result(name: &str, n: u64, check: u64) {
     let mut line = Line::new();
     line.prepend_number(check, 16, 16);

@@ -25,7 +25,7 @@ mod line;
 mod wasi;
 
 #[cfg(target_arch = "wasm32")]
-pub use command::{run, run_mistake};
+pub use command::{run, run_experiment, run_mistake};
 #[cfg(target_arch = "wasm32")]
 pub use host::WasiHost;
 #[cfg(target_arch = "wasm32")]

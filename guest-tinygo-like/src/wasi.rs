@@ -154,6 +154,10 @@ fn fd_write_all(fd: Fd, mut bytes: &[u8]) -> Errno {
 }
 
 /// The number of arguments, the program's name included, and the bytes they take, their terminating NULs included.
+///
+/// This and [`args_get`] are `inline` because they have two callers, in different programs: else neither would be made
+/// part of its caller, and a program would depend on what others do.
+#[inline]
 pub fn args_sizes_get() -> (usize, usize) {
     let (mut argc, mut argv_buf_size) = (0, 0);
     // SAFETY: both pointers are to live locals that the host fills.
@@ -166,6 +170,7 @@ pub fn args_sizes_get() -> (usize, usize) {
 ///
 /// # Safety
 /// The two must be valid for writes of as many pointers and bytes as [`args_sizes_get`] says.
+#[inline]
 pub unsafe fn args_get(argv: *mut *mut u8, argv_buf: *mut u8) {
     // SAFETY: what the call needs is what this function requires.
     let errno = unsafe { imports::args_get(argv, argv_buf) };

@@ -15,6 +15,7 @@ extern crate alloc as heap;
 pub mod alloc;
 pub mod blake3;
 pub mod clock;
+pub mod cooperation;
 pub mod deflate;
 pub mod dispatch;
 pub mod fib;
