@@ -367,10 +367,12 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The cases whose guests the walk got to know.
+    /// The cases whose guests the walk got to know. An experiment is no pass through the phases: there is nothing more to learn
+    /// of it by one.
     fn walked<'c>(&self, cases: &'c [Prepared]) -> impl Iterator<Item = (&'c Prepared, Known)> + use<'c> {
         let known = self.known.clone();
-        cases.iter().zip(known).filter_map(|(prepared, known)| Some((prepared, known?)))
+        let learnt = cases.iter().zip(known).filter_map(|(prepared, known)| Some((prepared, known?)));
+        learnt.filter(|(prepared, _)| prepared.case.experiment().is_none())
     }
 
     /// One more watched worker of every case that can be watched, only to learn what the kernel programs cost. Its samples
