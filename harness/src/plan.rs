@@ -235,7 +235,10 @@ fn experiments(scenario: &Scenario, part: Part) -> Vec<Case> {
             .collect(),
         _ => Vec::new(),
     };
-    let engines = scenario.engines.iter().filter(|engine| !engine.settings.epoch && !engine.settings.fuel);
+    // An experiment sees to its epochs and fuel itself. Engines with these are for the price, unless there are no others.
+    let is_plain = |engine: &&Engine| !engine.settings.epoch && !engine.settings.fuel;
+    let has_plain = scenario.engines.iter().any(|engine| is_plain(&engine));
+    let engines = scenario.engines.iter().filter(move |engine| is_plain(engine) || !has_plain);
     let case = |experiment: Experiment, engine: &Engine| Case {
         neighbours: experiment.neighbours(),
         experiment: Some(experiment),

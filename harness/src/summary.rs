@@ -113,7 +113,9 @@ fn artifact(artifact: &Artifact) -> ArtifactReport {
 /// The first ending that was not expected, else the last that was.
 fn worst(outcomes: &[&Outcome]) -> Outcome {
     let unexpected = outcomes.iter().find(|outcome| !outcome.expected);
-    match unexpected.or(outcomes.last()) {
+    // Interrupted before its last worker was done, a case has been measured all the same.
+    let last = outcomes.iter().rev().find(|outcome| outcome.status != Status::Skipped).or(outcomes.last());
+    match unexpected.or(last) {
         Some(outcome) => (*outcome).clone(),
         None => Outcome { status: Status::Skipped, detail: Some("not reached".to_owned()), expected: true },
     }

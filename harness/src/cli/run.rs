@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
 use crate::places::Places;
+use crate::plan::Case;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
@@ -77,6 +78,10 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced } = selection::cases(places, &arguments.selection)?;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
+    let has_timeline = |case: &Case| case.check().is_none() && case.experiment().is_none();
+    if arguments.trace.is_some() && !cases.iter().any(has_timeline) {
+        bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
+    }
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
@@ -168,8 +173,12 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
             match scenarios.iter_mut().find(|report| report.name == scenario) {
                 Some(report) => report.prices = of_scenario,
                 None => scenarios.push(ScenarioReport {
+                    kind: priced
+                        .iter()
+                        .find(|(base, _)| base.scenario == scenario)
+                        .map_or("", |(base, _)| base.kind)
+                        .to_owned(),
                     name: scenario,
-                    kind: "traps".to_owned(),
                     cases: Vec::new(),
                     prices: of_scenario,
                 }),
@@ -187,6 +196,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         started_at: started_at.to_string(),
         duration_s: began.elapsed().as_secs_f64(),
         seed,
+        noise: arguments.selection.noise(),
         planted: arguments.plant_fault.clone(),
         interrupted: walk == Walk::Interrupted,
         budget_spent: walk == Walk::BudgetSpent,

@@ -74,6 +74,13 @@ pub(super) struct InputArguments {
     expect_trap: bool,
 }
 
+impl Selection {
+    /// Busy processes on the processor of every worker.
+    pub(super) fn noise(&self) -> u32 {
+        self.noise.unwrap_or(0)
+    }
+}
+
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
         let Self { args, env, dir, stdin, invoke, expect_trap } = self;

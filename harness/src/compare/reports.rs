@@ -187,8 +187,10 @@ fn rows(
         rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
     }
     if rows.is_empty() {
-        let same = identical && base.facts == new.facts;
+        let is_experiment = [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
+        let same = identical && base.facts == new.facts && !is_experiment;
         let (verdict, note) = match same {
+            _ if is_experiment => (Verdict::Inconclusive, "metrics of `kind: scheduler` are not compared"),
             true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
             false => (Verdict::Inconclusive, "nothing was measured on either side"),
         };
@@ -265,6 +267,7 @@ mod tests {
             started_at: String::new(),
             duration_s: 1.0,
             seed: 1,
+            noise: 0,
             planted: None,
             interrupted: false,
             budget_spent: false,

@@ -27,6 +27,9 @@ pub struct Report {
     pub duration_s: f64,
     /// What decided the order of workers.
     pub seed: u64,
+    /// Busy processes that kept the processor of every worker besides (`--noise`).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub noise: u32,
     /// The fault that was put into it on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planted: Option<Planted>,
@@ -306,6 +309,10 @@ pub struct Spread {
     pub buckets: Vec<(u64, u64)>,
     /// The mean of the same metric in watched workers, of which the kernel's figures are; `None` without capture.
     pub watched_mean: Option<f64>,
+}
+
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Samples as JSON: whole numbers, which most are, without a point.

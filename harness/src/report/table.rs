@@ -28,6 +28,9 @@ pub fn render(report: &Report, style: Style) -> String {
         // Before everything, because nothing of it is a finding.
         let _ = writeln!(text, "A fault was planted on purpose: {planted}. What fails below shows that it is found.\n");
     }
+    if report.noise > 0 {
+        let _ = writeln!(text, "With {} busy processes on the processor of every worker (--noise).\n", report.noise);
+    }
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         let exact = report.capture.ledger.counts_are_exact();
