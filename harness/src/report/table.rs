@@ -29,7 +29,7 @@ pub fn render(report: &Report, style: Style) -> String {
         let _ = writeln!(text, "A fault was planted on purpose: {planted}. What fails below shows that it is found.\n");
     }
     if report.noise > 0 {
-        let _ = writeln!(text, "With {} busy processes on the processor of every worker (--noise).\n", report.noise);
+        let _ = writeln!(text, "With {} busy process(es) on the processor of every worker (--noise).\n", report.noise);
     }
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
