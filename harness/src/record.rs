@@ -95,7 +95,7 @@ pub enum Record {
     Check(CheckRecord),
 }
 
-/// What a check came to, all its parts together.
+/// What a check, or a part of one, came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// By operation, trap or file.

@@ -102,7 +102,7 @@ fn subject(prepared: &Prepared, directory: &Path) -> Result<Subject, Outcome> {
     Ok(Subject { name: prepared.case.workload.clone(), ..subject })
 }
 
-fn add(totals: &mut Totals, part: &crate::worker::Checked) {
+fn add(totals: &mut Totals, part: &Totals) {
     for (name, tally) in &part.tallies {
         totals.tallies.entry(name.clone()).or_default().add(*tally);
     }

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use super::*;
 use crate::capture::recorded::{RecordedCapture, Recording};
 use crate::plan::{GuestSource, Input};
-use crate::record::{CheckRecord, Facts, Tally};
+use crate::record::{CheckRecord, Facts, Tally, Totals};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::traps::{Check, Family, Share};
-use crate::worker::{Checked, Ending, Iteration, Pace, ProtocolLine, Timed};
+use crate::worker::{Ending, Iteration, Pace, ProtocolLine, Timed};
 
 const RIGHT: &str = "e60e7ee648829675";
 
@@ -238,7 +238,7 @@ fn an_interrupt_ends_the_walk_before_the_next_worker() {
 fn a_check_that_kills_its_worker_is_run_again_to_find_what_did_it() {
     let cell = "i32.load / one / end / index / parameter";
     let tallies = BTreeMap::from([("i32.load".to_owned(), Tally { tried: 7, passed: 7, unsupported: 0 })]);
-    let part = Message::Checked(Checked { tallies, ..Checked::default() });
+    let part = Message::Checked(Totals { tallies, ..Totals::default() });
     let died = |messages| WorkerRun {
         messages,
         death: Some(Death::Lost("worker killed by SIGSEGV".into())),

@@ -28,7 +28,6 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
 use cell::PhaseCell;
-pub use checks::Checked;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
-use super::checks::Checked;
 use crate::plan::Input;
-use crate::record::{Facts, Span};
+use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
 use crate::schedule::Experiment;
 use crate::traps::{Check, Planted};
@@ -145,7 +144,7 @@ pub enum Message {
         iteration: Iteration,
     },
     /// What a part of [`Task::Check`] came to.
-    Checked(Checked),
+    Checked(Totals),
     /// What is tried next.
     Trying {
         /// Its name.

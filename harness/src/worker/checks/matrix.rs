@@ -5,8 +5,8 @@ use wasmtime::{Config, Engine, Module, Trap, Val};
 
 use super::bench::Bench;
 use super::signals::Seen;
-use super::{Checked, NULL_PAGE, engine_with, is_known_lack, short_reason, signal_name};
-use crate::record::Failure;
+use super::{NULL_PAGE, engine_with, is_known_lack, short_reason, signal_name};
+use crate::record::{Failure, Totals};
 use crate::scenario::{BoundsChecks, Compiler, EngineSettings};
 use crate::traps::{
     self, Address, Block, Cell, Code, Expected, Family, Planted, Position, Reserved, Shape, Share, Split,
@@ -28,7 +28,7 @@ pub(super) struct Trial<'a> {
     memory_limit: usize,
     planted: Option<&'a Planted>,
     cell: PhaseCell,
-    checked: Checked,
+    checked: Totals,
 }
 
 /// Tries a family, block by block. With `slowly` every cell is announced before it is tried, so that one that kills the
@@ -55,7 +55,7 @@ pub(super) fn run(
     let memory_limit = usize::try_from(subject.limits.memory_bytes.max(MEMORY_NEEDED)).unwrap_or(usize::MAX);
     let judged_as = subject.engine;
     let mut trial =
-        Trial { engine, settings: judged_as, reserved, memory_limit, planted, cell, checked: Checked::default() };
+        Trial { engine, settings: judged_as, reserved, memory_limit, planted, cell, checked: Totals::default() };
     for block in traps::blocks(family, share, reserved) {
         let mut announce = |what: String| if slowly { send(&Message::Trying { what }) } else { Ok(()) };
         trial.block(&block, &mut announce)?;

@@ -5,8 +5,8 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Instance, Module, Store, StoreLimits, StoreLimitsBuilder, Trap, WasmBacktrace};
 
 use super::signals::Signals;
-use super::{Checked, NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
-use crate::record::{Failure, Tally};
+use super::{NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
+use crate::record::{Failure, Tally, Totals};
 use crate::scenario::BoundsChecks;
 use crate::traps::{MISHAPS, Mishap, Needs};
 use crate::worker::cell::PhaseCell;
@@ -34,8 +34,8 @@ pub(super) fn run(
     Ok(())
 }
 
-fn attempt(mishap: &Mishap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Checked> {
-    let mut checked = Checked::default();
+fn attempt(mishap: &Mishap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Totals> {
+    let mut checked = Totals::default();
     let mut tally = Tally::default();
     let mut settings = subject.engine;
     settings.fuel |= mishap.needs == Needs::Fuel;
@@ -74,7 +74,7 @@ fn one(
     module: &Module,
     subject: &Subject,
     cell: PhaseCell,
-    checked: &mut Checked,
+    checked: &mut Totals,
 ) -> Result<(), String> {
     let limits = match mishap.needs {
         Needs::MemoryLimit => StoreLimitsBuilder::new().memory_size(LITTLE_MEMORY).trap_on_grow_failure(true),

@@ -7,35 +7,13 @@ mod mishaps;
 mod signals;
 mod specification;
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
 use super::cell::PhaseCell;
 use super::engine;
 use super::protocol::{Message, Subject};
-use crate::record::{Caught, Facts, Failure, Tally};
 use crate::scenario::{Allocation, Compiler, EngineSettings, Limits};
 use crate::traps::{Check, Planted};
-
-/// What a part of a check came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Checked {
-    /// By operation.
-    pub tallies: BTreeMap<String, Tally>,
-    /// How traps were caught.
-    pub caught: Caught,
-    /// How often each phase was entered.
-    pub entered: BTreeMap<Phase, u64>,
-    /// What is worth telling of a single thing, by its name.
-    pub facts: Facts,
-    /// What was not as it must be: the first few.
-    pub failures: Vec<Failure>,
-    /// Why the engine does not offer some of it, and how much that is.
-    pub unsupported: BTreeMap<String, u64>,
-}
 
 /// An engine with as many of the extras as its compiler has, and a pool of so many instances where it has one.
 fn engine_with(

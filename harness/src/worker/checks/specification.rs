@@ -8,8 +8,8 @@ use wasmtime::{Config, Engine};
 use wasmtime_wast::{Async, SpectestConfig, WastContext};
 
 use super::signals::{Seen, Signals};
-use super::{Checked, engine_with, is_known_lack, short_reason, signal_name};
-use crate::record::{Failure, Tally};
+use super::{engine_with, is_known_lack, short_reason, signal_name};
+use crate::record::{Failure, Tally, Totals};
 use crate::scenario::EngineSettings;
 use crate::traps::specification::{Directive, File, Group, directives};
 use crate::worker::cell::PhaseCell;
@@ -57,7 +57,7 @@ struct Script {
     signals: Arc<OnceLock<Arc<Signals>>>,
     cell: PhaseCell,
     tally: Tally,
-    checked: Checked,
+    checked: Totals,
     /// Why the engine does not offer the latest module. What a directive says is about the module before it.
     refused: Option<String>,
 }
@@ -72,11 +72,11 @@ impl Script {
             of_store.get_or_init(|| Signals::of(store));
         });
         context.register_spectest(&SpectestConfig { use_shared_memory: true, suppress_prints: true })?;
-        let (tally, checked) = (Tally::default(), Checked::default());
+        let (tally, checked) = (Tally::default(), Totals::default());
         Ok(Self { context, settings, signals, cell, tally, checked, refused: None })
     }
 
-    fn run(mut self, file: &File) -> Checked {
+    fn run(mut self, file: &File) -> Totals {
         let mut left_out = 0_u64;
         for directive in directives(file.text) {
             if directive.is_of_validation() {
