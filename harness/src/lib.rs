@@ -16,6 +16,7 @@ pub mod machine;
 pub mod module;
 pub mod places;
 pub mod plan;
+pub mod prepare;
 pub mod record;
 pub mod reference;
 pub mod report;

@@ -1,12 +1,14 @@
-//! Where things are: the checkout with its scenarios and guests, and the folder for what a run leaves behind.
+//! Where things are: the project with its scenarios, and the folder for what a run leaves behind.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A checkout, or the folder that stands in for one.
+/// A project with scenarios, or the folder that stands in for one. wasiscope's own checkout is one, which has the catalogue's
+/// guests besides.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Holds `scenarios/` and the guest folders.
+    /// Holds `scenarios/`, `snapshots/` and, in a checkout of wasiscope, the guest folders.
     pub root: PathBuf,
     /// Holds reports, journals and built guests; writable by this user.
     pub state: PathBuf,
@@ -15,11 +17,11 @@ pub struct Places {
 }
 
 impl Places {
-    /// Finds the checkout at or above the current folder, or takes `root` when given.
+    /// Finds the project at or above the current folder, or takes `root` when given.
     #[must_use]
     pub fn find(root: Option<&Path>) -> Self {
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let root = root.map(Path::to_owned).or_else(|| checkout_above(&here)).unwrap_or(here);
+        let root = root.map(Path::to_owned).or_else(|| project_above(&here)).unwrap_or(here);
         // Absolute: compilers and workers run in other folders.
         let root = std::path::absolute(&root).unwrap_or(root);
         let shared_state = root.join("target").join("wasiscope");
@@ -27,10 +29,22 @@ impl Places {
         Self { root, state, shared_state }
     }
 
-    /// Whether the root holds the sources of guests.
+    /// Whether the root holds the sources of the catalogue's guests.
     #[must_use]
     pub fn is_checkout(&self) -> bool {
-        is_checkout(&self.root)
+        self.scenarios().is_dir() && self.root.join("guest-std").is_dir()
+    }
+
+    /// Whether the root holds scenarios, its own or wasiscope's.
+    #[must_use]
+    pub fn is_project(&self) -> bool {
+        has_scenarios(&self.root)
+    }
+
+    /// The folder of the facts that are kept.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// The folder of scenario files.
@@ -46,13 +60,14 @@ impl Places {
     }
 }
 
-/// A checkout is a folder with scenarios and at least one guest folder beside them.
-fn checkout_above(start: &Path) -> Option<PathBuf> {
-    start.ancestors().find(|folder| is_checkout(folder)).map(Path::to_owned)
+fn project_above(start: &Path) -> Option<PathBuf> {
+    start.ancestors().find(|folder| has_scenarios(folder)).map(Path::to_owned)
 }
 
-fn is_checkout(folder: &Path) -> bool {
-    folder.join("scenarios").is_dir() && folder.join("guest-std").is_dir()
+/// A folder of this name alone may be anything; one with YAML in it is a project's.
+fn has_scenarios(folder: &Path) -> bool {
+    let is_yaml = |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "yaml");
+    fs::read_dir(folder.join("scenarios")).is_ok_and(|entries| entries.flatten().any(is_yaml))
 }
 
 /// Whether this user can create files in `folder`, or create it. Permission bits do not tell (ACLs, read-only mounts,

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
-use super::prepare::prepare;
 use super::progress::Progress;
 use super::run::Format;
 use super::selection::{self, InputArguments};
@@ -20,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
+use crate::prepare::{self, prepare};
 use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
 use crate::report::document::Git;
@@ -253,7 +253,7 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
             .collect();
     let (base, new): (Vec<Case>, Vec<Case>) = paired.into_iter().filter(|(_, new)| ids.contains(&new.id())).unzip();
     for case in base.iter().chain(&new) {
-        selection::check(case)?;
+        prepare::check(case)?;
     }
     let label = |name: &str, cases: &[Case]| {
         let engines: Vec<&str> = cases.iter().map(|case| case.engine.name.as_str()).collect();
@@ -275,8 +275,11 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
 fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
     revision::commit_of(&places.root, &arguments.base)?;
     revision::commit_of(&places.root, &arguments.new)?;
-    if !places.is_checkout() {
-        bail!("{} is no checkout of wasiscope: run inside one or name it with --root", places.root.display());
+    if !places.is_project() {
+        bail!(
+            "{} has no scenarios: run inside a project with a folder scenarios/, or name it with --root",
+            places.root.display()
+        );
     }
     let cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;

@@ -7,7 +7,6 @@ mod compare;
 mod doctor;
 mod list;
 mod planted;
-mod prepare;
 mod prices;
 mod progress;
 mod run;
@@ -37,7 +36,7 @@ asked to fail · 4 a required capability is missing · 130 interrupted";
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The checkout with scenarios/ and the guest folders [default: the one around the current folder]
+    /// The project: the folder with scenarios/ and snapshots/ [default: the one around the current folder]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
     #[command(subcommand)]

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::prepare::prepare;
 use super::progress::Progress;
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::{Row, Tolerances};
 use crate::interrupt::Interrupt;
 use crate::places::Places;
 use crate::plan::Case;
+use crate::prepare::prepare;
 use crate::record;
 use crate::report::document::Price;
 use crate::runner::{ChildWorkers, Pair, Pairs, Settings};

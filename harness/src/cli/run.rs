@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum};
 use rand::RngExt;
 
 use super::capture::{CaptureArguments, Source, When};
-use super::prepare::prepare;
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::{Exit, print};
@@ -20,6 +19,7 @@ use crate::journal::Journal;
 use crate::machine::{self, CpuTimes};
 use crate::places::Places;
 use crate::plan::Case;
+use crate::prepare::prepare;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;

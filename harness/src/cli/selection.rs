@@ -10,13 +10,11 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use globset::{Glob, GlobMatcher};
 
-use crate::guest;
-use crate::module;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
+use crate::prepare;
 use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
 use crate::traps::Share;
-use crate::worker;
 
 /// Which cases to run.
 #[derive(Debug, Args)]
@@ -176,7 +174,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         cases.extend(guest_cases(Path::new(guest), &arguments.engines, &arguments.input)?);
     }
     let of_prices = || prices.iter().flat_map(|(guard, explicit)| [guard, explicit]);
-    cases.iter().chain(of_prices()).try_for_each(check)?;
+    cases.iter().chain(of_prices()).try_for_each(prepare::check)?;
     check_distinct(&cases)?;
     check_buildable(places, cases.iter().chain(of_prices()))?;
     for case in cases.iter_mut().chain(prices.iter_mut().flat_map(|(guard, explicit)| [guard, explicit])) {
@@ -215,7 +213,7 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option
     let is_of_guests = |case: &Case| case.check().is_none() && case.experiment().is_none();
     let cases = scenarios.iter().flat_map(plan::matrix).filter(is_of_guests);
     let cases: Vec<Case> = cases.collect();
-    cases.iter().try_for_each(check)?;
+    cases.iter().try_for_each(prepare::check)?;
     matching(cases, only)
 }
 
@@ -243,21 +241,6 @@ pub(super) fn matching(mut cases: Vec<Case>, only: Option<&str>) -> anyhow::Resu
 /// The pattern of --only.
 pub(super) fn only(pattern: Option<&str>) -> anyhow::Result<Option<GlobMatcher>> {
     pattern.map(glob).transpose()
-}
-
-/// Checks what can be known of one case before anything is built or run: its guest, and its engine.
-pub(super) fn check(case: &Case) -> anyhow::Result<()> {
-    match &case.guest {
-        GuestSource::File(path) => {
-            let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
-            module::check(&module::read(path)?, call.unwrap_or(("_start", &[])))
-                .with_context(|| path.display().to_string())?;
-        }
-        GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {}
-    }
-    worker::check_engine(case.engine.settings, &case.limits)
-        .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
 }
 
 /// A report in which two rows bear one id could not be compared with another.

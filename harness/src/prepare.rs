@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, anyhow};
+
 use crate::guest::{self, Artifact};
 use crate::module;
 use crate::places::Places;
@@ -12,9 +14,31 @@ use crate::plan::{Case, GuestSource};
 use crate::runner::Prepared;
 use crate::scenario::EngineSettings;
 use crate::traps::{self, Check, Reserved};
+use crate::worker;
 
-/// Builds or finds the guest of every case. What cannot be built becomes a failed row.
-pub(super) fn prepare(
+/// Checks what can be known of one case before anything is built or run: its guest, and its engine.
+///
+/// # Errors
+/// When the guest is no module, or has no such function, or the engine is refused.
+pub fn check(case: &Case) -> anyhow::Result<()> {
+    match &case.guest {
+        GuestSource::File(path) => {
+            let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
+            module::check(&module::read(path)?, call.unwrap_or(("_start", &[])))
+                .with_context(|| path.display().to_string())?;
+        }
+        GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {}
+    }
+    worker::check_engine(case.engine.settings, &case.limits)
+        .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
+}
+
+/// Builds or finds the guest of every case; guests given as files are copied to `scratch`. What cannot be built becomes a failed row.
+///
+/// # Errors
+/// When a file cannot be read, or copied.
+pub fn prepare(
     places: &Places,
     cases: Vec<Case>,
     scratch: &Path,
