@@ -3,6 +3,10 @@
 //! Data flows one way: [`scenario`] → [`plan`] → [`guest`] → [`worker`] (driven by [`runner`], watched by [`capture`])
 //! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each module may know.
 
+/// For [`scenarios!`]: the project's own snapshots are asserted by it.
+#[doc(hidden)]
+pub use insta;
+
 pub mod calibrate;
 pub mod capture;
 pub mod cli;
@@ -26,6 +30,7 @@ pub mod schedule;
 pub mod scratch;
 pub mod snapshot;
 pub mod stats;
+pub mod suite;
 pub mod summary;
 pub mod traps;
 pub mod units;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_workloads::mistakes::MISTAKES;
 
 use crate::scenario::{
-    CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
+    Budgets, CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
 };
 use crate::schedule::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, THREADS, TICKS, Together, Yields};
 use crate::traps::specification::Group;
@@ -96,6 +96,8 @@ pub struct Case {
     pub iterations: u32,
     /// Metric → relative change that a comparison lets pass.
     pub tolerance: BTreeMap<String, f64>,
+    /// What its facts may come to.
+    pub budgets: Budgets,
 }
 
 impl Case {
@@ -145,6 +147,7 @@ fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, 
         processes: scenario.processes,
         iterations: scenario.iterations,
         tolerance: scenario.tolerance.clone(),
+        budgets: scenario.budgets.clone(),
     }
 }
 

@@ -39,6 +39,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
         processes,
         iterations: ITERATIONS,
         tolerance: BTreeMap::new(),
+        budgets: BTreeMap::new(),
     };
     Ok(Prepared { guest: Ok(Artifact::of_file(&path)?), case, watch: false })
 }

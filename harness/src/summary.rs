@@ -97,6 +97,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         measurements: measurements(&unwatched, &watched, case.kind),
         observer_ratio: observer_ratio(&unwatched, &watched),
         kernel,
+        budgets: case.budgets.clone(),
         failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
     }
 }

@@ -112,6 +112,7 @@ fn case(workload: &str, n: u64) -> Case {
         processes: AA_PROCESSES,
         iterations: ITERATIONS,
         tolerance: std::collections::BTreeMap::new(),
+        budgets: std::collections::BTreeMap::new(),
     }
 }
 

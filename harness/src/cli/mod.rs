@@ -11,6 +11,7 @@ mod prices;
 mod progress;
 mod run;
 mod selection;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Verb {
     Build(build::Arguments),
     /// Two .wasm files, two git revisions, or two reports: what got slower, and how sure that is
     Compare(Box<compare::Arguments>),
+    /// The facts of a report against those in snapshots/
+    Snapshot(snapshot::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -70,6 +73,7 @@ impl Cli {
             Verb::Run(arguments) => run::run(&places, *arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::Compare(arguments) => compare::run(&places, &arguments),
+            Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

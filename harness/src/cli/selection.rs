@@ -332,6 +332,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
         processes: scenario::DEFAULT_PROCESSES,
         iterations: scenario::DEFAULT_ITERATIONS,
         tolerance: BTreeMap::new(),
+        budgets: BTreeMap::new(),
     };
     Ok(engines.iter().map(case).collect())
 }

@@ -251,6 +251,7 @@ mod tests {
             measurements: measurement.into_iter().collect(),
             observer_ratio: None,
             kernel: None,
+            budgets: Default::default(),
             failures: Vec::new(),
         }
     }

@@ -169,6 +169,12 @@ pub fn flavours_of(places: &Places, workload: &str) -> Vec<Flavour> {
     Flavour::ALL.into_iter().filter(|flavour| builder(*flavour).has(&places.root, workload)).collect()
 }
 
+/// Whether this machine has the tools of a flavour. Rust's are taken for granted: without them, building says what to do.
+#[must_use]
+pub fn has_tools(places: &Places, flavour: Flavour) -> bool {
+    !matches!(flavour, Flavour::Go | Flavour::Tinygo) || builder(flavour).toolchain(&places.root).is_some()
+}
+
 /// Builds the guests of every flavour asked for, or takes them from the store. A flavour that cannot be built is an
 /// error for its guests alone. `say` gets a line for whatever takes long or changes the machine.
 pub fn build(

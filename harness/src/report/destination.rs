@@ -73,8 +73,7 @@ impl Destination {
         self.is_file
     }
 
-    /// Writes a report or a comparison. A file is written beside its place, synced, and renamed into it: what was there stays until
-    /// then.
+    /// Writes a report or a comparison; a file is replaced whole.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -93,14 +92,22 @@ impl Destination {
         if !self.is_file {
             return buffered(&mut OpenOptions::new().write(true).open(&self.path)?, contents);
         }
-        let mut file = tempfile::NamedTempFile::new_in(folder_of(&self.path))?;
-        buffered(file.as_file_mut(), contents)?;
-        // tempfile makes files for the owner alone; a report is for everybody who can see its folder.
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path)?;
-        Ok(())
+        replace(&self.path, contents)
     }
+}
+
+/// Writes a file beside its place, syncs it, and renames it into it: what was there stays until then.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn replace(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+    buffered(file.as_file_mut(), contents)?;
+    // tempfile makes files for the owner alone; a report is for everybody who can see its folder.
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn buffered(file: &mut fs::File, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {

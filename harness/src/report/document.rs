@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
 use crate::record::{Facts, Failure, Outcome};
-use crate::scenario::EngineSettings;
+use crate::scenario::{Budgets, EngineSettings};
 use crate::stats::Summary;
 use crate::traps::Planted;
 
@@ -238,6 +238,9 @@ pub struct CaseReport {
     pub observer_ratio: Option<f64>,
     /// What the kernel saw; `None` without capture.
     pub kernel: Option<KernelReport>,
+    /// What its facts may come to, where they need not be exactly as their snapshot; `null` for anything.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub budgets: Budgets,
     /// Of a check: the first things that were not as they must be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,

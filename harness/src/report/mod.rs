@@ -7,6 +7,7 @@ pub mod json;
 mod kernel;
 mod scheduler;
 pub mod sizes;
+pub mod snapshot;
 pub mod table;
 pub mod timeline;
 mod traps;

@@ -79,6 +79,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
             processes: 2,
             iterations: 2,
             tolerance: BTreeMap::new(),
+            budgets: BTreeMap::new(),
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
         watch: true,

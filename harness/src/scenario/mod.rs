@@ -250,7 +250,12 @@ pub struct Scenario {
     pub expect: Expectation,
     /// Metric → relative tolerance of a comparison (0.03 is 3 %).
     pub tolerance: BTreeMap<String, f64>,
+    /// What facts may come to, where they need not be exactly as they were.
+    pub budgets: Budgets,
 }
+
+/// What facts may come to instead of being exactly as their snapshot: at most so much, or anything (`None`). By name, or by pattern.
+pub type Budgets = BTreeMap<String, Option<u64>>;
 
 /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
 #[must_use]
@@ -329,7 +334,11 @@ pub fn find(folder: &Path, name: &str) -> Result<PathBuf, ScenarioError> {
     })
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
+/// The scenario files of a folder, by name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
     let unreadable = |reason| ScenarioError::NoFolder { path: folder.to_owned(), reason };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {

@@ -20,7 +20,7 @@ use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
     EngineSettings, Expectation, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload,
 };
-use scalars::{AddressSpace, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
+use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
 pub(super) use whole::check_files;
 use whole::check_whole;
 
@@ -59,6 +59,8 @@ struct WireScenario {
     expect: WireExpectation,
     #[serde(default)]
     tolerance: BTreeMap<MetricName, Percent>,
+    #[serde(default)]
+    budgets: BTreeMap<FactPattern, Budget>,
 }
 
 /// `folder` is that of the file: paths in it are relative to it.
@@ -114,6 +116,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
             check: wire.expect.check,
         },
         tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
+        budgets: wire.budgets.into_iter().map(|(fact, budget)| (fact.0, budget.0)).collect(),
     };
     check_whole(&scenario).map_err(|(key, message)| Problem::at_key(text, key, message))?;
     Ok(scenario)
@@ -175,7 +178,7 @@ fn default_iterations() -> Count<ITERATIONS_MAX> {
     Count(DEFAULT_ITERATIONS)
 }
 
-from_text!(Flavour, WorkloadName, MetricName);
+from_text!(Flavour, WorkloadName, MetricName, FactPattern);
 
 impl Flavour {
     fn from_text(name: &str) -> Result<Self, String> {
@@ -377,6 +380,20 @@ impl MetricName {
         }
         let names: Vec<String> = metric_names().collect();
         Err(unknown("metric", name, names.iter().map(String::as_str)))
+    }
+}
+
+/// The name of a fact, or a pattern. Which facts there are shows when the guest is there.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct FactPattern(String);
+
+impl FactPattern {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match globset::Glob::new(text) {
+            Ok(_) if text.is_empty() => Err("a budget needs the name of a fact, as in `size.wasm`".to_owned()),
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(format!("`{text}` is neither a fact nor a pattern: {}", error.kind())),
+        }
     }
 }
 

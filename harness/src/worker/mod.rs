@@ -21,6 +21,7 @@ mod thread;
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -41,18 +42,33 @@ pub const VERB: &str = "__worker";
 pub const BUSY_VERB: &str = "__busy";
 
 /// Keeps a processor busy until it is killed, or its parent is gone.
-pub fn busy(arguments: &[String]) -> ! {
+fn busy(arguments: &[String]) -> ! {
     let _ = arguments.first().and_then(|cpu| cpu.parse().ok()).map(thread::stay_on);
     loop {
         std::hint::spin_loop();
     }
 }
 
-/// Runs as a worker: everything after [`VERB`] in `arguments`.
-///
-/// # Errors
-/// When the request cannot be read or the parent is gone. What goes wrong with the guest is a message, not an error.
-pub fn main(arguments: &[String]) -> anyhow::Result<()> {
+/// Does what an executable of this library was started for by itself, if it was: to be a worker, or to keep a processor busy. To be
+/// called before anything else is set up, because a worker's start is charged to its phase `spawn`.
+#[must_use]
+pub fn serve_if_asked() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some(VERB) => Some(main(&arguments[2..]).map_or_else(
+            |error| {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        )),
+        Some(BUSY_VERB) => busy(&arguments[2..]),
+        _ => None,
+    }
+}
+
+/// Runs as a worker: everything after [`VERB`] in `arguments`. What goes wrong with the guest is a message, not an error.
+fn main(arguments: &[String]) -> anyhow::Result<()> {
     let cell = match arguments {
         [] => PhaseCell::private(0),
         [fd, index, slot] => PhaseCell::mapped(fd.parse()?, index.parse()?, slot.parse()?)?,

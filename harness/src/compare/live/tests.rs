@@ -88,6 +88,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
             processes: 1,
             iterations: 1,
             tolerance: BTreeMap::new(),
+            budgets: BTreeMap::new(),
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
         watch: false,

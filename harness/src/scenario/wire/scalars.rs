@@ -146,6 +146,39 @@ impl Bytes {
     }
 }
 
+/// The most that a fact may be: a number, a size, or `any`.
+pub(super) struct Budget(pub(super) Option<u64>);
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BudgetVisitor)
+    }
+}
+
+struct BudgetVisitor;
+
+impl Visitor<'_> for BudgetVisitor {
+    type Value = Budget;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the most that the fact may be: a whole number, a size such as `20KiB`, or `any`")
+    }
+
+    fn visit_u64<E: de::Error>(self, most: u64) -> Result<Budget, E> {
+        Ok(Budget(Some(most)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Budget, E> {
+        match text.parse::<bytesize::ByteSize>() {
+            _ if text == "any" => Ok(Budget(None)),
+            Ok(size) => Ok(Budget(Some(size.0))),
+            Err(_) => {
+                Err(E::custom(format!("`{text}` is no budget: write a number, a size such as `20KiB`, or `any`")))
+            }
+        }
+    }
+}
+
 /// Bytes of address space, which may be none.
 pub(super) struct AddressSpace(pub(super) u64);
 

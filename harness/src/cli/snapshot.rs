@@ -1,0 +1,112 @@
+//! `wasiscope snapshot`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, print};
+use crate::places::Places;
+use crate::report::document::{CaseReport, Report};
+use crate::report::{self, json};
+use crate::snapshot::{self, Checked, State};
+
+const EXAMPLES: &str = "\
+Examples:
+  wasiscope run startup && wasiscope snapshot target/wasiscope/report.json             are the facts as they were?
+  wasiscope snapshot target/wasiscope/report.json --accept                             these are right from now on
+
+Exit status: 0 all facts are as they were, or were accepted · 1 some differ, are new, of an unknown toolchain, or over budget · 2 bad
+usage or input";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The report of a run
+    report: PathBuf,
+    /// Keep these facts: write them to snapshots/, for git to show and you to commit
+    #[arg(long)]
+    accept: bool,
+}
+
+/// How many cases came out how.
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    accepted: usize,
+    not_kept: usize,
+    bad: usize,
+}
+
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let report = json::read(&arguments.report)?;
+    let folder = places.snapshots();
+    let mut tally = Tally::default();
+    let mut text = String::new();
+    for scenario in &report.scenarios {
+        for case in &scenario.cases {
+            text += &one(&folder, &scenario.name, case, arguments.accept, &mut tally)?;
+        }
+    }
+    text += &strays(&folder, &report);
+    let Tally { same, accepted, not_kept, bad } = tally;
+    let mut parts = vec![format!("{same} as they were")];
+    parts.extend((accepted > 0).then(|| format!("{accepted} accepted")));
+    parts.extend((bad > 0).then(|| format!("{bad} not as they must be")));
+    parts.extend((not_kept > 0).then(|| format!("{not_kept} without facts that are kept")));
+    text += &format!("facts of {} cases: {}\n", same + accepted + bad + not_kept, parts.join(", "));
+    print(&text)?;
+    if bad > 0 && !arguments.accept {
+        eprintln!("to keep these facts: wasiscope snapshot {} --accept", arguments.report.display());
+    }
+    Ok(if bad > 0 { Exit::CaseFailed } else { Exit::Done })
+}
+
+fn one(folder: &Path, scenario: &str, case: &CaseReport, accept: bool, tally: &mut Tally) -> anyhow::Result<String> {
+    let title = format!("{scenario}: {}", case.id);
+    if !case.outcome.expected {
+        // Its facts are those of a failure.
+        tally.bad += 1;
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        return Ok(format!("{title}: {} {detail}\n", case.outcome.status.name()));
+    }
+    if !snapshot::is_kept(case) {
+        tally.not_kept += 1;
+        return Ok(String::new());
+    }
+    let checked = snapshot::check(folder, scenario, case)?;
+    if accept && checked.can_be_accepted() {
+        snapshot::accept(&checked, case)?;
+        let was = report::snapshot::word(&checked);
+        let accepted = Checked { state: State::Same, ..checked };
+        let count = if accepted.passes() { &mut tally.accepted } else { &mut tally.bad };
+        *count += 1;
+        return Ok(format!("{title}: accepted ({was}), {}\n{}", shown(&accepted.path), explain(&accepted, case)));
+    }
+    if checked.passes() {
+        tally.same += 1;
+        return Ok(String::new());
+    }
+    tally.bad += 1;
+    Ok(format!("{title}: {}\n{}", report::snapshot::word(&checked), explain(&checked, case)))
+}
+
+fn explain(checked: &Checked, case: &CaseReport) -> String {
+    let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
+    report::snapshot::explain(checked, &shown(&checked.path), toolchain)
+}
+
+/// As one would type it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// A report may hold a part of its scenarios only, so what it does not have is named and left alone.
+fn strays(folder: &Path, report: &Report) -> String {
+    let strays = report.scenarios.iter().flat_map(|scenario| {
+        snapshot::without_case(folder, &scenario.name, scenario.cases.iter().map(|case| case.id.as_str()))
+    });
+    strays
+        .map(|path| format!("{}: no such case in this report (delete the file if it is gone for good)\n", shown(&path)))
+        .collect()
+}

@@ -1,0 +1,147 @@
+//! What became of facts, for people.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::snapshot::{Checked, Difference, Excess, Part, State};
+
+/// Most parts of a size that are told.
+const PARTS: usize = 6;
+/// Most characters of a value.
+const VALUE_CHARS: usize = 60;
+
+/// In a word.
+#[must_use]
+pub fn word(checked: &Checked) -> &'static str {
+    match &checked.state {
+        State::New => "new",
+        State::OtherToolchain(_) => "unknown toolchain",
+        State::Differs(_) => "differs",
+        State::Same if !checked.excesses.is_empty() => "over budget",
+        State::Same => "same",
+    }
+}
+
+/// What is wrong with a case, a line for each fact; nothing when all is as it must be. `file` is how its snapshot is called, and
+/// `toolchain` what made the guest.
+#[must_use]
+pub fn explain(checked: &Checked, file: &str, toolchain: Option<&str>) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail, here and below.
+    let _ = match &checked.state {
+        State::Same => Ok(()),
+        State::New => writeln!(text, "  no snapshot {file}: nobody has accepted these facts yet"),
+        State::OtherToolchain(known) => writeln!(
+            text,
+            "  unknown toolchain: the guest is made by {}, and there are facts only of {}",
+            toolchain.unwrap_or("no toolchain that says its name"),
+            known.join(", ")
+        ),
+        State::Differs(differences) => {
+            differences.iter().for_each(|difference| text += &line(difference));
+            writeln!(text, "  (old: {file})")
+        }
+    };
+    if let (Some(other), State::Differs(_)) = (&checked.other_wasmtime, &checked.state) {
+        let _ = writeln!(text, "  the snapshot is of wasmtime {other}; fuel may differ for that alone");
+    }
+    checked.excesses.iter().for_each(|excess| text += &over(excess));
+    text
+}
+
+fn line(difference: &Difference) -> String {
+    let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_u64);
+    let mut text = match (number(&difference.old), number(&difference.new)) {
+        (Some(old), Some(new)) => format!("  {}: {}\n", difference.fact, step(old, new)),
+        _ => format!("  {}: {} → {}\n", difference.fact, brief(&difference.old), brief(&difference.new)),
+    };
+    for Part { name, old, new } in difference.parts.iter().take(PARTS) {
+        let _ = writeln!(text, "      {name}: {}", step(*old, *new));
+    }
+    if difference.parts.len() > PARTS {
+        let _ = writeln!(text, "      … and {} more", difference.parts.len() - PARTS);
+    }
+    text
+}
+
+/// `100 → 160 (+60, +60.0 %)`.
+fn step(old: u64, new: u64) -> String {
+    let sign = if new < old { '−' } else { '+' };
+    let by = old.abs_diff(new);
+    let percent = if old == 0 { String::new() } else { format!(", {sign}{:.1} %", by as f64 / old as f64 * 100.0) };
+    format!("{old} → {new} ({sign}{by}{percent})")
+}
+
+fn over(excess: &Excess) -> String {
+    match (&excess.found, excess.most) {
+        (Some((fact, value)), Some(most)) => {
+            let above = value.as_u64().map(|found| format!(", {} too many", found.saturating_sub(most)));
+            let value = brief(&Some(value.clone()));
+            format!("  {fact}: {value} is above its budget of {most}{}\n", above.unwrap_or_default())
+        }
+        _ => format!("  budget `{}`: the case has no such fact\n", excess.budget),
+    }
+}
+
+fn brief(value: &Option<Value>) -> String {
+    let Some(value) = value else { return "nothing".to_owned() };
+    let text = value.to_string();
+    if text.chars().count() <= VALUE_CHARS {
+        return text;
+    }
+    text.chars().take(VALUE_CHARS - 1).collect::<String>() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn checked(state: State, excesses: Vec<Excess>) -> Checked {
+        Checked { path: PathBuf::new(), state, excesses, other_wasmtime: None, present: None }
+    }
+
+    #[test]
+    fn growth_says_by_how_much_and_where() {
+        let part = |name: &str, old, new| Part { name: name.to_owned(), old, new };
+        let size = Difference {
+            fact: "size.wasm".into(),
+            old: Some(100.into()),
+            new: Some(160.into()),
+            parts: vec![part("section data", 30, 80), part("section code", 20, 10)],
+        };
+        let check =
+            Difference { fact: "check".into(), old: Some("a".into()), new: Some("b".into()), parts: Vec::new() };
+        let text = explain(&checked(State::Differs(vec![size, check]), Vec::new()), "x.snap", None);
+        insta::assert_snapshot!(text, @r#"
+          size.wasm: 100 → 160 (+60, +60.0 %)
+              section data: 30 → 80 (+50, +166.7 %)
+              section code: 20 → 10 (−10, −50.0 %)
+          check: "a" → "b"
+          (old: x.snap)
+        "#);
+    }
+
+    #[test]
+    fn a_budget_says_by_how_much_it_is_exceeded() {
+        let found = Some(("size.wasm".to_owned(), 25_000.into()));
+        let excess = Excess { budget: "size.wasm".into(), found, most: Some(20_480) };
+        let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
+        insta::assert_snapshot!(text, @"  size.wasm: 25000 is above its budget of 20480, 4520 too many");
+        let excess = Excess { budget: "size.wsam".into(), found: None, most: Some(1) };
+        let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
+        assert!(text.contains("`size.wsam`: the case has no such fact"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_toolchain_is_said_to_be_one() {
+        let state = State::OtherToolchain(vec!["rustc 1.94.0".into(), "rustc 1.95.0".into()]);
+        let text = explain(&checked(state, Vec::new()), "x.snap", Some("rustc 1.96.0"));
+        assert!(
+            text.contains("made by rustc 1.96.0, and there are facts only of rustc 1.94.0, rustc 1.95.0"),
+            "{text}"
+        );
+    }
+}
