@@ -17,6 +17,7 @@ pub mod guest;
 pub mod interrupt;
 pub mod journal;
 pub mod machine;
+pub mod merge;
 pub mod module;
 pub mod places;
 pub mod plan;

@@ -48,6 +48,9 @@ pub fn processors() -> Vec<usize> {
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
+/// By which the owner of a machine names it, for reports from many.
+pub const NAME_VARIABLE: &str = "WASISCOPE_MACHINE";
+
 /// The machine as a report names it.
 #[must_use]
 pub fn describe(steal_ratio: Option<f64>) -> Machine {
@@ -55,6 +58,7 @@ pub fn describe(steal_ratio: Option<f64>) -> Machine {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Machine {
+        name: std::env::var(NAME_VARIABLE).ok().filter(|name| !name.trim().is_empty()),
         os: std::env::consts::OS.to_owned(),
         kernel: Some(uname.release().to_string_lossy().into_owned()),
         arch: std::env::consts::ARCH.to_owned(),

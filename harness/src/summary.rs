@@ -1,6 +1,6 @@
 //! Records to report: groups what workers gave by case, summarises it, and adds up the kernel's side.
 
-mod checks;
+pub mod checks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +84,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         workload: case.workload.clone(),
         flavour: case.flavour.clone(),
         engine: case.engine.name.clone(),
+        source: None,
         n: case.n,
         args: case.input.args.clone(),
         processes: case.processes,

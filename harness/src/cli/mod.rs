@@ -6,6 +6,7 @@ mod capture;
 mod compare;
 mod doctor;
 mod list;
+mod merge;
 mod planted;
 mod prices;
 mod progress;
@@ -54,6 +55,8 @@ enum Verb {
     Compare(Box<compare::Arguments>),
     /// The facts of a report against those in snapshots/
     Snapshot(snapshot::Arguments),
+    /// Several reports as one: shards of a suite, other machines
+    Merge(merge::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -74,6 +77,7 @@ impl Cli {
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::Compare(arguments) => compare::run(&places, &arguments),
             Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
+            Verb::Merge(arguments) => merge::run(&arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

@@ -99,6 +99,7 @@ fn of_one(
 
 fn price(row: Row, base: &str) -> Price {
     Price {
+        source: None,
         case: row.case,
         base: base.to_owned(),
         metric: record::metric_of(Phase::Run),

@@ -198,6 +198,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         seed,
         noise: arguments.selection.noise(),
         planted: arguments.plant_fault.clone(),
+        shard: arguments.selection.shard(),
         interrupted: walk == Walk::Interrupted,
         budget_spent: walk == Walk::BudgetSpent,
         confidence: stats::CONFIDENCE,
@@ -206,6 +207,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         tools: machine::tools(&places.root),
         capture,
         scenarios: scenarios(asked_for),
+        sources: Vec::new(),
         reference: prepared.last().map(|last| summary::case(prepared.len() - 1, last, &records, coverage)),
     };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
@@ -265,7 +267,7 @@ fn check_distinct(places: [Option<&Destination>; 3]) -> anyhow::Result<()> {
     }
 }
 
-fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
+pub(super) fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
     print(&match format {
         Format::Table => table::render(report, table::Style::Plain),
         Format::Markdown => table::render(report, table::Style::Markdown),

@@ -13,6 +13,7 @@ use globset::{Glob, GlobMatcher};
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::prepare;
+use crate::report::document::Shard;
 use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
 use crate::traps::Share;
 
@@ -25,6 +26,9 @@ pub(super) struct Selection {
     /// Only cases whose id (workload/flavour/engine) matches
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
+    /// Only every Nth case, from the Ith on, as 1/3: with 2/3 and 3/3 elsewhere, `wasiscope merge` joins them
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// An engine for .wasm files; once for each [default: cranelift]
     #[arg(long = "engine", value_name = "NAME")]
     engines: Vec<String>,
@@ -73,6 +77,11 @@ pub(super) struct InputArguments {
 }
 
 impl Selection {
+    /// The part of the suite that is wanted.
+    pub(super) fn shard(&self) -> Option<Shard> {
+        self.shard
+    }
+
     /// Busy processes on the processor of every worker.
     pub(super) fn noise(&self) -> u32 {
         self.noise.unwrap_or(0)
@@ -190,7 +199,8 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     if cases.is_empty() && prices.is_empty() {
         bail!("no scenario in {} is marked `default: true`", places.scenarios().display());
     }
-    Ok(Selected { cases, prices })
+    let Some(shard) = arguments.shard else { return Ok(Selected { cases, prices }) };
+    Ok(Selected { cases: shard.of(cases), prices: shard.of(prices) })
 }
 
 /// Those whose id the pattern matches; a price has the id of its case with explicit checks. There must be some of either.

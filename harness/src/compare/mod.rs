@@ -99,6 +99,9 @@ pub struct Row {
     /// Whether a side failed or answered wrong.
     #[serde(default)]
     pub failed: bool,
+    /// Of which machine, in a comparison of reports from several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 impl Row {
@@ -119,6 +122,7 @@ impl Row {
             tolerance: 0.0,
             log_ratios: Vec::new(),
             failed: false,
+            machine: None,
         }
     }
 }

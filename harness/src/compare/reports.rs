@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use wasiscope_ebpf_abi::Phase;
 
 use super::{FactRow, Row, Tolerances, facts};
+use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
 use crate::report::document::{CaseReport, Measurement};
@@ -33,21 +34,32 @@ const ADVICE: &str = "to be sure, compare the revisions or the .wasm files: both
 /// Compares two reports; cases are matched by scenario and id.
 #[must_use]
 pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn Fn(&str) -> bool) -> Differences {
-    let mut differences = Differences { warnings: warnings(base, new), ..Differences::default() };
-    let same_engine = base.tools.get("wasmtime") == new.tools.get("wasmtime");
-    let reference = reference(base, new);
-    let (old_cases, new_cases) = (by_name(base), by_name(new));
+    let (pairs, alone) = machines(base, new);
+    let mut differences = Differences { warnings: alone, ..Differences::default() };
     let mut pending: Vec<(Row, Option<(Estimate, f64)>)> = Vec::new();
-    for (name, old) in &old_cases {
-        let Some(case) = new_cases.get(name) else {
-            pending.push((missing(old, "only in base"), None));
-            continue;
-        };
-        differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
-        pending.extend(rows(old, case, same_engine, reference.as_ref(), tolerances, wants));
-    }
-    for (_, case) in new_cases.iter().filter(|(name, _)| !old_cases.contains_key(*name)) {
-        pending.push((missing(case, "only in new"), None));
+    let mut in_both = false;
+    for (base, new) in &pairs {
+        let of_machine = |line: String| if pairs.len() > 1 { format!("{}: {line}", new.machine.label()) } else { line };
+        differences.warnings.extend(warnings(base, new).into_iter().map(of_machine));
+        let (old_cases, new_cases) = (by_name(base), by_name(new));
+        in_both |= old_cases.keys().any(|name| new_cases.contains_key(name));
+        let from = pending.len();
+        for (name, old) in &old_cases {
+            let Some(case) = new_cases.get(name) else {
+                pending.push((missing(old, "only in base"), None));
+                continue;
+            };
+            let sides = Sides { base, new, tolerances, wants };
+            differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
+            pending.extend(sides.rows(old, case));
+        }
+        for (_, case) in new_cases.iter().filter(|(name, _)| !old_cases.contains_key(*name)) {
+            pending.push((missing(case, "only in new"), None));
+        }
+        if pairs.len() > 1 {
+            let machine = new.machine.label();
+            pending[from..].iter_mut().for_each(|(row, _)| row.machine = Some(machine.clone()));
+        }
     }
     let members: Vec<Option<(Estimate, f64)>> = pending.iter().map(|(_, member)| *member).collect();
     let verdicts = stats::family(&members, 1);
@@ -57,13 +69,32 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
         }
         differences.rows.push(row);
     }
-    if !old_cases.keys().any(|name| new_cases.contains_key(name)) {
+    if !in_both {
         let how = "cases are matched by scenario and id, and the id of a file begins with its name";
         differences.warnings.push(format!("no case is in both reports: {how}"));
     } else if differences.rows.iter().any(|row| row.verdict == Verdict::Inconclusive) {
         differences.warnings.push(ADVICE.to_owned());
     }
     differences
+}
+
+/// The two as pairs of one machine each, which are compared with each other, and what is said of machines that are on one side only.
+/// A report of one machine is compared with another such, whatever the machines: that they differ is a warning.
+fn machines(base: &Report, new: &Report) -> (Vec<(Report, Report)>, Vec<String>) {
+    let (mut old, mut now) = (by_machine(base), by_machine(new));
+    if old.len() == 1 && now.len() == 1 {
+        return (old.drain(..).zip(now.drain(..)).collect(), Vec::new());
+    }
+    let mut pairs = Vec::new();
+    let mut alone = Vec::new();
+    for base in old {
+        match now.iter().position(|new| new.machine.label() == base.machine.label()) {
+            Some(at) => pairs.push((base, now.remove(at))),
+            None => alone.push(format!("only in base: {}", base.machine.label())),
+        }
+    }
+    alone.extend(now.iter().map(|new| format!("only in new: {}", new.machine.label())));
+    (pairs, alone)
 }
 
 /// What makes the two incomparable in ways that no statistics can mend.
@@ -88,8 +119,8 @@ fn warnings(base: &Report, new: &Report) -> Vec<String> {
 }
 
 /// What the machine did to a case that has not changed.
-fn reference(base: &Report, new: &Report) -> Result<Estimate, &'static str> {
-    let (Some(old), Some(now)) = (&base.reference, &new.reference) else { return Err("a side has no reference case") };
+fn reference(base: Option<&CaseReport>, new: Option<&CaseReport>) -> Result<Estimate, &'static str> {
+    let (Some(old), Some(now)) = (base, new) else { return Err("a side has no reference case") };
     let same = old.artifact.as_ref().map(|guest| &guest.sha256) == now.artifact.as_ref().map(|guest| &guest.sha256);
     if !same {
         return Err("the two have different reference cases");
@@ -119,84 +150,93 @@ fn missing(case: &CaseReport, note: &str) -> Row {
     Row::without_figures(&case.id, Verdict::Inconclusive, note)
 }
 
-fn rows(
-    base: &CaseReport,
-    new: &CaseReport,
-    same_engine: bool,
-    reference: Result<&Estimate, &&'static str>,
-    tolerances: &Tolerances,
-    wants: &dyn Fn(&str) -> bool,
-) -> Vec<(Row, Option<(Estimate, f64)>)> {
-    if let Some(why) = incomparable(base, new) {
-        let failed = !new.outcome.expected || !base.outcome.expected;
-        // What was right and is wrong now got worse, whatever it takes.
-        let broke = base.outcome.expected && !new.outcome.expected && base.outcome.status != Status::Skipped;
-        let verdict = if broke { Verdict::Regressed } else { Verdict::Inconclusive };
-        return vec![(Row { failed, verdict, ..missing(new, &why) }, None)];
+/// Two reports of one machine each.
+struct Sides<'a> {
+    base: &'a Report,
+    new: &'a Report,
+    tolerances: &'a Tolerances,
+    wants: &'a dyn Fn(&str) -> bool,
+}
+
+impl Sides<'_> {
+    fn rows(&self, base: &CaseReport, new: &CaseReport) -> Vec<(Row, Option<(Estimate, f64)>)> {
+        let Self { tolerances, wants, .. } = self;
+        let reference = reference(self.base.reference_of(base), self.new.reference_of(new));
+        let reference = reference.as_ref();
+        let same_engine = self.base.tools.get("wasmtime") == self.new.tools.get("wasmtime");
+        if let Some(why) = incomparable(base, new) {
+            let failed = !new.outcome.expected || !base.outcome.expected;
+            // What was right and is wrong now got worse, whatever it takes.
+            let broke = base.outcome.expected && !new.outcome.expected && base.outcome.status != Status::Skipped;
+            let verdict = if broke { Verdict::Regressed } else { Verdict::Inconclusive };
+            return vec![(Row { failed, verdict, ..missing(new, &why) }, None)];
+        }
+        let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+        let identical = same_engine
+            && hash(base).is_some()
+            && hash(base) == hash(new)
+            && base.engine_settings == new.engine_settings
+            && base.args == new.args;
+        let mut rows = Vec::new();
+        let metrics = PHASES.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]);
+        for metric in metrics.filter(|metric| wants(metric)) {
+            let of =
+                |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
+            let (old, now) = (of(base), of(new));
+            let (old, now) = match (old, now) {
+                (None, None) => continue,
+                (Some(old), Some(now)) => (old, now),
+                (old, _) => {
+                    let side = if old.is_none() { "only measured in new" } else { "only measured in base" };
+                    rows.push((Row { metric, ..missing(new, side) }, None));
+                    continue;
+                }
+            };
+            let tolerance = tolerances.of(&metric);
+            let estimate = stats::shift(&old, &now);
+            let relative =
+                estimate.zip(reference.ok().copied()).map(|(estimate, reference)| estimate.relative_to(&reference));
+            let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
+            let note = match (identical, estimate, reference) {
+                (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
+                (_, None, _) => Some(format!(
+                    "{} and {} processes: fewer than {} say nothing (--processes)",
+                    old.len(),
+                    now.len(),
+                    stats::UNITS_MIN
+                )),
+                (_, _, Err(why)) => Some((*why).to_owned()),
+                _ => None,
+            };
+            let verdict = if identical { Verdict::Unchanged } else { Verdict::Inconclusive };
+            let row = Row {
+                metric,
+                unit: "ns".to_owned(),
+                base: stats::median(&old),
+                new: stats::median(&now),
+                ratio: relative.map(|estimate| estimate.centre.exp()),
+                ci_low: interval.map(|(low, _)| low.exp()),
+                ci_high: interval.map(|(_, high)| high.exp()),
+                verdict,
+                note,
+                tolerance,
+                ..missing(new, "")
+            };
+            rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
+        }
+        if rows.is_empty() {
+            let is_experiment =
+                [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
+            let same = identical && base.facts == new.facts && !is_experiment;
+            let (verdict, note) = match same {
+                _ if is_experiment => (Verdict::Inconclusive, "metrics of `kind: scheduler` are not compared"),
+                true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
+                false => (Verdict::Inconclusive, "nothing was measured on either side"),
+            };
+            rows.push((Row { verdict, ..missing(new, note) }, None));
+        }
+        rows
     }
-    let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
-    let identical = same_engine
-        && hash(base).is_some()
-        && hash(base) == hash(new)
-        && base.engine_settings == new.engine_settings
-        && base.args == new.args;
-    let mut rows = Vec::new();
-    let metrics = PHASES.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]);
-    for metric in metrics.filter(|metric| wants(metric)) {
-        let of = |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
-        let (old, now) = (of(base), of(new));
-        let (old, now) = match (old, now) {
-            (None, None) => continue,
-            (Some(old), Some(now)) => (old, now),
-            (old, _) => {
-                let side = if old.is_none() { "only measured in new" } else { "only measured in base" };
-                rows.push((Row { metric, ..missing(new, side) }, None));
-                continue;
-            }
-        };
-        let tolerance = tolerances.of(&metric);
-        let estimate = stats::shift(&old, &now);
-        let relative =
-            estimate.zip(reference.ok().copied()).map(|(estimate, reference)| estimate.relative_to(&reference));
-        let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
-        let note = match (identical, estimate, reference) {
-            (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
-            (_, None, _) => Some(format!(
-                "{} and {} processes: fewer than {} say nothing (--processes)",
-                old.len(),
-                now.len(),
-                stats::UNITS_MIN
-            )),
-            (_, _, Err(why)) => Some((*why).to_owned()),
-            _ => None,
-        };
-        let verdict = if identical { Verdict::Unchanged } else { Verdict::Inconclusive };
-        let row = Row {
-            metric,
-            unit: "ns".to_owned(),
-            base: stats::median(&old),
-            new: stats::median(&now),
-            ratio: relative.map(|estimate| estimate.centre.exp()),
-            ci_low: interval.map(|(low, _)| low.exp()),
-            ci_high: interval.map(|(_, high)| high.exp()),
-            verdict,
-            note,
-            tolerance,
-            ..missing(new, "")
-        };
-        rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
-    }
-    if rows.is_empty() {
-        let is_experiment = [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
-        let same = identical && base.facts == new.facts && !is_experiment;
-        let (verdict, note) = match same {
-            _ if is_experiment => (Verdict::Inconclusive, "metrics of `kind: scheduler` are not compared"),
-            true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
-            false => (Verdict::Inconclusive, "nothing was measured on either side"),
-        };
-        rows.push((Row { verdict, ..missing(new, note) }, None));
-    }
-    rows
 }
 
 /// Why two cases of one id are not the same work.
@@ -218,85 +258,9 @@ fn incomparable(base: &CaseReport, new: &CaseReport) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Ledger;
+    use crate::merge::merge;
     use crate::record::{Facts, Outcome};
-    use crate::report::document::{ArtifactReport, CaptureReport, CaptureStatus, Machine, ScenarioReport};
-
-    fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
-        let samples: Vec<Vec<f64>> = run_ns.iter().map(|ns| vec![*ns as f64]).collect();
-        let measurement = stats::summarise(&samples).map(|summary| Measurement {
-            metric: "phase.run".into(),
-            unit: "ns".into(),
-            direction: "lower_is_better".into(),
-            samples: samples.clone(),
-            warm_up: 0,
-            spread: None,
-            summary,
-        });
-        CaseReport {
-            id: id.into(),
-            workload: "w".into(),
-            flavour: "f".into(),
-            engine: "e".into(),
-            n: Some(1),
-            args: Vec::new(),
-            processes: 10,
-            iterations: 1,
-            batch: 1,
-            engine_settings: None,
-            disturbance: None,
-            artifact: Some(ArtifactReport { sha256: hash.into(), bytes: 1, toolchain: None, flags: None }),
-            outcome: Outcome::ok(),
-            facts: Facts::from([("check".into(), "1".into())]),
-            measurements: measurement.into_iter().collect(),
-            observer_ratio: None,
-            kernel: None,
-            budgets: Default::default(),
-            failures: Vec::new(),
-        }
-    }
-
-    /// Ten processes around `centre`, with half a percent between them.
-    fn around(centre: u64) -> Vec<u64> {
-        [5, 2, 8, 0, 9, 4, 1, 7, 3, 6].iter().map(|step| centre + centre * step / 2_000).collect()
-    }
-
-    fn report(cases: Vec<CaseReport>, reference: Option<CaseReport>) -> Report {
-        Report {
-            schema_version: 1,
-            wasiscope: "0".into(),
-            started_at: String::new(),
-            duration_s: 1.0,
-            seed: 1,
-            noise: 0,
-            planted: None,
-            interrupted: false,
-            budget_spent: false,
-            confidence: 0.99,
-            git: None,
-            machine: Machine {
-                os: "linux".into(),
-                kernel: None,
-                arch: "x".into(),
-                cpu: None,
-                cpus: 2,
-                memory_bytes: None,
-                virtualized: None,
-                steal_ratio: None,
-                frequency_governor: None,
-                pinned: true,
-            },
-            tools: BTreeMap::from([("wasmtime".into(), Some("48".into()))]),
-            capture: CaptureReport {
-                status: CaptureStatus::Off,
-                reason: None,
-                programs: Vec::new(),
-                ledger: Ledger::default(),
-            },
-            scenarios: vec![ScenarioReport { name: "s".into(), kind: "workload".into(), cases, prices: Vec::new() }],
-            reference,
-        }
-    }
+    use crate::report::fixtures::{around, case, machine, report};
 
     fn only_row(base: CaseReport, new: CaseReport, references: (u64, u64)) -> Row {
         let reference = |centre| Some(case("reference", "r", &around(centre)));
@@ -367,6 +331,26 @@ mod tests {
         let rows = compare(&base, &new, &Tolerances::default(), &|_| true).rows;
         let shown: Vec<_> = rows.iter().map(|row| (row.case.as_str(), row.note.as_deref())).collect();
         assert_eq!(shown, [("a", Some("only in base")), ("b", Some("only in new"))]);
+    }
+
+    #[test]
+    fn machines_are_compared_each_with_itself() {
+        let both = |fast: u64, slow: u64| {
+            let on = |name: &str, hash: &str, run_ns: u64| {
+                let reference = Some(case("reference", "r", &around(50_000)));
+                let report = report(vec![case("a", hash, &around(run_ns))], reference);
+                (name.to_owned(), Report { machine: machine(Some(name)), ..report })
+            };
+            let hash = format!("{fast}{slow}");
+            merge(vec![on("fast", &hash, fast), on("slow", &hash, slow)], false).unwrap().unwrap()
+        };
+        let (base, new) = (both(100_000, 300_000), both(100_100, 360_000));
+        let differences = compare(&base, &new, &Tolerances::default(), &|_| true);
+        let verdicts: Vec<_> =
+            differences.rows.iter().map(|row| (row.machine.as_deref().unwrap(), row.verdict)).collect();
+        assert_eq!(verdicts, [("fast", Verdict::Unchanged), ("slow", Verdict::Regressed)], "{:#?}", differences.rows);
+        let alone = compare(&base, &report(vec![], None), &Tolerances::default(), &|_| true);
+        assert!(alone.warnings.iter().any(|warning| warning == "only in base: fast"), "{:?}", alone.warnings);
     }
 
     #[test]

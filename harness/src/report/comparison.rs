@@ -135,8 +135,9 @@ fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
             .ci_low
             .zip(row.ci_high)
             .map_or("–".to_owned(), |(low, high)| format!("{} … {}", units::change(low), units::change(high)));
+        let machine = row.machine.as_ref().map(|machine| format!(" on {machine}")).unwrap_or_default();
         table.add_row([
-            row.case.clone(),
+            row.case.clone() + &machine,
             row.metric.clone(),
             duration(row.base),
             duration(row.new),

@@ -33,6 +33,9 @@ pub struct Report {
     /// The fault that was put into it on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planted: Option<Planted>,
+    /// Which part of the suite this is, where it was divided (`--shard`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
     /// Whether it stopped adding samples because its budget of time was spent.
@@ -54,6 +57,71 @@ pub struct Report {
     /// A fixed guest among them, the same in every version of this tool: by it, reports of different times are compared.
     #[serde(default)]
     pub reference: Option<CaseReport>,
+    /// The runs that this report was joined from; none for the report of one run. What stands above is then that of the first, or of
+    /// all together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+}
+
+/// A part of a suite: every case whose place in it, counted from 0, leaves `index` − 1 when divided by `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Which, from 1.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+}
+
+impl Shard {
+    /// What of a suite belongs to it, in order.
+    #[must_use]
+    pub fn of<T>(self, suite: Vec<T>) -> Vec<T> {
+        let (index, count) = (self.index as usize - 1, self.count as usize);
+        suite.into_iter().skip(index).step_by(count).collect()
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.count)
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match numbers {
+            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
+            Some((index, count)) => Err(format!("there is no shard {index} of {count}: write 1/3, 2/3 or 3/3")),
+            None => Err("write the number of the shard and how many there are, as in 1/3".to_owned()),
+        }
+    }
+}
+
+/// One of the runs that a report was joined from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file it was read from, without its folder.
+    pub report: String,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// How long it took, in seconds.
+    pub duration_s: f64,
+    /// What decided its order of workers.
+    pub seed: u64,
+    /// Which part of the suite it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The machine.
+    pub machine: Machine,
+    /// Tool → version.
+    pub tools: BTreeMap<String, Option<String>>,
+    /// The kernel's side.
+    pub capture: CaptureReport,
+    /// The reference case as it ran among its cases.
+    pub reference: Option<CaseReport>,
 }
 
 impl Report {
@@ -62,6 +130,15 @@ impl Report {
     pub fn has_failures(&self) -> bool {
         let mut prices = self.scenarios.iter().flat_map(|scenario| &scenario.prices);
         self.cases().any(|case| !case.outcome.expected) || prices.any(|price| price.failed)
+    }
+
+    /// The reference case that ran among the same workers as a case of this report.
+    #[must_use]
+    pub fn reference_of(&self, case: &CaseReport) -> Option<&CaseReport> {
+        match case.source.and_then(|source| self.sources.get(source)) {
+            Some(source) => source.reference.as_ref(),
+            None => self.reference.as_ref(),
+        }
     }
 
     /// Every case of every scenario.
@@ -82,6 +159,9 @@ pub struct Git {
 /// The machine that was run on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
+    /// What its owner calls it (`WASISCOPE_MACHINE`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Operating system.
     pub os: String,
     /// Kernel release.
@@ -104,6 +184,20 @@ pub struct Machine {
     /// Whether each worker was kept on one processor.
     #[serde(default)]
     pub pinned: bool,
+}
+
+impl Machine {
+    /// By what machines are told apart: the name, or what is inside. A new kernel makes no other machine.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let cpu = self.cpu.as_deref().unwrap_or("unknown processor");
+        // As it is sold: firmware keeps some of it, and not always the same.
+        let memory = self.memory_bytes.map(|bytes| format!(", {:.0} GiB", bytes as f64 / f64::from(1 << 30)));
+        format!("{} × {cpu}, {}, {}{}", self.cpus, self.arch, self.os, memory.unwrap_or_default())
+    }
 }
 
 /// Whether the kernel was watched.
@@ -192,6 +286,9 @@ pub struct Price {
     /// Whether one side failed or answered wrong.
     #[serde(default)]
     pub failed: bool,
+    /// Which of the report's `sources` it is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<usize>,
 }
 
 /// One case.
@@ -205,6 +302,9 @@ pub struct CaseReport {
     pub flavour: String,
     /// Third part of the id.
     pub engine: String,
+    /// Which of the report's `sources` it is from; `None` in the report of one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<usize>,
     /// The size it was run at; `None` for guests that have none.
     pub n: Option<u64>,
     /// The arguments it was given.

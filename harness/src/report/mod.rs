@@ -3,6 +3,8 @@
 pub mod comparison;
 pub mod destination;
 pub mod document;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod json;
 mod kernel;
 mod scheduler;

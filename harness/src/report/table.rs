@@ -8,6 +8,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
 use super::{kernel, scheduler, traps};
+use crate::merge::by_machine;
 use crate::record::{self, Status};
 use crate::units;
 
@@ -23,6 +24,20 @@ pub enum Style {
 /// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
+    let machines = by_machine(report);
+    if machines.len() == 1 {
+        return of_one_machine(report, style);
+    }
+    let mut text = String::new();
+    for report in &machines {
+        heading(&mut text, style, &format!("machine {}", report.machine.label()));
+        text.push_str(&of_one_machine(report, style));
+        text.push_str("\n\n");
+    }
+    text
+}
+
+fn of_one_machine(report: &Report, style: Style) -> String {
     let mut text = String::new();
     if let Some(planted) = &report.planted {
         // Before everything, because nothing of it is a finding.

@@ -45,7 +45,7 @@ pub(super) fn facts(record: &CheckRecord, case: &Case) -> Facts {
 
 /// What the guests that make mistakes weigh beyond the one that dies without a word, in the same flavour: its message and all
 /// that writes it.
-pub(super) fn message_costs(scenario: &mut ScenarioReport) {
+pub fn message_costs(scenario: &mut ScenarioReport) {
     const SILENT: &str = "mistake-abort";
     let size = |case: &CaseReport| case.facts.get("size.wasm").and_then(Value::as_i64);
     let silent: Vec<(String, i64)> = scenario

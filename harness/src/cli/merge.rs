@@ -1,0 +1,54 @@
+//! `wasiscope merge`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::Exit;
+use super::run::{Format, destination, print_report};
+use crate::merge::{Named, merge};
+use crate::report::json;
+
+const EXAMPLES: &str = "\
+Examples:
+  wasiscope run --shard 1/3 --out 1.json     here, and 2/3 and 3/3 elsewhere; then:
+  wasiscope merge 1.json 2.json 3.json --out report.json
+  WASISCOPE_MACHINE=arm wasiscope run --out arm.json     a name tells machines apart that look alike
+
+Exit status: 0 done · 1 a case failed in one of them · 2 bad usage or input, or reports that contradict each other";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Reports of one commit: shards of one suite, other scenarios, other machines
+    #[arg(required = true, value_name = "REPORT")]
+    reports: Vec<PathBuf>,
+    /// Where the report of all of them goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Join shards although some are missing
+    #[arg(long)]
+    incomplete: bool,
+    /// What is printed on stdout
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let reports = arguments.reports.iter().map(|path| named(path)).collect::<anyhow::Result<Vec<Named>>>()?;
+    let out = destination("--out", &arguments.out)?;
+    let Some(report) = merge(reports, arguments.incomplete)? else { bail!("no report was named") };
+    out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
+    if let Some(format) = arguments.format {
+        print_report(&report, format)?;
+    }
+    let (cases, runs) = (report.cases().count(), report.sources.len().max(1));
+    eprintln!("report: {} ({cases} cases of {runs} runs)", out.path().display());
+    Ok(if report.has_failures() { Exit::CaseFailed } else { Exit::Done })
+}
+
+fn named(path: &Path) -> anyhow::Result<Named> {
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    Ok((name, json::read(path)?))
+}

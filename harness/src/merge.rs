@@ -1,0 +1,419 @@
+//! Joins the reports of a suite that ran in parts: on several runners, or on several machines.
+//!
+//! Shards are put back into the order of the suite, so that the report is the one that a single run would have made. Nothing is
+//! recomputed from samples. Each case says which run it is from, because its reference case, its capture and its machine are that run's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::capture::{Ledger, ProgramCost};
+use crate::report::Report;
+use crate::report::document::{CaptureReport, CaptureStatus, CaseReport, Price, ScenarioReport, Shard, Source};
+use crate::summary;
+
+/// Why reports cannot be joined.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// They are not of one suite.
+    #[error("{one} and {other} cannot be one report: {what} differs ({in_one} and {in_other})")]
+    Differ {
+        /// A file.
+        one: String,
+        /// Another.
+        other: String,
+        /// What must be the same.
+        what: &'static str,
+        /// What it is in one.
+        in_one: String,
+        /// What it is in the other.
+        in_other: String,
+    },
+    /// A case that was run twice.
+    #[error(
+        "{case} of {scenario} is in {one} and in {other}, of one machine ({machine}): leave one out, or name the machines by \
+         WASISCOPE_MACHINE when they run"
+    )]
+    Twice {
+        /// The scenario.
+        scenario: String,
+        /// The case.
+        case: String,
+        /// A file.
+        one: String,
+        /// Another.
+        other: String,
+        /// The machine.
+        machine: String,
+    },
+    /// A case whose guest is another one elsewhere.
+    #[error(
+        "{case} of {scenario} is another guest in {one} than in {other}: they were built by different toolchains, so nothing is one of them"
+    )]
+    OtherGuest {
+        /// The scenario.
+        scenario: String,
+        /// The case.
+        case: String,
+        /// A file.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// A part of the suite that nobody brought.
+    #[error("shard {} is missing: add its report, or join the others all the same with --incomplete", .0.iter().map(Shard::to_string).collect::<Vec<_>>().join(", "))]
+    Missing(Vec<Shard>),
+}
+
+/// A report with the name of its file.
+pub type Named = (String, Report);
+
+/// Joins reports of one suite. Shards must be complete, unless `incomplete`.
+///
+/// # Errors
+/// When they are not of one commit, one version of wasiscope and one wasmtime; when a case is there twice, or is another guest.
+pub fn merge(reports: Vec<Named>, incomplete: bool) -> Result<Option<Report>, Conflict> {
+    let Some((first, others)) = reports.split_first() else { return Ok(None) };
+    if others.is_empty() {
+        return Ok(Some(first.1.clone()));
+    }
+    others.iter().try_for_each(|other| check_alike(first, other))?;
+    let groups = grouped(reports, incomplete)?;
+    let mut whole = Whole::default();
+    for group in groups {
+        whole.add(group);
+    }
+    whole.check()?;
+    Ok(Some(whole.into_report()))
+}
+
+/// What must be the same for two reports to be parts of one.
+fn check_alike((one, first): &Named, (other, second): &Named) -> Result<(), Conflict> {
+    let commit = |report: &Report| {
+        report.git.as_ref().map_or("none".to_owned(), |git| {
+            let dirty = if git.dirty { " with changes" } else { "" };
+            format!("{:.12}{dirty}", git.commit)
+        })
+    };
+    let wasmtime = |report: &Report| report.tools.get("wasmtime").cloned().flatten().unwrap_or_default();
+    let planted = |report: &Report| report.planted.as_ref().map_or("none".to_owned(), ToString::to_string);
+    let facts: [(&'static str, String, String); 5] = [
+        ("the commit", commit(first), commit(second)),
+        ("the version of wasiscope", first.wasiscope.clone(), second.wasiscope.clone()),
+        ("wasmtime", wasmtime(first), wasmtime(second)),
+        ("the noise", first.noise.to_string(), second.noise.to_string()),
+        ("the planted fault", planted(first), planted(second)),
+    ];
+    match facts.into_iter().find(|(_, in_one, in_other)| in_one != in_other) {
+        Some((what, in_one, in_other)) => {
+            Err(Conflict::Differ { one: one.clone(), other: other.clone(), what, in_one, in_other })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Reports that are to be interleaved: the shards of one suite, in order; any other report is alone. Shards of one suite may come from
+/// many machines; where several machines ran the whole of it, those of each machine belong together.
+fn grouped(reports: Vec<Named>, incomplete: bool) -> Result<Vec<Vec<Named>>, Conflict> {
+    let (mut shards, whole): (Vec<Named>, Vec<Named>) =
+        reports.into_iter().partition(|(_, report)| report.shard.is_some());
+    let shard = |(_, report): &Named| report.shard.unwrap_or(Shard { index: 1, count: 1 });
+    shards.sort_by_key(|report| shard(report).index);
+    let mut seen = BTreeSet::new();
+    let one_suite = shards.iter().all(|report| seen.insert((shard(report).count, shard(report).index)));
+    let mut suites: BTreeMap<(u32, String), Vec<Named>> = BTreeMap::new();
+    for report in shards {
+        let machine = if one_suite { String::new() } else { report.1.machine.label() };
+        suites.entry((shard(&report).count, machine)).or_default().push(report);
+    }
+    let missing: Vec<Shard> = suites
+        .iter()
+        .flat_map(|((count, _), present)| {
+            let count = *count;
+            let has = |index: u32| present.iter().any(|report| shard(report).index == index);
+            (1..=count).filter(move |index| !has(*index)).map(move |index| Shard { index, count }).collect::<Vec<_>>()
+        })
+        .collect();
+    if !missing.is_empty() && !incomplete {
+        return Err(Conflict::Missing(missing));
+    }
+    Ok(suites.into_values().chain(whole.into_iter().map(|report| vec![report])).collect())
+}
+
+/// A case or a price with the scenario that it belongs to.
+struct Entry<T> {
+    scenario: String,
+    kind: String,
+    of: T,
+}
+
+/// What has been joined so far.
+#[derive(Default)]
+struct Whole {
+    reports: Vec<Report>,
+    sources: Vec<Source>,
+    cases: Vec<Entry<CaseReport>>,
+    prices: Vec<Entry<Price>>,
+    /// Scenarios in the order in which they were met, for those without any case or price.
+    scenarios: Vec<(String, String)>,
+}
+
+impl Whole {
+    fn add(&mut self, group: Vec<Named>) {
+        let (mut cases, mut prices) = (Vec::new(), Vec::new());
+        for (name, report) in group {
+            let offset = self.sources.len();
+            let known = |source: Option<usize>| Some(offset + source.unwrap_or(0));
+            let (mut of_report, mut priced) = (Vec::new(), Vec::new());
+            for scenario in &report.scenarios {
+                self.scenarios.push((scenario.name.clone(), scenario.kind.clone()));
+                let case = |case: &CaseReport| Entry {
+                    scenario: scenario.name.clone(),
+                    kind: scenario.kind.clone(),
+                    of: CaseReport { source: known(case.source), ..case.clone() },
+                };
+                let price = |price: &Price| Entry {
+                    scenario: scenario.name.clone(),
+                    kind: scenario.kind.clone(),
+                    of: Price { source: known(price.source), ..price.clone() },
+                };
+                of_report.extend(scenario.cases.iter().map(case));
+                priced.extend(scenario.prices.iter().map(price));
+            }
+            cases.push(of_report);
+            prices.push(priced);
+            self.sources.extend(sources(&name, &report));
+            self.reports.push(report);
+        }
+        self.cases.extend(interleaved(cases));
+        self.prices.extend(interleaved(prices));
+    }
+
+    /// A case may be there once for each machine, and must be the same guest on all.
+    fn check(&self) -> Result<(), Conflict> {
+        let mut seen: BTreeMap<(&str, &str), Vec<&CaseReport>> = BTreeMap::new();
+        for Entry { scenario, of: case, .. } in &self.cases {
+            let others = seen.entry((scenario, &case.id)).or_default();
+            for other in others.iter() {
+                self.check_pair(scenario, other, case)?;
+            }
+            others.push(case);
+        }
+        Ok(())
+    }
+
+    fn check_pair(&self, scenario: &str, one: &CaseReport, other: &CaseReport) -> Result<(), Conflict> {
+        let source = |case: &CaseReport| &self.sources[case.source.unwrap_or(0)];
+        let (first, second) = (source(one), source(other));
+        let (scenario, case) = (scenario.to_owned(), one.id.clone());
+        let files = (first.report.clone(), second.report.clone());
+        if first.machine.label() == second.machine.label() {
+            let machine = first.machine.label();
+            return Err(Conflict::Twice { scenario, case, one: files.0, other: files.1, machine });
+        }
+        let guest = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+        match (guest(one), guest(other)) {
+            (Some(first), Some(second)) if first != second => {
+                Err(Conflict::OtherGuest { scenario, case, one: files.0, other: files.1 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn into_report(self) -> Report {
+        let Self { reports, sources, cases, prices, scenarios: names } = self;
+        let mut scenarios: Vec<ScenarioReport> = Vec::new();
+        for Entry { scenario, kind, of } in cases {
+            let cases = &mut of_name(&mut scenarios, &scenario, &kind).cases;
+            // Beside the same case of another machine.
+            let after = cases.iter().rposition(|case| case.id == of.id).map_or(cases.len(), |at| at + 1);
+            cases.insert(after, of);
+        }
+        for Entry { scenario, kind, of } in prices {
+            of_name(&mut scenarios, &scenario, &kind).prices.push(of);
+        }
+        for (name, kind) in &names {
+            of_name(&mut scenarios, name, kind);
+        }
+        // It compares cases of one scenario, which were apart.
+        scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(summary::checks::message_costs);
+        let started_at = sources.iter().map(|source| source.started_at.clone()).min().unwrap_or_default();
+        let first = reports[0].clone();
+        Report {
+            started_at: started_at.clone(),
+            duration_s: duration_s(&started_at, &sources),
+            shard: None,
+            interrupted: reports.iter().any(|report| report.interrupted),
+            budget_spent: reports.iter().any(|report| report.budget_spent),
+            tools: tools(&sources),
+            capture: capture(&sources),
+            scenarios,
+            sources,
+            ..first
+        }
+    }
+}
+
+fn sources(name: &str, report: &Report) -> Vec<Source> {
+    if !report.sources.is_empty() {
+        return report.sources.clone();
+    }
+    vec![Source {
+        report: name.to_owned(),
+        started_at: report.started_at.clone(),
+        duration_s: report.duration_s,
+        seed: report.seed,
+        shard: report.shard,
+        machine: report.machine.clone(),
+        tools: report.tools.clone(),
+        capture: report.capture.clone(),
+        reference: report.reference.clone(),
+    }]
+}
+
+/// The first of each, then the second of each, and so on: the order of the suite that was dealt out so.
+fn interleaved<T>(lists: Vec<Vec<T>>) -> Vec<T> {
+    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+    let mut whole = Vec::new();
+    loop {
+        let before = whole.len();
+        whole.extend(lists.iter_mut().filter_map(Iterator::next));
+        if whole.len() == before {
+            return whole;
+        }
+    }
+}
+
+fn of_name<'a>(scenarios: &'a mut Vec<ScenarioReport>, name: &str, kind: &str) -> &'a mut ScenarioReport {
+    let at = scenarios.iter().position(|scenario| scenario.name == name).unwrap_or_else(|| {
+        let (name, kind) = (name.to_owned(), kind.to_owned());
+        scenarios.push(ScenarioReport { name, kind, cases: Vec::new(), prices: Vec::new() });
+        scenarios.len() - 1
+    });
+    &mut scenarios[at]
+}
+
+/// From the first start to the last end.
+fn duration_s(started_at: &str, sources: &[Source]) -> f64 {
+    let seconds = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|at| at.as_nanosecond() as f64 / 1e9);
+    let start = seconds(started_at);
+    let ends = sources.iter().filter_map(|source| Some(seconds(&source.started_at)? - start? + source.duration_s));
+    ends.fold(0.0, f64::max)
+}
+
+/// A tool that was the same everywhere, or the only one that was there.
+fn tools(sources: &[Source]) -> BTreeMap<String, Option<String>> {
+    let mut tools: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for (tool, version) in sources.iter().flat_map(|source| &source.tools) {
+        let known = tools.entry(tool.clone()).or_default();
+        if known.is_none() {
+            known.clone_from(version);
+        }
+    }
+    tools
+}
+
+/// Live only where it was live everywhere. What was lost is lost, wherever it was.
+fn capture(sources: &[Source]) -> CaptureReport {
+    let rank = |status: CaptureStatus| match status {
+        CaptureStatus::Unavailable => 0,
+        CaptureStatus::Off => 1,
+        CaptureStatus::Replayed => 2,
+        CaptureStatus::Live => 3,
+    };
+    let worst = sources.iter().min_by_key(|source| rank(source.capture.status));
+    let status = worst.map_or(CaptureStatus::Off, |source| source.capture.status);
+    let alike = sources.iter().all(|source| source.capture.status == status);
+    let reason = worst.and_then(|source| {
+        let reason = source.capture.reason.clone();
+        if alike { reason } else { Some(format!("in {}: {}", source.report, reason.unwrap_or_default())) }
+    });
+    let mut ledger = Ledger::default();
+    for source in sources {
+        let Ledger { ring_dropped, map_full, recursion_missed, switches_unseen } = source.capture.ledger;
+        ledger.ring_dropped += ring_dropped;
+        ledger.map_full += map_full;
+        ledger.recursion_missed += recursion_missed;
+        ledger.switches_unseen += switches_unseen;
+    }
+    let mut programs: Vec<ProgramCost> = Vec::new();
+    for program in sources.iter().flat_map(|source| &source.capture.programs) {
+        match programs.iter_mut().find(|known| known.name == program.name) {
+            Some(known) => join(known, program),
+            None => programs.push(program.clone()),
+        }
+    }
+    CaptureReport { status, reason, programs, ledger }
+}
+
+fn join(known: &mut ProgramCost, other: &ProgramCost) {
+    let cost = |program: &ProgramCost| Some((program.run_count?, program.mean_ns?));
+    let costs: Vec<(u64, f64)> = [cost(known), cost(other)].into_iter().flatten().collect();
+    let runs: u64 = costs.iter().map(|(runs, _)| runs).sum();
+    let total: f64 = costs.iter().map(|(runs, mean)| *runs as f64 * mean).sum();
+    known.run_count = (!costs.is_empty()).then_some(runs);
+    known.mean_ns = (runs > 0).then(|| total / runs as f64);
+    known.unavailable = known.unavailable.take().or_else(|| other.unavailable.clone());
+    known.blind_to = known.blind_to.take().or_else(|| other.blind_to.clone());
+}
+
+/// A report as one for each of its machines, in order of appearance: whatever compares figures does so machine by machine.
+#[must_use]
+pub fn by_machine(report: &Report) -> Vec<Report> {
+    let mut labels: Vec<String> = Vec::new();
+    for source in &report.sources {
+        let label = source.machine.label();
+        if !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    if labels.len() < 2 {
+        return vec![report.clone()];
+    }
+    labels.iter().map(|label| of_machine(report, label)).collect()
+}
+
+fn of_machine(report: &Report, label: &str) -> Report {
+    let of_it = |source: &&Source| source.machine.label() == label;
+    let sources: Vec<Source> = report.sources.iter().filter(of_it).cloned().collect();
+    // Where each of the report's sources is among those of the machine.
+    let mut next = 0;
+    let places: Vec<Option<usize>> = report
+        .sources
+        .iter()
+        .map(|source| {
+            of_it(&source).then(|| {
+                next += 1;
+                next - 1
+            })
+        })
+        .collect();
+    let place = |source: Option<usize>| places.get(source.unwrap_or(0)).copied().flatten();
+    let scenarios = report.scenarios.iter().map(|scenario| ScenarioReport {
+        cases: scenario
+            .cases
+            .iter()
+            .filter_map(|case| Some(CaseReport { source: Some(place(case.source)?), ..case.clone() }))
+            .collect(),
+        prices: scenario
+            .prices
+            .iter()
+            .filter_map(|price| Some(Price { source: Some(place(price.source)?), ..price.clone() }))
+            .collect(),
+        ..scenario.clone()
+    });
+    let started_at = sources.iter().map(|source| source.started_at.clone()).min().unwrap_or_default();
+    Report {
+        duration_s: duration_s(&started_at, &sources),
+        started_at,
+        seed: sources[0].seed,
+        machine: sources[0].machine.clone(),
+        tools: tools(&sources),
+        capture: capture(&sources),
+        reference: sources[0].reference.clone(),
+        scenarios: scenarios.collect(),
+        sources,
+        ..report.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;
