@@ -13,8 +13,9 @@ use super::run::Format;
 use super::selection::{self, InputArguments};
 use super::{Exit, StoppedEarly, print};
 use crate::compare::live::{self, Candidate, Processes};
-use crate::compare::revision::{self, Worktree};
+use crate::compare::revision::Worktree;
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
+use crate::git;
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
@@ -273,8 +274,8 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
 }
 
 fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
-    revision::commit_of(&places.root, &arguments.base)?;
-    revision::commit_of(&places.root, &arguments.new)?;
+    git::commit_of(&places.root, &arguments.base)?;
+    git::commit_of(&places.root, &arguments.new)?;
     if !places.is_project() {
         bail!(
             "{} has no scenarios: run inside a project with a folder scenarios/, or name it with --root",

@@ -1,31 +1,9 @@
 //! A revision of the repository, checked out beside it for as long as a comparison needs it.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
-/// Why a revision cannot be checked out.
-#[derive(Debug, thiserror::Error)]
-pub enum RevisionError {
-    /// git is not there.
-    #[error("git cannot be run: {0}")]
-    NoGit(io::Error),
-    /// No repository.
-    #[error("{} is not in a git repository: revisions are compared in one", .0.display())]
-    NoRepository(PathBuf),
-    /// No such commit.
-    #[error("`{0}` is no .wasm file, no report (.json), and no revision of this repository")]
-    NoSuchRevision(String),
-    /// git refused.
-    #[error("git cannot check out {revision}: {said}")]
-    Refused {
-        /// The revision.
-        revision: String,
-        /// What git said.
-        said: String,
-    },
-}
+use crate::git::{GitError, commit_of, git};
 
 /// A worktree of one revision. Taken away when dropped; what a killed run left is taken away by the next.
 #[derive(Debug)]
@@ -43,7 +21,7 @@ impl Worktree {
     ///
     /// # Errors
     /// When there is no such revision, or git cannot check it out.
-    pub fn add(root: &Path, revision: &str, path: &Path) -> Result<Self, RevisionError> {
+    pub fn add(root: &Path, revision: &str, path: &Path) -> Result<Self, GitError> {
         let commit = commit_of(root, revision)?;
         // Where `root` lies in its repository.
         let prefix = git(root, ["rev-parse", "--show-prefix"])?;
@@ -62,7 +40,7 @@ impl Worktree {
             return Ok(worktree);
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(RevisionError::Refused { revision: revision.to_owned(), said })
+        Err(GitError::Refused { what: format!("check out {revision}"), said })
     }
 }
 
@@ -74,32 +52,6 @@ impl Drop for Worktree {
             ["worktree", "remove", "--force"].map(OsStr::new).into_iter().chain([self.path.as_os_str()]),
         );
     }
-}
-
-/// The commit that a revision names.
-///
-/// # Errors
-/// When it names none.
-pub fn commit_of(root: &Path, revision: &str) -> Result<String, RevisionError> {
-    if !git(root, ["rev-parse", "--git-dir"])?.status.success() {
-        return Err(RevisionError::NoRepository(root.to_owned()));
-    }
-    let wanted = format!("{revision}^{{commit}}");
-    let output = git(root, ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?;
-    if !output.status.success() {
-        return Err(RevisionError::NoSuchRevision(revision.to_owned()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn git<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Result<Output, RevisionError> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut command = Command::new("git");
-    // A hook that runs wasiscope sets these for its own repository and index.
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-        command.env_remove(variable);
-    }
-    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().map_err(RevisionError::NoGit)
 }
 
 #[cfg(test)]
@@ -140,6 +92,6 @@ mod tests {
         assert!(error("nowhere").contains("`nowhere`"));
         assert!(error("--all").contains("`--all`"));
         let outside = tempfile::tempdir().unwrap();
-        assert!(matches!(commit_of(outside.path(), "HEAD"), Err(RevisionError::NoRepository(_))));
+        assert!(matches!(commit_of(outside.path(), "HEAD"), Err(GitError::NoRepository(_))));
     }
 }
