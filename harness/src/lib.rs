@@ -15,6 +15,7 @@ pub mod compare;
 pub mod executable;
 pub mod git;
 pub mod guest;
+pub mod history;
 pub mod interrupt;
 pub mod journal;
 pub mod machine;

@@ -5,6 +5,7 @@ mod calibrate;
 mod capture;
 mod compare;
 mod doctor;
+mod history;
 mod list;
 mod merge;
 mod planted;
@@ -57,6 +58,8 @@ enum Verb {
     Snapshot(snapshot::Arguments),
     /// Several reports as one: shards of a suite, other machines
     Merge(merge::Arguments),
+    /// Reports kept by commit: a metric over commits, and the commits at which it stepped
+    History(Box<history::Arguments>),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -78,6 +81,7 @@ impl Cli {
             Verb::Compare(arguments) => compare::run(&places, &arguments),
             Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
             Verb::Merge(arguments) => merge::run(&arguments),
+            Verb::History(arguments) => history::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

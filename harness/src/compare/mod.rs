@@ -15,6 +15,7 @@ use crate::report::document::{Git, Machine};
 use crate::stats::Verdict;
 
 pub use facts::FactRow;
+pub(crate) use reports::medians;
 pub use tolerance::Tolerances;
 
 /// Version of the stored format.

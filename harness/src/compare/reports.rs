@@ -132,7 +132,7 @@ fn reference(base: Option<&CaseReport>, new: Option<&CaseReport>) -> Result<Esti
 }
 
 /// Median of each process, warm-up left out.
-fn medians(measurement: &Measurement) -> Option<Vec<f64>> {
+pub(crate) fn medians(measurement: &Measurement) -> Option<Vec<f64>> {
     let warm = |process: &Vec<f64>| process.iter().skip(measurement.warm_up).copied().collect::<Vec<f64>>();
     let medians: Vec<f64> = measurement.samples.iter().filter_map(|process| stats::median(&warm(process))).collect();
     (!medians.is_empty()).then_some(medians)

@@ -5,6 +5,7 @@ pub mod destination;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod history;
 pub mod json;
 mod kernel;
 mod scheduler;

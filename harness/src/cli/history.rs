@@ -1,0 +1,112 @@
+//! `wasiscope history`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use globset::{Glob, GlobMatcher};
+
+use super::{Exit, print};
+use crate::git::{self, GitError};
+use crate::history::{Added, Gatherer, NOTES, Store, Wanted};
+use crate::places::Places;
+use crate::report::{history, json, table};
+
+const EXAMPLES: &str = "\
+Examples:
+  wasiscope history --dir history --add report.json             keep a report, by the commit that it is of
+  wasiscope history --dir history                               steps in every metric, and the commits that made them
+  wasiscope history --notes --case 'json/*' --metric phase.run  from git notes; one case, value by value
+
+Files lie as DIR/COMMIT/START-HASH.json; notes under refs/notes/wasiscope, a line of JSON for each report. A step of a measurement needs three
+commits on either side. Exit status: 0 done · 2 bad usage or input";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Keep this report; once for each
+    #[arg(long, value_name = "REPORT")]
+    add: Vec<PathBuf>,
+    /// Only cases whose id (workload/flavour/engine) matches
+    #[arg(long, value_name = "GLOB", value_parser = glob)]
+    case: Option<GlobMatcher>,
+    /// Only measurements and facts that match, for example phase.run or 'size.*'; once for each [default: the measurements, the sizes of guests,
+    /// fuel and memory]
+    #[arg(long = "metric", value_name = "GLOB", value_parser = glob)]
+    metrics: Vec<GlobMatcher>,
+    /// The branch whose commits are shown, along first parents
+    #[arg(long, value_name = "REVISION", default_value = "HEAD")]
+    branch: String,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// Reports are files in this folder
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Reports are git notes, of this name below refs/notes/
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NOTES)]
+    notes: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+    Markdown,
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, String> {
+    Glob::new(text).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let store = match (&arguments.place.dir, &arguments.place.notes) {
+        (Some(folder), _) => Store::Folder(folder.clone()),
+        (None, notes) => {
+            let name = notes.clone().unwrap_or_else(|| NOTES.to_owned());
+            Store::Notes { repository: places.root.clone(), name }
+        }
+    };
+    if !arguments.add.is_empty() {
+        arguments.add.iter().try_for_each(|path| add(&store, path))?;
+        return Ok(Exit::Done);
+    }
+    let wanted = Wanted { cases: arguments.case.clone(), metrics: arguments.metrics.clone() };
+    let in_full = wanted.cases.is_some() || !wanted.metrics.is_empty();
+    let mut gatherer = Gatherer::new(wanted);
+    let unreadable = store.read(&mut |commit, report| gatherer.add(commit, report))?;
+    // A folder of reports may be read anywhere; then commits follow each other as they were measured.
+    let mainline = match git::mainline(&places.root, &arguments.branch) {
+        Ok(mainline) => Some(mainline),
+        Err(GitError::NoRepository(_) | GitError::NoGit(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let mut history = gatherer.history(mainline.as_deref());
+    history.left_out.extend(unreadable);
+    let text = match arguments.format {
+        Format::Json => serde_json::to_string_pretty(&history)? + "\n",
+        Format::Table => history::render(&history, in_full, table::Style::Plain),
+        Format::Markdown => history::render(&history, in_full, table::Style::Markdown),
+    };
+    print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn add(store: &Store, path: &Path) -> anyhow::Result<()> {
+    let report = json::read(path)?;
+    let commit = report.git.as_ref().map(|git| git.commit.clone()).unwrap_or_default();
+    let added = store.add(&report).with_context(|| format!("cannot keep {}", path.display()))?;
+    match added {
+        Added::New => eprintln!("kept {} as a report of {commit:.12}", path.display()),
+        Added::Already => eprintln!("{} was kept already, as a report of {commit:.12}", path.display()),
+    }
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Figures over commits: reports that were kept by commit, as series of one metric of one case on one machine, and the steps in them.
+//!
+//! A fact is exact: every change of it is a step. A measurement is noisy: what counts as a step is for [`crate::stats::steps`] to say, and a
+//! lone spike is none. Times are divided by those of the reference case that ran among the same workers, because reports of
+//! different days are of a machine in different moods. Machines are never joined.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use globset::GlobMatcher;
+use serde::Serialize;
+use wasiscope_ebpf_abi::Phase;
+
+use crate::compare::{Tolerances, medians};
+use crate::merge::by_machine;
+use crate::record::{TRAP_LATENCY, metric_of};
+use crate::report::Report;
+use crate::report::document::{CaseReport, Measurement};
+use crate::stats;
+
+pub use store::{Added, HistoryError, NOTES, Store};
+
+/// Version of the JSON of a history.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Facts that are shown where nobody asked for others: what their details come to.
+const HEADLINES: [&str; 5] = ["size.wasm", "size.native", "fuel", "memory.initial_pages", "memory.final_pages"];
+
+/// Which series are wanted.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Cases whose id matches; all, when none is named.
+    pub cases: Option<GlobMatcher>,
+    /// Metrics or facts that match; the measurements and the headlines of facts, when none is named.
+    pub metrics: Vec<GlobMatcher>,
+}
+
+impl Wanted {
+    fn case(&self, id: &str) -> bool {
+        self.cases.as_ref().is_none_or(|glob| glob.is_match(id))
+    }
+
+    fn metric(&self, metric: &str, unasked: bool) -> bool {
+        if self.metrics.is_empty() { unasked } else { self.metrics.iter().any(|glob| glob.is_match(metric)) }
+    }
+}
+
+/// A commit of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Commit {
+    /// Its hash.
+    pub id: String,
+    /// The first line of its message; empty outside a repository.
+    pub subject: String,
+}
+
+/// One metric of one case on one machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Series {
+    /// The machine.
+    pub machine: String,
+    /// The scenario.
+    pub scenario: String,
+    /// `workload/flavour/engine`.
+    pub case: String,
+    /// The measurement, or the fact.
+    pub metric: String,
+    /// The unit of its values; empty for facts, whose names say it.
+    pub unit: String,
+    /// Whether it is a fact.
+    pub exact: bool,
+    /// Whether times are those that the reference case, at its typical speed, would have stood beside.
+    pub normalised: bool,
+    /// Its values, in the order of commits.
+    pub points: Vec<Point>,
+    /// Where its level shifts.
+    pub steps: Vec<Shift>,
+}
+
+/// The value at one commit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Index of the commit.
+    pub commit: usize,
+    /// The median of the commit's reports.
+    pub value: f64,
+    /// How many reports there are.
+    pub reports: usize,
+    /// What else shapes a figure: the kernel and the tools. Of the last report.
+    pub conditions: BTreeMap<String, String>,
+}
+
+/// A lasting change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shift {
+    /// Index of the first point of the new level.
+    pub at: usize,
+    /// The level before.
+    pub before: f64,
+    /// The level from there on.
+    pub after: f64,
+    /// The chance of such a shift where there is none; `None` for facts, which have no chance.
+    pub p: Option<f64>,
+    /// What else changed between the two commits.
+    pub besides: Vec<String>,
+}
+
+/// All series of a store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct History {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The commits that there are reports of, the oldest first.
+    pub commits: Vec<Commit>,
+    /// Commits between two of these that there are no reports of, by the index of the later one.
+    pub unmeasured: BTreeMap<usize, Vec<Commit>>,
+    /// The series.
+    pub series: Vec<Series>,
+    /// Reports that are not part of it, and why.
+    pub left_out: Vec<String>,
+}
+
+/// What tells series apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    machine: String,
+    scenario: String,
+    case: String,
+    metric: String,
+}
+
+/// The value of one report.
+#[derive(Clone, Debug)]
+struct Reading {
+    commit: String,
+    value: f64,
+    /// The guest and the time of the reference case.
+    reference: Option<(String, f64)>,
+    conditions: BTreeMap<String, String>,
+}
+
+/// Gathers series from reports, one report at a time: a thousand of them need not be in memory at once.
+#[derive(Debug, Default)]
+pub struct Gatherer {
+    wanted: Wanted,
+    readings: BTreeMap<Key, (String, bool, Vec<Reading>)>,
+    /// When the first report of each commit began.
+    started: BTreeMap<String, String>,
+}
+
+impl Gatherer {
+    /// Of what is wanted.
+    #[must_use]
+    pub fn new(wanted: Wanted) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
+    /// Takes in what is wanted of a report of this commit.
+    pub fn add(&mut self, commit: &str, report: &Report) {
+        let started = self.started.entry(commit.to_owned()).or_insert_with(|| report.started_at.clone());
+        if report.started_at < *started {
+            started.clone_from(&report.started_at);
+        }
+        for report in by_machine(report) {
+            let conditions = conditions(&report);
+            for (scenario, case) in
+                report.scenarios.iter().flat_map(|scenario| scenario.cases.iter().map(move |case| (scenario, case)))
+            {
+                if case.outcome.expected && self.wanted.case(&case.id) {
+                    let reading = |value: f64, reference| Reading {
+                        commit: commit.to_owned(),
+                        value,
+                        reference,
+                        conditions: conditions.clone(),
+                    };
+                    let key = |metric: &str| Key {
+                        machine: report.machine.label(),
+                        scenario: scenario.name.clone(),
+                        case: case.id.clone(),
+                        metric: metric.to_owned(),
+                    };
+                    self.facts(case, &key, &reading);
+                    self.measurements(case, report.reference_of(case), &key, &reading);
+                }
+            }
+        }
+    }
+
+    fn facts(
+        &mut self,
+        case: &CaseReport,
+        key: &dyn Fn(&str) -> Key,
+        reading: &dyn Fn(f64, Option<(String, f64)>) -> Reading,
+    ) {
+        for (fact, value) in &case.facts {
+            let Some(value) = value.as_f64() else { continue };
+            if self.wanted.metric(fact, HEADLINES.contains(&fact.as_str())) {
+                let (_, _, readings) = self.readings.entry(key(fact)).or_insert((String::new(), true, Vec::new()));
+                readings.push(reading(value, None));
+            }
+        }
+    }
+
+    fn measurements(
+        &mut self,
+        case: &CaseReport,
+        reference: Option<&CaseReport>,
+        key: &dyn Fn(&str) -> Key,
+        reading: &dyn Fn(f64, Option<(String, f64)>) -> Reading,
+    ) {
+        for measurement in &case.measurements {
+            let metric = &measurement.metric;
+            let Some(value) = typical(measurement).filter(|_| self.wanted.metric(metric, true)) else { continue };
+            let is_time_of_guest = metric.starts_with("phase.") || metric == TRAP_LATENCY;
+            let reference = reference.filter(|_| is_time_of_guest).and_then(reference_time);
+            let unit = measurement.unit.clone();
+            let (_, _, readings) = self.readings.entry(key(metric)).or_insert((unit, false, Vec::new()));
+            readings.push(reading(value, reference));
+        }
+    }
+
+    /// The series over commits in this order, the oldest first. Reports of commits that are not among them are left out; without
+    /// any order, commits follow each other as their first reports did.
+    #[must_use]
+    pub fn history(self, mainline: Option<&[(String, String)]>) -> History {
+        let mut started: Vec<(&String, &String)> = self.started.iter().map(|(commit, at)| (at, commit)).collect();
+        started.sort();
+        let by_start: Vec<(String, String)> =
+            started.iter().map(|(_, commit)| ((*commit).clone(), String::new())).collect();
+        let order = mainline.unwrap_or(&by_start);
+        let is_measured = |(commit, _): &&(String, String)| self.started.contains_key(commit);
+        let commits: Vec<Commit> = order.iter().filter(is_measured).map(commit_of).collect();
+        let places: BTreeMap<&str, usize> =
+            commits.iter().enumerate().map(|(index, commit)| (commit.id.as_str(), index)).collect();
+        let strangers = self.started.keys().filter(|commit| !places.contains_key(commit.as_str())).count();
+        let mut left_out = Vec::new();
+        if strangers > 0 {
+            left_out.push(format!("reports of {strangers} commits that this branch has not grown by (first parents)"));
+        }
+        let series = self.readings.iter().filter_map(|(key, (unit, exact, readings))| {
+            let series = series(key, unit, *exact, readings, &places);
+            (!series.points.is_empty()).then_some(series)
+        });
+        let series: Vec<Series> = series.collect();
+        History { schema_version: SCHEMA_VERSION, unmeasured: unmeasured(order, &places), series, commits, left_out }
+    }
+}
+
+fn commit_of((id, subject): &(String, String)) -> Commit {
+    Commit { id: id.clone(), subject: subject.clone() }
+}
+
+fn unmeasured(order: &[(String, String)], places: &BTreeMap<&str, usize>) -> BTreeMap<usize, Vec<Commit>> {
+    let mut unmeasured = BTreeMap::new();
+    let mut waiting: Vec<Commit> = Vec::new();
+    for commit in order {
+        match places.get(commit.0.as_str()) {
+            Some(index) => {
+                let between = std::mem::take(&mut waiting);
+                // What came before the first report could not have been measured by it.
+                if *index > 0 && !between.is_empty() {
+                    unmeasured.insert(*index, between);
+                }
+            }
+            None => waiting.push(commit_of(commit)),
+        }
+    }
+    unmeasured
+}
+
+fn conditions(report: &Report) -> BTreeMap<String, String> {
+    let tools = report.tools.iter().filter_map(|(tool, version)| Some((tool.clone(), version.clone()?)));
+    let kernel = report.machine.kernel.clone().map(|kernel| ("kernel".to_owned(), kernel));
+    let wasiscope = ("wasiscope".to_owned(), report.wasiscope.clone());
+    tools.chain(kernel).chain([wasiscope]).collect()
+}
+
+/// The median of the processes' medians.
+fn typical(measurement: &Measurement) -> Option<f64> {
+    stats::median(&medians(measurement)?)
+}
+
+fn reference_time(reference: &CaseReport) -> Option<(String, f64)> {
+    let run = metric_of(Phase::Run);
+    let time = typical(reference.measurements.iter().find(|measurement| measurement.metric == run)?)?;
+    Some((reference.artifact.as_ref()?.sha256.clone(), time)).filter(|(_, time)| *time > 0.0)
+}
+
+fn series(key: &Key, unit: &str, exact: bool, readings: &[Reading], places: &BTreeMap<&str, usize>) -> Series {
+    let mut readings: Vec<(usize, &Reading)> = readings
+        .iter()
+        .filter_map(|reading| places.get(reading.commit.as_str()).map(|place| (*place, reading)))
+        .collect();
+    readings.sort_by_key(|(place, _)| *place);
+    let usual = usual_reference(&readings);
+    let value = |reading: &Reading| match (usual, &reading.reference) {
+        (Some(usual), Some((_, time))) => reading.value / time * usual,
+        _ => reading.value,
+    };
+    let points: Vec<Point> = readings
+        .chunk_by(|(one, _), (other, _)| one == other)
+        .filter_map(|of_commit| {
+            let values: Vec<f64> = of_commit.iter().map(|(_, reading)| value(reading)).collect();
+            let (commit, last) = of_commit.last()?;
+            let conditions = last.conditions.clone();
+            Some(Point { commit: *commit, value: stats::median(&values)?, reports: values.len(), conditions })
+        })
+        .collect();
+    let steps = if exact { changes(&points) } else { shifts(&points, Tolerances::default().of(&key.metric)) };
+    Series {
+        machine: key.machine.clone(),
+        scenario: key.scenario.clone(),
+        case: key.case.clone(),
+        metric: key.metric.clone(),
+        unit: unit.to_owned(),
+        exact,
+        normalised: usual.is_some(),
+        points,
+        steps,
+    }
+}
+
+/// The typical time of the reference case, if it is the same guest in all reports.
+fn usual_reference(readings: &[(usize, &Reading)]) -> Option<f64> {
+    let references: Option<Vec<&(String, f64)>> =
+        readings.iter().map(|(_, reading)| reading.reference.as_ref()).collect();
+    let references = references?;
+    let guest = &references.first()?.0;
+    let same = references.iter().all(|(of, _)| of == guest);
+    let times: Vec<f64> = references.iter().map(|(_, time)| *time).collect();
+    stats::median(&times).filter(|_| same)
+}
+
+/// Of facts, every change.
+fn changes(points: &[Point]) -> Vec<Shift> {
+    let pairs = points.windows(2).enumerate();
+    pairs
+        .filter(|(_, pair)| pair[0].value != pair[1].value)
+        .map(|(index, pair)| Shift {
+            at: index + 1,
+            before: pair[0].value,
+            after: pair[1].value,
+            p: None,
+            besides: besides(&pair[0], &pair[1]),
+        })
+        .collect()
+}
+
+/// Of measurements, lasting shifts.
+fn shifts(points: &[Point], tolerance: f64) -> Vec<Shift> {
+    let values: Vec<f64> = points.iter().map(|point| point.value).collect();
+    let steps = stats::steps(&values, tolerance).into_iter();
+    steps
+        .map(|step| Shift {
+            at: step.at,
+            before: step.before,
+            after: step.after,
+            p: Some(step.p),
+            besides: besides(&points[step.at - 1], &points[step.at]),
+        })
+        .collect()
+}
+
+fn besides(before: &Point, after: &Point) -> Vec<String> {
+    let names =
+        before.conditions.keys().chain(after.conditions.keys().filter(|name| !before.conditions.contains_key(*name)));
+    let value = |point: &Point, name: &String| point.conditions.get(name).map_or("none", String::as_str).to_owned();
+    names
+        .map(|name| (name, value(before, name), value(after, name)))
+        .filter(|(_, before, after)| before != after)
+        .map(|(name, before, after)| format!("{name} {before} → {after}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
