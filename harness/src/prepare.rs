@@ -57,7 +57,10 @@ pub fn prepare(
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => Ok(own_copy(path, scratch)?),
-            GuestSource::Cargo(own) => guest::build_own(places, own, say).map_err(Into::into),
+            GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
+                Ok(artifact) => Ok(kept(artifact, scratch)?),
+                Err(error) => Err(error.into()),
+            },
             GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
             GuestSource::Experiment(experiment) => Ok(written(scratch, &experiment.workload(), experiment.guest())?),
             GuestSource::Trap { depth } => {
@@ -80,6 +83,16 @@ fn written(scratch: &Path, name: &str, text: &str) -> anyhow::Result<Artifact> {
 fn brought_along(check: Check, settings: EngineSettings) -> Artifact {
     let (sha256, bytes) = check.fingerprint(Reserved::of(settings));
     Artifact { path: PathBuf::new(), sha256, bytes, toolchain: None, flags: None }
+}
+
+/// The next build of a crate, at another revision too, puts its guest in the same place.
+fn kept(artifact: Artifact, scratch: &Path) -> anyhow::Result<Artifact> {
+    let bytes = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
+    let name = artifact.path.file_stem().unwrap_or(OsStr::new("guest")).to_string_lossy();
+    // Of two crates with a binary of one name, each has its own.
+    let path = scratch.join(format!("{name}-{:.16}.wasm", artifact.sha256));
+    fs::write(&path, bytes)?;
+    Ok(Artifact { path, ..artifact })
 }
 
 /// A file that somebody may change or delete while it is being measured is copied first; text is assembled.

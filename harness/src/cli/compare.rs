@@ -13,13 +13,13 @@ use super::run::Format;
 use super::selection::{self, InputArguments};
 use super::{Exit, StoppedEarly, print};
 use crate::compare::live::{self, Candidate, Processes};
-use crate::compare::revision::Worktree;
+use crate::compare::revision;
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
 use crate::git;
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
-use crate::plan::{Case, GuestSource};
+use crate::plan::Case;
 use crate::prepare::{self, prepare};
 use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
@@ -287,43 +287,25 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
     let progress = Progress::new();
     // First of all: a signal from here on lets the worktrees be taken away.
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let side = |revision: &str, name: &str| -> anyhow::Result<(SideReport, Vec<Prepared>, Worktree)> {
+    let side = |revision: &str, name: &str| -> anyhow::Result<(SideReport, Vec<Prepared>)> {
         progress.say(&format!("{name}: building the guests of {revision}"));
-        let worktree = Worktree::add(&places.root, revision, &scratch.path().join(name))?;
-        let there = Places { root: worktree.root.clone(), ..places.clone() };
-        let cases = cases.iter().map(|case| at_revision(case, &places.root, &worktree.root)).collect();
-        let copies = scratch.path().join(format!("{name}-guests"));
-        std::fs::create_dir_all(&copies)?;
-        let prepared = prepare(&there, cases, &copies, &mut |line| progress.say(line))?;
+        let place = scratch.path().join(name);
+        let (prepared, commit) = revision::guests(places, revision, &cases, &place, &mut |line| progress.say(line))?;
         if interrupt.raised() {
             return Err(StoppedEarly.into());
         }
-        let git = Some(Git { commit: worktree.commit.clone(), dirty: false });
-        Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared, worktree))
+        let git = Some(Git { commit, dirty: false });
+        Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared))
     };
-    let (base_side, base, base_tree) = side(&arguments.base, "base")?;
-    let (new_side, new, new_tree) = side(&arguments.new, "new")?;
+    let (base_side, base) = side(&arguments.base, "base")?;
+    let (new_side, new) = side(&arguments.new, "new")?;
     let pairs = base.into_iter().zip(new).collect();
     let comparison = live(arguments, pairs, (base_side, new_side), scratch.path(), &progress, interrupt);
-    drop((base_tree, new_tree));
     let mut comparison = comparison?;
     if machine::git(&places.root).is_some_and(|git| git.dirty) {
         comparison.warnings.push("the checkout has changes that are in neither revision".to_owned());
     }
     Ok(comparison)
-}
-
-/// A guest that lies in the checkout is taken from where it lies in the revision's.
-fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
-    let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
-    let guest = match &case.guest {
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {
-            case.guest.clone()
-        }
-        GuestSource::File(path) => GuestSource::File(moved(path)),
-        GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
-    };
-    Case { guest, ..case.clone() }
 }
 
 /// This machine and its tools: both sides run here.

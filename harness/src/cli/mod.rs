@@ -1,5 +1,6 @@
 //! The command line: one file per verb, and nothing in them that a user of the library would miss.
 
+mod bisect;
 mod build;
 mod calibrate;
 mod capture;
@@ -60,6 +61,8 @@ enum Verb {
     Merge(merge::Arguments),
     /// Reports kept by commit: a metric over commits, and the commits at which it stepped
     History(Box<history::Arguments>),
+    /// Which commit made the difference, by comparing those between a good one and a bad one
+    Bisect(bisect::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -82,6 +85,7 @@ impl Cli {
             Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
             Verb::Merge(arguments) => merge::run(&arguments),
             Verb::History(arguments) => history::run(&places, &arguments),
+            Verb::Bisect(arguments) => bisect::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

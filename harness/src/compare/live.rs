@@ -8,10 +8,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, Row, Tolerances, facts};
+use super::{FactRow, Row, SKIPPED, Tolerances, facts};
 use crate::interrupt::Interrupt;
-use crate::record::{Outcome, metric_of};
-use crate::runner::{Pair, PairPlan, PairSamples, Pairs};
+use crate::record::{Outcome, Status, metric_of};
+use crate::runner::{Pair, PairPlan, PairSamples, Pairs, Prepared};
 use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
 use crate::units;
 use crate::worker::Side;
@@ -235,6 +235,7 @@ fn learn<'a>(
         let ((base_facts, new_facts), plan) = runner.learn(&candidate.pair, settings.iterations);
         differing.extend(facts::differences(&id, &base_facts, &new_facts));
         match plan {
+            Err(_) if is_skipped(&candidate.pair) => Err(skipped(&id, &candidate.pair)),
             Err((side, outcome)) => Err(failure(&id, side, &outcome)),
             Ok(_) if base_facts.get("check") != new_facts.get("check") && base.case.n == new.case.n => {
                 Err(Row::without_figures(&id, Verdict::Inconclusive, "the checks differ: the two do different work"))
@@ -245,6 +246,18 @@ fn learn<'a>(
     Running { candidate, id, settled: plan.is_err(), plan, phases, tally: Tally::default() }
 }
 
+/// Whether neither side can be had here, as of a toolchain that is not there.
+fn is_skipped(pair: &Pair) -> bool {
+    let skipped = |prepared: &Prepared| matches!(&prepared.guest, Err(no_guest) if no_guest.status == Status::Skipped);
+    skipped(&pair.base) && skipped(&pair.new)
+}
+
+/// Not a doubt: nobody could have measured it.
+fn skipped(id: &str, pair: &Pair) -> Row {
+    let reason = pair.new.guest.as_ref().err().map(|no_guest| no_guest.reason.clone()).unwrap_or_default();
+    Row::without_figures(id, Verdict::Unchanged, format!("{SKIPPED}: {reason}"))
+}
+
 fn failure(id: &str, side: Side, outcome: &Outcome) -> Row {
     let which = match side {
         Side::Base => "base",
@@ -252,7 +265,7 @@ fn failure(id: &str, side: Side, outcome: &Outcome) -> Row {
     };
     let detail = outcome.detail.as_deref().unwrap_or_default();
     let note = format!("{which}: {}: {detail}", outcome.status.name());
-    let failed = outcome.status != crate::record::Status::Skipped;
+    let failed = outcome.status != Status::Skipped;
     Row { failed, ..Row::without_figures(id, Verdict::Inconclusive, note) }
 }
 

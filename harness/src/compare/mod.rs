@@ -1,6 +1,7 @@
 //! Comparisons: what two guests, two revisions or two reports say of each other. [`live`] runs both sides in the same
 //! workers, which is the way to be sure; [`reports`] makes the best of two reports of different times.
 
+pub mod bisect;
 pub mod facts;
 pub mod live;
 pub mod reports;
@@ -65,6 +66,9 @@ pub struct SideReport {
 
 /// What stands in place of a metric in a row about a case as a whole.
 pub const WHOLE_CASE: &str = "all";
+
+/// How the note begins of a case that neither side could run here.
+pub const SKIPPED: &str = "skipped on both sides";
 
 /// One metric of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, Row, Tolerances, facts};
+use super::{FactRow, Row, SKIPPED, Tolerances, facts};
 use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
@@ -164,6 +164,11 @@ impl Sides<'_> {
         let reference = reference(self.base.reference_of(base), self.new.reference_of(new));
         let reference = reference.as_ref();
         let same_engine = self.base.tools.get("wasmtime") == self.new.tools.get("wasmtime");
+        if [base, new].iter().all(|case| case.outcome.status == Status::Skipped) {
+            // Not a doubt: nobody could have measured it.
+            let note = format!("{SKIPPED}: {}", new.outcome.detail.as_deref().unwrap_or_default());
+            return vec![(Row { verdict: Verdict::Unchanged, ..missing(new, &note) }, None)];
+        }
         if let Some(why) = incomparable(base, new) {
             let failed = !new.outcome.expected || !base.outcome.expected;
             // What was right and is wrong now got worse, whatever it takes.

@@ -1,9 +1,17 @@
 //! A revision of the repository, checked out beside it for as long as a comparison needs it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use crate::git::{GitError, commit_of, git};
+use crate::places::Places;
+use crate::plan::{Case, GuestSource};
+use crate::prepare::prepare;
+use crate::runner::Prepared;
+use crate::scenario;
 
 /// A worktree of one revision. Taken away when dropped; what a killed run left is taken away by the next.
 #[derive(Debug)]
@@ -54,6 +62,39 @@ impl Drop for Worktree {
     }
 }
 
+/// The guests of these cases as a revision has them, and its commit. `place` must not exist; the guests stay in it, or where built guests
+/// are kept, when the revision's files are gone again.
+///
+/// # Errors
+/// When there is no such revision, or a file of it cannot be read. A guest that cannot be built is a failed row.
+pub fn guests(
+    places: &Places,
+    revision: &str,
+    cases: &[Case],
+    place: &Path,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<(Vec<Prepared>, String)> {
+    fs::create_dir_all(place).with_context(|| place.display().to_string())?;
+    let worktree = Worktree::add(&places.root, revision, &place.join("files"))?;
+    let there = Places { root: worktree.root.clone(), ..places.clone() };
+    let cases = cases.iter().map(|case| at_revision(case, &places.root, &worktree.root)).collect();
+    let prepared = prepare(&there, cases, place, say)?;
+    Ok((prepared, worktree.commit.clone()))
+}
+
+/// A guest that lies in the checkout is taken from where it lies in the revision's.
+fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
+    let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
+    let guest = match &case.guest {
+        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {
+            case.guest.clone()
+        }
+        GuestSource::File(path) => GuestSource::File(moved(path)),
+        GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
+    };
+    Case { guest, ..case.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,9 +104,9 @@ mod tests {
         let run =
             |arguments: &[&str]| assert!(git(folder.path(), arguments).unwrap().status.success(), "{arguments:?}");
         run(&["init", "--quiet"]);
-        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
         for text in ["one", "two"] {
-            std::fs::write(folder.path().join("inner/file"), text).unwrap();
+            fs::write(folder.path().join("inner/file"), text).unwrap();
             run(&["add", "."]);
             run(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", text]);
         }
@@ -77,7 +118,7 @@ mod tests {
         let folder = repository();
         let place = folder.path().join("elsewhere");
         let worktree = Worktree::add(&folder.path().join("inner"), "HEAD~1", &place).unwrap();
-        assert_eq!(std::fs::read_to_string(worktree.root.join("file")).unwrap(), "one");
+        assert_eq!(fs::read_to_string(worktree.root.join("file")).unwrap(), "one");
         assert_eq!(worktree.commit.len(), 40);
         drop(worktree);
         assert!(!place.exists());

@@ -6,7 +6,7 @@ use comfy_table::CellAlignment;
 use serde_json::Value;
 
 use super::table::{Style, new_table};
-use crate::compare::{Comparison, FactRow, Row};
+use crate::compare::{Comparison, FactRow, Row, SKIPPED};
 use crate::stats::Verdict;
 use crate::units;
 
@@ -41,7 +41,8 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
     if !comparison.facts.is_empty() {
         let _ = writeln!(text, "\n{}", facts(&comparison.facts, style));
     }
-    let (timed, identical): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(|row| !is_identical(row));
+    let (skipped, rest): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(|row| is_skipped(row));
+    let (timed, identical): (Vec<&Row>, Vec<&Row>) = rest.into_iter().partition(|row| !is_identical(row));
     if !timed.is_empty() {
         let _ = writeln!(text, "\n{}", rows(&timed, comparison.confidence, style));
     }
@@ -52,12 +53,22 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
         let names: Vec<&str> = identical.iter().map(|row| row.case.as_str()).collect();
         let _ = writeln!(text, "\nidentical code on both sides, not timed: {}", names.join(", "));
     }
+    if !skipped.is_empty() {
+        let names: Vec<&str> = skipped.iter().map(|row| row.case.as_str()).collect();
+        let why = skipped[0].note.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "\n{why}: {}", names.join(", "));
+    }
     text
 }
 
 /// Whether a row only says that there is nothing to compare.
 fn is_identical(row: &Row) -> bool {
-    row.is_of_whole_case() && row.verdict == Verdict::Unchanged
+    row.is_of_whole_case() && row.verdict == Verdict::Unchanged && !is_skipped(row)
+}
+
+/// Whether neither side was there.
+fn is_skipped(row: &Row) -> bool {
+    row.is_of_whole_case() && row.note.as_deref().is_some_and(|note| note.starts_with(SKIPPED))
 }
 
 /// Notes that do not fit into a table, each once.

@@ -69,7 +69,11 @@ fn line(difference: &Difference) -> String {
 fn step(old: u64, new: u64) -> String {
     let sign = if new < old { '−' } else { '+' };
     let by = old.abs_diff(new);
-    let percent = if old == 0 { String::new() } else { format!(", {sign}{:.1} %", by as f64 / old as f64 * 100.0) };
+    let percent = match by as f64 / old as f64 * 100.0 {
+        _ if old == 0 => String::new(),
+        percent if percent < 1.0 => format!(", {sign}{percent:.3} %"),
+        percent => format!(", {sign}{percent:.1} %"),
+    };
     format!("{old} → {new} ({sign}{by}{percent})")
 }
 

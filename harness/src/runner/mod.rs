@@ -18,7 +18,7 @@ use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Case, Half, Step, Wanted};
-use crate::record::{self, Outcome, ProcessRecord, Record, Status, Timeline};
+use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::schedule::Experiment;
 use crate::traps::Planted;
 use crate::worker::{Iteration, Message, Request, Subject, Task};
@@ -29,6 +29,13 @@ use judge::{judge, judge_death};
 use label::label;
 pub use label::labels;
 pub use pairs::{Pair, PairPlan, PairSamples, Pairs};
+
+/// The facts of one case, and how it ended; nothing is timed. Its answer is held against the scenario alone, because a guest of another
+/// revision may be of another catalogue.
+pub fn facts_of(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path) -> (Facts, Outcome) {
+    let learnt = facts::learn(workers, prepared, scratch, Judge::Scenario);
+    (learnt.facts, learnt.outcome)
+}
 
 /// Starts workers; the real one is [`ChildWorkers`].
 pub trait Workers {
