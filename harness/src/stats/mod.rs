@@ -5,6 +5,7 @@
 //! of the machine, so they are not independent; treating them as if they were makes intervals far too narrow.
 
 mod estimate;
+mod split;
 mod steps;
 mod verdict;
 mod warm_up;
@@ -12,7 +13,8 @@ mod warm_up;
 use serde::{Deserialize, Serialize};
 
 pub use estimate::{Estimate, UNITS_MIN, log_ratio, shift, typical_log};
-pub use steps::{SEGMENT_MIN, Step, steps};
+pub use split::SEGMENT_MIN;
+pub use steps::{Step, steps};
 pub use verdict::{FALSE_ALARMS, LOOKS, Verdict, family};
 pub use warm_up::warm_up;
 
