@@ -124,14 +124,7 @@ impl Repository {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let checkout = folder.path().join("checkout");
-127
-        // `guest-std` can go as soon as a folder with `scenarios` is enough for a comparison of revisions.
-128
-        for name in ["scenarios", "guest-std"] {
-            fs::create_dir_all(checkout.join(name)).unwrap();
-        }
-131
-        fs::write(checkout.join("guest-std/.keep"), "").unwrap();
+        fs::create_dir_all(checkout.join("scenarios")).unwrap();
         fs::write(checkout.join("scenarios/tiny.yaml"), "name: tiny\nwasm: ../guest.wat\n").unwrap();
         fs::write(checkout.join(".gitignore"), "target\n").unwrap();
         let git = |arguments: &[&str]| {

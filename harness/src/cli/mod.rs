@@ -6,6 +6,7 @@ mod calibrate;
 mod capture;
 mod compare;
 mod doctor;
+mod export;
 mod history;
 mod list;
 mod merge;
@@ -63,6 +64,8 @@ enum Verb {
     History(Box<history::Arguments>),
     /// Which commit made the difference, by comparing those between a good one and a bad one
     Bisect(bisect::Arguments),
+    /// Every sample of reports as a table in Parquet, for DuckDB, Spark and the like
+    Export(export::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -86,6 +89,7 @@ impl Cli {
             Verb::Merge(arguments) => merge::run(&arguments),
             Verb::History(arguments) => history::run(&places, &arguments),
             Verb::Bisect(arguments) => bisect::run(&places, &arguments),
+            Verb::Export(arguments) => export::run(&arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

@@ -1,7 +1,7 @@
 //! Where a report goes, looked at before anything is run.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -32,15 +32,15 @@ pub enum DestinationError {
 }
 
 impl Destination {
-    /// Looks at `path`: a link is followed, the folder of a file is made if need be, and what is there must be a JSON
-    /// document or empty.
+    /// Looks at `path`: a link is followed, the folder of a file is made if need be, and what is there must be a document of
+    /// this tool's or empty.
     ///
     /// # Errors
     /// When a report cannot go there.
     pub fn check(path: &Path) -> Result<Self, DestinationError> {
         let not_writable = |reason| DestinationError::NotWritable { path: path.to_owned(), reason };
-        let existing = match fs::canonicalize(path) {
-            Ok(existing) => existing,
+        let kind = match fs::metadata(path) {
+            Ok(metadata) => metadata.file_type(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = folder_of(path);
                 fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).map_err(not_writable)?;
@@ -48,20 +48,22 @@ impl Destination {
             }
             Err(error) => return Err(not_writable(error)),
         };
-        let kind = fs::metadata(&existing).map_err(not_writable)?.file_type();
         if kind.is_dir() {
             return Err(not_writable(io::ErrorKind::IsADirectory.into()));
         }
-        if kind.is_file() {
-            tempfile::tempfile_in(folder_of(&existing)).map_err(not_writable)?;
-            if !may_be_replaced(&existing).map_err(not_writable)? {
-                return Err(DestinationError::Occupied(path.to_owned()));
-            }
+        // A pipe behind /dev/stdout has no path of its own, and the link must not be taken for a file that is to come.
+        if !kind.is_file() {
+            return Ok(Self { path: path.to_owned(), is_file: false });
         }
-        Ok(Self { path: existing, is_file: kind.is_file() })
+        let existing = fs::canonicalize(path).map_err(not_writable)?;
+        tempfile::tempfile_in(folder_of(&existing)).map_err(not_writable)?;
+        if !may_be_replaced(&existing).map_err(not_writable)? {
+            return Err(DestinationError::Occupied(path.to_owned()));
+        }
+        Ok(Self { path: existing, is_file: true })
     }
 
-    /// The path, with links followed.
+    /// The path; links to files are followed.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -84,11 +86,11 @@ impl Destination {
         })
     }
 
-    /// Writes whatever `contents` writes, likewise.
+    /// Writes whatever `contents` writes, likewise, and gives what it gives.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write_with(&self, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    pub fn write_with<T>(&self, contents: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<T>) -> io::Result<T> {
         if !self.is_file {
             return buffered(&mut OpenOptions::new().write(true).open(&self.path)?, contents);
         }
@@ -100,20 +102,21 @@ impl Destination {
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn replace(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn replace<T>(path: &Path, contents: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<T>) -> io::Result<T> {
     let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
-    buffered(file.as_file_mut(), contents)?;
+    let written = buffered(file.as_file_mut(), contents)?;
     // tempfile makes files for the owner alone; a report is for everybody who can see its folder.
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    Ok(written)
 }
 
-fn buffered(file: &mut fs::File, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn buffered<T>(file: &mut fs::File, contents: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<T>) -> io::Result<T> {
     let mut buffered = io::BufWriter::new(file);
-    contents(&mut buffered)?;
-    buffered.flush()
+    let written = contents(&mut buffered)?;
+    buffered.flush()?;
+    Ok(written)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -121,17 +124,45 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Guards against a slip of the hand, such as the name of a guest for that of a report: only what is empty, or begins as
-/// reports, stored captures and timelines do, is replaced.
+/// reports, stored captures and timelines do, is replaced, and tables that say they are this tool's.
 fn may_be_replaced(path: &Path) -> io::Result<bool> {
     let mut beginning = [0; 64];
-    let length = fs::File::open(path)?.read(&mut beginning)?;
+    let mut file = fs::File::open(path)?;
+    let length = file.read(&mut beginning)?;
+    if beginning.starts_with(PARQUET) {
+        return is_own_table(&mut file);
+    }
     let text: String = String::from_utf8_lossy(&beginning[..length]).split_whitespace().collect();
     let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":"];
     Ok(["", "{}"].contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin)))
 }
 
+/// What a Parquet file begins and ends with.
+const PARQUET: &[u8] = b"PAR1";
+
+/// Whether a Parquet file names this tool as its author. It does so at its end, of which the last eight bytes tell the length.
+fn is_own_table(file: &mut fs::File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut tail = [0; 8];
+    if length < 12 || file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut tail)).is_err() {
+        return Ok(false);
+    }
+    let [a, b, c, d, end @ ..] = tail;
+    let footer = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if end != *PARQUET || footer + 8 > length {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(length - 8 - footer))?;
+    let mut metadata = Vec::new();
+    file.take(footer).read_to_end(&mut metadata)?;
+    let author = concat!(env!("CARGO_PKG_NAME"), " ").as_bytes();
+    Ok(metadata.windows(author.len()).any(|bytes| bytes == author))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -151,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn only_own_tables_are_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("samples.parquet");
+        let with_footer = |footer: &[u8]| {
+            let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+            fs::write(&table, [PARQUET, b"columns", footer, &length, PARQUET].concat()).unwrap();
+            Destination::check(&table)
+        };
+        assert!(with_footer(b"schema wasiscope 0.1.0 end").is_ok());
+        assert!(matches!(with_footer(b"schema somebody-else 7"), Err(DestinationError::Occupied(_))));
+        for damaged in [&b"PAR1"[..], b"PAR1 and nothing more", b"PAR1wasiscope 0.1.0\xff\xff\xff\xffPAR1"] {
+            fs::write(&table, damaged).unwrap();
+            assert!(matches!(Destination::check(&table), Err(DestinationError::Occupied(_))));
+        }
+    }
+
+    #[test]
     fn devices_stay_devices_and_links_stay_links() {
         let null = Destination::check(Path::new("/dev/null")).unwrap();
         assert!(!null.is_file());
@@ -161,6 +209,18 @@ mod tests {
         let destination = Destination::check(&link).unwrap();
         assert!(destination.is_file());
         assert_eq!(destination.path(), fs::canonicalize(&target).unwrap());
+    }
+
+    #[test]
+    fn a_pipe_without_a_name_is_written_into() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let destination = Destination::check(Path::new(&format!("/proc/self/fd/{}", writer.as_raw_fd()))).unwrap();
+        assert!(!destination.is_file());
+        destination.write(&1).unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "1\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod fixtures;
 pub mod history;
 pub mod json;
 mod kernel;
+pub mod parquet;
 mod scheduler;
 pub mod sizes;
 pub mod snapshot;
