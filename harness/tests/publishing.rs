@@ -59,6 +59,44 @@ fn a_folder_is_filled_and_stays_as_it_was_when_something_fails() {
 }
 
 #[test]
+fn reports_of_commits_are_kept_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+        let output = Command::new("git").current_dir(here).args(identity).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let guest = |n: u32| {
+        let text = format!("(module (memory (export \"memory\") {n}) (func (export \"_start\")))");
+        fs::write(here.join("guest.wat"), text).unwrap();
+    };
+    let run = ["public", "--", "guest.wat", "--processes", "1", "--iterations", "1", "--capture", "off"];
+    let kept = |is_kept: bool| {
+        let output = publish(here, &run);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert_eq!(!stderr.contains("not kept in the history"), is_kept, "{stderr}");
+        files(&here.join("public")).get("history.md").map(|text| String::from_utf8_lossy(text).into_owned())
+    };
+    guest(1);
+    assert_eq!(kept(false), None, "of no commit");
+    fs::write(here.join(".gitignore"), "public\ntarget\n").unwrap();
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "one page"]);
+    assert!(kept(true).unwrap().starts_with("1 commits"));
+    guest(2);
+    assert!(kept(false).unwrap().starts_with("1 commits"), "of changes on top of one");
+    git(&["commit", "--quiet", "-am", "two pages"]);
+    let history = kept(true).unwrap();
+    assert!(
+        history.starts_with("2 commits") && history.contains("| two pages | guest/custom/cranelift | memory."),
+        "{history}"
+    );
+}
+
+#[test]
 fn a_folder_of_other_things_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("index.html"), "mine").unwrap();

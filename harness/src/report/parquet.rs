@@ -12,7 +12,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use super::document::{CaseReport, Measurement, Report, ScenarioReport};
+use super::document::{CaseReport, Machine, Measurement, Report, ScenarioReport};
 
 /// Rows of a row group: all that is held in memory besides one report, 4 MiB of them, and about what DuckDB reads at a time.
 const GROUP_ROWS: usize = 1 << 17;
@@ -24,6 +24,7 @@ struct Labels {
     started_at_us: i64,
     commit: Option<ByteArray>,
     dirty: Option<bool>,
+    machine: ByteArray,
     os: ByteArray,
     arch: ByteArray,
     cpu: Option<ByteArray>,
@@ -71,11 +72,13 @@ use Values::{Count, Flag, Real, Size, Text, Time};
 type Column = (&'static str, bool, Values);
 
 /// The table. Names and types are stored in files that others keep: add to it, change nothing.
-const COLUMNS: [Column; 27] = [
+const COLUMNS: [Column; 28] = [
     ("report", true, Text(|row| Some(&row.of.report))),
     ("started_at", true, Time(|row| Some(row.of.started_at_us))),
     ("commit", false, Text(|row| row.of.commit.as_ref())),
     ("dirty", false, Flag(|row| row.of.dirty)),
+    // By what machines are told apart: a name, or what is inside.
+    ("machine", true, Text(|row| Some(&row.of.machine))),
     ("os", true, Text(|row| Some(&row.of.os))),
     ("arch", true, Text(|row| Some(&row.of.arch))),
     ("cpu", false, Text(|row| row.of.cpu.as_ref())),
@@ -128,13 +131,22 @@ impl<W: Write + Send> Table<W> {
     /// # Errors
     /// When the report's `started_at` is no time, or the rows cannot be written.
     pub fn add(&mut self, name: &str, report: &Report) -> io::Result<()> {
-        let of_report = of_report(name, report)?;
+        let runs = runs(name, report)?;
         for scenario in &report.scenarios {
             for case in &scenario.cases {
-                self.add_case(&of_report, Some(scenario), case)?;
+                // A merged report's cases were each part of one of its runs.
+                let of_run = case.source.and_then(|source| runs.get(source)).unwrap_or(&runs[0]);
+                self.add_case(of_run, Some(scenario), case)?;
             }
         }
-        report.reference.iter().try_for_each(|case| self.add_case(&of_report, None, case))
+        let references: Vec<&Option<CaseReport>> = match &report.sources[..] {
+            [] => vec![&report.reference],
+            sources => sources.iter().map(|source| &source.reference).collect(),
+        };
+        let of_runs = runs.iter().zip(references);
+        of_runs
+            .filter_map(|(run, case)| Some((run, case.as_ref()?)))
+            .try_for_each(|(run, case)| self.add_case(run, None, case))
     }
 
     fn add_case(&mut self, report: &Labels, scenario: Option<&ScenarioReport>, case: &CaseReport) -> io::Result<()> {
@@ -228,16 +240,24 @@ fn schema() -> Result<TypePtr, ParquetError> {
     Type::group_type_builder("samples").with_fields(fields).build().map(Arc::new)
 }
 
-fn of_report(name: &str, report: &Report) -> io::Result<Labels> {
-    let started_at: jiff::Timestamp = report.started_at.parse().map_err(|error| {
+/// What is common to each run that the report is of; one, unless it was merged.
+fn runs(name: &str, report: &Report) -> io::Result<Vec<Labels>> {
+    if report.sources.is_empty() {
+        return Ok(vec![of_run(name, report, &report.started_at, &report.machine)?]);
+    }
+    report.sources.iter().map(|source| of_run(name, report, &source.started_at, &source.machine)).collect()
+}
+
+fn of_run(name: &str, report: &Report, started_at: &str, machine: &Machine) -> io::Result<Labels> {
+    let started_at: jiff::Timestamp = started_at.parse().map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{name}: started_at is no time: {error}"))
     })?;
-    let machine = &report.machine;
     Ok(Labels {
         report: name.into(),
         started_at_us: started_at.as_microsecond(),
         commit: report.git.as_ref().map(|git| text(&git.commit)),
         dirty: report.git.as_ref().map(|git| git.dirty),
+        machine: text(machine.label()),
         os: text(&machine.os),
         arch: text(&machine.arch),
         cpu: machine.cpu.as_ref().map(text),
@@ -336,7 +356,7 @@ mod tests {
             report("2026-11-24T10:00:00.25Z", &measured, &case("reference/custom/cranelift", &json!([[9]]), 0));
         let rows = rows(&table(&[report.clone(), report]));
         assert_eq!(rows.len(), 8);
-        let of_report = "0.json,2026-11-24 10:00:00.250000 +00:00,abc,true,linux,x86_64,null,2,null,48.0.8,3";
+        let of_report = "0.json,2026-11-24 10:00:00.250000 +00:00,abc,true,2 × unknown processor, x86_64, linux,linux,x86_64,null,2,null,48.0.8,3";
         let of_case = "s,workload,w/f/e,w,f,e,null,null,trapped";
         let first = format!("{of_report},{of_case},phase.run,ns,lower_is_better,0,0,true,5.0");
         let shown: Vec<&str> = COLUMNS.iter().map(|(name, ..)| &*rows[0][*name]).collect();
@@ -346,6 +366,26 @@ mod tests {
         assert_eq!(place(2), ["2", "0", "true", "1.5"], "a process without samples has no row");
         assert_eq!(["scenario", "kind", "value"].map(|name| &*rows[3][name]), ["null", "null", "9.0"]);
         assert_eq!(rows[7]["report"], "1.json");
+    }
+
+    #[test]
+    fn merged_reports_say_which_run_a_sample_is_of() {
+        let part = |index: u32, name: &str| {
+            let id = format!("{name}/f/e");
+            let reference = case("reference/custom/cranelift", &json!([[f64::from(index)]]), 0);
+            let mut report = report("2026-11-24T10:00:00Z", &case(&id, &json!([[1]]), 0), &reference);
+            report.machine.name = Some(name.to_owned());
+            (format!("{name}.json"), report)
+        };
+        let merged = crate::merge::merge(vec![part(1, "a"), part(2, "b")], false).unwrap().unwrap();
+        let rows = rows(&table(&[merged]));
+        let shown: Vec<[&str; 3]> =
+            rows.iter().map(|row| ["machine", "case", "value"].map(|name| &*row[name])).collect();
+        let reference = "reference/custom/cranelift";
+        assert_eq!(
+            shown,
+            [["a", "a/f/e", "1.0"], ["b", "b/f/e", "1.0"], ["a", reference, "1.0"], ["b", reference, "2.0"]]
+        );
     }
 
     #[test]
