@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::snapshot::{Checked, Difference, Excess, Part, State};
 
+/// Most entries of a list that are told.
+const ENTRIES: usize = 4;
 /// Most parts of a size that are told.
 const PARTS: usize = 6;
 /// Most characters of a value.
@@ -54,7 +56,10 @@ fn line(difference: &Difference) -> String {
     let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_u64);
     let mut text = match (number(&difference.old), number(&difference.new)) {
         (Some(old), Some(new)) => format!("  {}: {}\n", difference.fact, step(old, new)),
-        _ => format!("  {}: {} → {}\n", difference.fact, brief(&difference.old), brief(&difference.new)),
+        _ => match list_change(difference) {
+            Some(change) => format!("  {}: {change}\n", difference.fact),
+            None => format!("  {}: {} → {}\n", difference.fact, brief(&difference.old), brief(&difference.new)),
+        },
     };
     for Part { name, old, new } in difference.parts.iter().take(PARTS) {
         let _ = writeln!(text, "      {name}: {}", step(*old, *new));
@@ -63,6 +68,28 @@ fn line(difference: &Difference) -> String {
         let _ = writeln!(text, "      … and {} more", difference.parts.len() - PARTS);
     }
     text
+}
+
+/// Of lists: what came and what went.
+fn list_change(difference: &Difference) -> Option<String> {
+    let (old, new) = (difference.old.as_ref()?.as_array()?, difference.new.as_ref()?.as_array()?);
+    let entry = |value: &Value| match (value.get("name").and_then(Value::as_str), value.get("bytes")) {
+        (Some(name), Some(bytes)) => format!("{name} ({bytes})"),
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    };
+    let only = |these: &[Value], others: &[Value], sign: char| {
+        let entries = these.iter().filter(|value| !others.contains(value));
+        entries.map(|value| format!("{sign} {}", entry(value))).collect::<Vec<_>>()
+    };
+    let mut changes = only(new, old, '+');
+    changes.extend(only(old, new, '−'));
+    if changes.is_empty() {
+        return Some("the same in another order".to_owned());
+    }
+    let more = changes.len().saturating_sub(ENTRIES);
+    changes.truncate(ENTRIES);
+    changes.extend((more > 0).then(|| format!("… and {more} more")));
+    Some(changes.join(", "))
 }
 
 /// `100 → 160 (+60, +60.0 %)`.
@@ -101,6 +128,8 @@ fn brief(value: &Option<Value>) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use serde_json::json;
+
     use super::*;
 
     fn checked(state: State, excesses: Vec<Excess>) -> Checked {
@@ -126,6 +155,25 @@ mod tests {
           check: "a" → "b"
           (old: x.snap)
         "#);
+    }
+
+    #[test]
+    fn of_a_list_it_is_said_what_came_and_what_went() {
+        let list = |fact: &str, old: Value, new: Value| {
+            let difference = Difference { fact: fact.into(), old: Some(old), new: Some(new), parts: Vec::new() };
+            explain(&checked(State::Differs(vec![difference]), Vec::new()), "x.snap", None)
+        };
+        let text = list("imports", json!(["a.b", "a.c"]), json!(["a.b", "a.d"]));
+        assert!(text.starts_with("  imports: + a.d, − a.c\n"), "{text}");
+        let function = |name: &str, bytes: u32| json!({"name": name, "bytes": bytes});
+        let text = list(
+            "functions.largest",
+            json!([function("f", 9), function("g", 5)]),
+            json!([function("f", 9), function("h", 7)]),
+        );
+        assert!(text.starts_with("  functions.largest: + h (7), − g (5)\n"), "{text}");
+        let text = list("exports", json!(["a", "b"]), json!(["b", "a"]));
+        assert!(text.contains("the same in another order"), "{text}");
     }
 
     #[test]
