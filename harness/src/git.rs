@@ -92,6 +92,15 @@ pub fn between(folder: &Path, good: &str, bad: &str) -> Result<Vec<(String, Stri
     log(folder, &["--ancestry-path", &format!("{good}..{bad}")])
 }
 
+/// The first line of a commit's message.
+///
+/// # Errors
+/// When there is no such commit.
+pub fn subject(folder: &Path, commit: &str) -> Result<String, GitError> {
+    let text = printed(folder, "show a commit", &["log", "--max-count=1", "--format=%s", commit, "--"])?;
+    Ok(text.trim_end().to_owned())
+}
+
 fn log(folder: &Path, range: &[&str]) -> Result<Vec<(String, String)>, GitError> {
     let arguments = [&["log", "--first-parent", "--reverse", "--format=%H %s"], range].concat();
     let text = printed(folder, "list commits", &arguments)?;

@@ -65,7 +65,7 @@ pub(super) struct Arguments {
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     let case = the_case(places, &arguments.case)?;
     let (good, bad) = (git::commit_of(&places.root, &arguments.good)?, git::commit_of(&places.root, &arguments.bad)?);
-    let mut commits = vec![(good.clone(), String::new())];
+    let mut commits = vec![(good.clone(), git::subject(&places.root, &good)?)];
     commits.extend(git::between(&places.root, &good, &bad)?);
     if commits.len() < 2 {
         bail!("{} is not among the commits that {} grew from, along first parents", arguments.good, arguments.bad);
@@ -244,7 +244,12 @@ impl Bisection<'_> {
         }
         self.say(at, "building");
         let (place, commit) = (self.scratch.join(format!("commit-{at}")), self.commits[at].0.clone());
-        let say = &mut |line: &str| self.progress.say(line);
+        // What is built, and for which commit, has been said; what is installed for it has not.
+        let say = &mut |line: &str| {
+            if !line.starts_with("building") {
+                self.progress.say(line);
+            }
+        };
         let guests = revision::guests(self.places, &commit, std::slice::from_ref(&self.case), &place, say);
         let prepared = match guests {
             Ok((mut guests, _)) => guests.remove(0),

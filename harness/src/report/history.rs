@@ -9,6 +9,8 @@ use crate::history::{Commit, History, Series, Shift};
 use crate::stats::SEGMENT_MIN;
 use crate::units;
 
+/// So many measured series are enough for some steps to be chance.
+const MANY: usize = 10;
 /// Most series that are shown value by value.
 const SERIES: usize = 12;
 /// Most characters of a commit's subject.
@@ -39,6 +41,13 @@ pub fn render(history: &History, in_full: bool, style: Style) -> String {
             text,
             "  note: measurements of fewer than {} commits have no steps that chance could not make",
             2 * SEGMENT_MIN
+        );
+    }
+    let noisy = history.series.iter().filter(|series| !series.exact).count();
+    if noisy >= MANY && steps > 0 {
+        let _ = writeln!(
+            text,
+            "  note: {noisy} of the series are measured; chance makes a step in one of a hundred such, and in up to ten where a machine drifts"
         );
     }
     for machine in machines {
@@ -155,10 +164,16 @@ fn subject(commit: &Commit) -> String {
     commit.subject.chars().take(SUBJECT_CHARS - 1).collect::<String>() + "…"
 }
 
+fn bytes(value: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size: whole, and not below 0")]
+    units::bytes(value.round() as u64)
+}
+
 /// In the unit that people read. A fact is exact and so are its digits.
 fn value(series: &Series, value: f64) -> String {
     match series.unit.as_str() {
         "ns" => units::duration(value),
+        "bytes" => bytes(value),
         "" => format!("{value}"),
         unit => format!("{value:.0} {unit}"),
     }
