@@ -24,7 +24,7 @@ use crate::prepare::{self, prepare};
 use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
 use crate::report::document::Git;
-use crate::report::{json, table};
+use crate::report::{html, json, table};
 use crate::runner::{ChildWorkers, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
@@ -68,6 +68,9 @@ pub(super) struct Arguments {
     /// Also write the comparison as JSON
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also write the page: one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// What makes the exit status other than 0
     #[arg(long, value_enum, default_value_t)]
     fail_on: FailOn,
@@ -170,6 +173,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
     }
     let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
+    let page = arguments.html.as_deref().map(|path| super::run::destination("--html", path)).transpose()?;
     let comparison = match base {
         Kind::Report => of_reports(arguments)?,
         Kind::Guest => of_guests(places, arguments)?,
@@ -177,6 +181,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     };
     if let Some(out) = &out {
         out.write(&comparison).with_context(|| format!("cannot write {}", out.path().display()))?;
+    }
+    if let Some(page) = &page {
+        super::html::write_to(page, &html::comparison_page(&comparison))?;
     }
     print(&match arguments.format {
         Format::Table => comparison::render(&comparison, table::Style::Plain),

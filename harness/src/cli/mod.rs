@@ -8,6 +8,7 @@ mod compare;
 mod doctor;
 mod export;
 mod history;
+mod html;
 mod list;
 mod merge;
 mod planted;
@@ -66,6 +67,8 @@ enum Verb {
     Bisect(bisect::Arguments),
     /// Every sample of reports as a table in Parquet, for DuckDB, Spark and the like
     Export(export::Arguments),
+    /// One page for each report, and an index with history across commits
+    Html(html::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
     /// Scenarios, workloads, flavours, engines
@@ -90,6 +93,7 @@ impl Cli {
             Verb::History(arguments) => history::run(&places, &arguments),
             Verb::Bisect(arguments) => bisect::run(&places, &arguments),
             Verb::Export(arguments) => export::run(&arguments),
+            Verb::Html(arguments) => html::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),

@@ -24,7 +24,7 @@ use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureStatus, SCHEMA_VERSION, ScenarioReport};
-use crate::report::{Report, table, timeline};
+use crate::report::{Report, html, table, timeline};
 use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Walk};
 use crate::scratch;
 use crate::stats;
@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Where the report goes [default: target/wasiscope/report.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also write the page: one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -93,8 +96,9 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
+    let page_place = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
     let mut source = Source::open(&arguments.kernel, trace_place.is_some())?;
-    check_distinct([Some(&out), trace_place.as_ref(), source.destination()])?;
+    check_distinct([Some(&out), trace_place.as_ref(), source.destination(), page_place.as_ref()])?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
 
     let progress = Progress::new();
@@ -220,8 +224,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
             .write_with(|out| timeline::write(&timelines, lost, out))
             .with_context(|| format!("cannot write {}", place.path().display()))?;
     }
+    if let Some(place) = &page_place {
+        super::html::write_to(place, &html::report_page(&report))?;
+    }
     print_report(&report, arguments.format)?;
     eprintln!("report: {}", out.path().display());
+    if let Some(place) = &page_place {
+        eprintln!("page: {}", place.path().display());
+    }
     if out.is_file() {
         eprintln!("records: {}", records.display());
     }
@@ -257,12 +267,12 @@ pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destinati
 }
 
 /// Two documents in one place would be one.
-fn check_distinct(places: [Option<&Destination>; 3]) -> anyhow::Result<()> {
+fn check_distinct(places: [Option<&Destination>; 4]) -> anyhow::Result<()> {
     let files: Vec<_> = places.into_iter().flatten().filter(|place| place.is_file()).map(Destination::path).collect();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut seen = BTreeSet::new();
     match files.iter().find(|path| !seen.insert(absolute(path))) {
-        Some(twice) => bail!("--out, --trace and --capture-save: two of them would be {}", twice.display()),
+        Some(twice) => bail!("--out, --html, --trace and --capture-save: two of them would be {}", twice.display()),
         None => Ok(()),
     }
 }

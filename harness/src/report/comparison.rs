@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::CellAlignment;
 use serde_json::Value;
 
-use super::table::{Style, new_table};
+use super::grid::Grid;
+use super::table::Style;
 use crate::compare::{Comparison, FactRow, Row, SKIPPED};
 use crate::stats::Verdict;
 use crate::units;
@@ -39,12 +39,12 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
         let _ = writeln!(text, "{}the budget was spent before every row was settled", bullet(style));
     }
     if !comparison.facts.is_empty() {
-        let _ = writeln!(text, "\n{}", facts(&comparison.facts, style));
+        let _ = writeln!(text, "\n{}", facts(&comparison.facts).text(style));
     }
     let (skipped, rest): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(|row| is_skipped(row));
     let (timed, identical): (Vec<&Row>, Vec<&Row>) = rest.into_iter().partition(|row| !is_identical(row));
     if !timed.is_empty() {
-        let _ = writeln!(text, "\n{}", rows(&timed, comparison.confidence, style));
+        let _ = writeln!(text, "\n{}", rows(&timed, comparison.confidence).text(style));
     }
     for note in long_notes(&timed) {
         let _ = writeln!(text, "\n{note}");
@@ -102,7 +102,7 @@ const fn bullet(style: Style) -> &'static str {
     }
 }
 
-fn counts(rows: &[Row]) -> String {
+pub(super) fn counts(rows: &[Row]) -> String {
     let parts: Vec<String> = [Verdict::Regressed, Verdict::Improved, Verdict::Inconclusive, Verdict::Unchanged]
         .into_iter()
         .map(|verdict| (verdict, rows.iter().filter(|row| row.verdict == verdict).count()))
@@ -112,8 +112,8 @@ fn counts(rows: &[Row]) -> String {
     if parts.is_empty() { "nothing was compared".to_owned() } else { parts.join(", ") }
 }
 
-fn facts(rows: &[FactRow], style: Style) -> String {
-    let mut table = new_table(style, &["case", "fact that differs", "base", "new"]);
+pub(super) fn facts(rows: &[FactRow]) -> Grid {
+    let mut table = Grid::new(&["case", "fact that differs", "base", "new"]).align_left(&[0, 1, 2, 3]);
     for row in rows {
         let cell = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), shortened);
         let change = match (row.base.as_ref().and_then(Value::as_i64), row.new.as_ref().and_then(Value::as_i64)) {
@@ -122,7 +122,7 @@ fn facts(rows: &[FactRow], style: Style) -> String {
         };
         table.add_row([row.case.clone(), row.fact.clone(), cell(&row.base), cell(&row.new) + &change]);
     }
-    table.trim_fmt()
+    table
 }
 
 fn shortened(value: &Value) -> String {
@@ -136,10 +136,10 @@ fn shortened(value: &Value) -> String {
     text.chars().take(VALUE_CHARS - 1).collect::<String>() + "…"
 }
 
-fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
+pub(super) fn rows(rows: &[&Row], confidence: f64) -> Grid {
     let interval = format!("{} % interval", units::percent_plain(confidence));
-    let mut table =
-        new_table(style, &["case", "metric", "base", "new", "change", &interval, "workers", "verdict", "note"]);
+    let mut table = Grid::new(&["case", "metric", "base", "new", "change", &interval, "workers", "verdict", "note"])
+        .align_left(&[0, 1, 7, 8]);
     for row in rows {
         let duration = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = row
@@ -159,10 +159,5 @@ fn rows(rows: &[&Row], confidence: f64, style: Style) -> String {
             row.note.as_deref().map(brief).unwrap_or_default(),
         ]);
     }
-    for index in 2..7 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+    table
 }

@@ -133,7 +133,7 @@ fn may_be_replaced(path: &Path) -> io::Result<bool> {
         return is_own_table(&mut file);
     }
     let text: String = String::from_utf8_lossy(&beginning[..length]).split_whitespace().collect();
-    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":"];
+    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":", "<!DOCTYPEhtml><!--wasiscope-->"];
     Ok(["", "{}"].contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin)))
 }
 

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use comfy_table::CellAlignment;
-
-use super::table::{Style, new_table};
+use super::grid::Grid;
+use super::table::Style;
 use crate::history::{Commit, History, Series, Shift};
 use crate::stats::SEGMENT_MIN;
 use crate::units;
@@ -83,8 +82,7 @@ fn steps_of(history: &History, series: &[&Series], style: Style) -> String {
         return "no steps".to_owned();
     }
     steps.sort_by_key(|(series, step)| series.points[step.at].commit);
-    let mut table =
-        new_table(style, &["since", "subject", "case", "metric", "before", "after", "change", "chance", "note"]);
+    let mut table = Grid::new(&["since", "subject", "case", "metric", "before", "after", "change", "chance", "note"]);
     for (series, step) in steps {
         let at = series.points[step.at].commit;
         let commit = &history.commits[at];
@@ -100,12 +98,7 @@ fn steps_of(history: &History, series: &[&Series], style: Style) -> String {
             note(history, series, step),
         ]);
     }
-    for index in 4..8 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+    table.align_left(&[0, 1, 2, 3, 8]).text(style)
 }
 
 /// Which commits it may be instead, and what else changed there.
@@ -133,7 +126,7 @@ fn values(history: &History, series: &Series, style: Style) -> String {
         Style::Plain => format!("\n{title}{how}\n"),
         Style::Markdown => format!("\n#### {title}{how}\n\n"),
     };
-    let mut table = new_table(style, &["commit", "subject", "value", "reports", ""]);
+    let mut table = Grid::new(&["commit", "subject", "value", "reports", ""]);
     for (index, point) in series.points.iter().enumerate() {
         let commit = &history.commits[point.commit];
         let step = series.steps.iter().find(|step| step.at == index);
@@ -145,12 +138,7 @@ fn values(history: &History, series: &Series, style: Style) -> String {
             step.map_or(String::new(), |step| format!("◀ {}", units::change(step.after / step.before))),
         ]);
     }
-    for index in [2, 3] {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    format!("{head}{}\n", table.trim_fmt())
+    format!("{head}{}\n", table.align_left(&[0, 1, 4]).text(style))
 }
 
 fn hash(commit: &Commit) -> String {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaseReport, KernelPhase};
-use super::table::{Style, align, new_table};
+use super::grid::Grid;
 use crate::capture::Distribution;
 use crate::units;
 
@@ -93,17 +93,17 @@ const SCHEDULING: &[Column] = &[
 ];
 
 /// The tables that have anything in them.
-pub(super) fn tables(case: &CaseReport, style: Style, exact: bool) -> Vec<String> {
+pub(super) fn tables(case: &CaseReport, exact: bool) -> Vec<Grid> {
     let Some(kernel) = &case.kernel else { return Vec::new() };
     let rows: Vec<(&str, &KernelPhase)> = Phase::REPORTED
         .iter()
         .filter_map(|phase| Some((phase.name(), kernel.phases.get(phase.name())?)))
         .filter(|(_, phase)| phase.iterations > 0)
         .collect();
-    [CALLS, MEMORY, SCHEDULING].iter().filter_map(|columns| table(columns, &rows, style, exact)).collect()
+    [CALLS, MEMORY, SCHEDULING].iter().filter_map(|columns| table(columns, &rows, exact)).collect()
 }
 
-fn table(columns: &[Column], rows: &[(&str, &KernelPhase)], style: Style, exact: bool) -> Option<String> {
+fn table(columns: &[Column], rows: &[(&str, &KernelPhase)], exact: bool) -> Option<Grid> {
     let cells = |phase: &KernelPhase| -> Vec<Cell> {
         let figures = Figures { iterations: phase.iterations, exact };
         columns.iter().map(|column| (column.cell)(phase, &figures)).collect()
@@ -115,14 +115,13 @@ fn table(columns: &[Column], rows: &[(&str, &KernelPhase)], style: Style, exact:
         return None;
     }
     let header: Vec<&str> = ["phase"].into_iter().chain(used.iter().map(|column| columns[*column].header)).collect();
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     for (name, cells) in rows.iter().filter(|(_, cells)| cells.iter().any(Option::is_some)) {
         let shown = used.iter().map(|column| cells[*column].clone().unwrap_or_else(|| "·".to_owned()));
         table.add_row([(*name).to_owned()].into_iter().chain(shown));
     }
     let texts = used.iter().enumerate().filter(|(_, column)| columns[**column].is_text).map(|(at, _)| at + 1);
-    align(&mut table, &[0].into_iter().chain(texts).collect::<Vec<_>>());
-    Some(table.trim_fmt())
+    Some(table.align_left(&[0].into_iter().chain(texts).collect::<Vec<_>>()))
 }
 
 /// How figures of one phase are written.

@@ -5,7 +5,9 @@ pub mod destination;
 pub mod document;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod grid;
 pub mod history;
+pub mod html;
 pub mod json;
 mod kernel;
 pub mod parquet;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
-use super::table::{Style, align, new_table};
+use super::grid::Grid;
+use super::table::{Style, sections_text};
 use super::traps;
 use crate::capture::Distribution;
 use crate::record::Status;
@@ -17,30 +18,29 @@ use crate::units;
 
 /// Everything about one scenario.
 pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
-    let sections = [
-        ("how late sleepers wake, as the guest sees it", sleeps(scenario, style)),
-        ("where that comes from, on average of one sleep in watched workers", lateness(scenario, style)),
-        ("workers that share the one thread of their guest", pools(scenario, style)),
-        ("how fast a guest that never yields is stopped", stops(scenario, style)),
-        ("many guests on few threads", crowds(scenario, style)),
-        ("one guest with real threads", threads(scenario, style)),
-        ("what the kernel saw of each, per iteration", kernel(scenario, style, exact)),
-        ("what the checks that make guests yield cost, in `run`", traps::prices(&scenario.prices, style)),
-    ];
-    let mut text = String::new();
-    for (title, body) in sections.into_iter().filter_map(|(title, body)| Some((title, body?))) {
-        // Writing to a String cannot fail, here and below.
-        let _ = match style {
-            Style::Plain => writeln!(text, "{title}\n\n{body}\n"),
-            Style::Markdown => writeln!(text, "### {title}\n\n{body}\n"),
-        };
-    }
+    let mut text = sections_text(&sections(scenario, exact), style);
     text.push_str("docs/scheduler.md reads these tables.\n\n");
     for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
     }
     text
+}
+
+/// Its tables, each with what it is about.
+pub(super) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
+    let sections = [
+        ("how late sleepers wake, as the guest sees it", sleeps(scenario)),
+        ("where that comes from, on average of one sleep in watched workers", lateness(scenario)),
+        ("workers that share the one thread of their guest", pools(scenario)),
+        ("how fast a guest that never yields is stopped", stops(scenario)),
+        ("many guests on few threads", crowds(scenario)),
+        ("one guest with real threads", threads(scenario)),
+        ("what the kernel saw of each, per iteration", kernel(scenario, exact)),
+        ("what the checks that make guests yield cost, in `run`", traps::prices(&scenario.prices)),
+    ];
+    sections.into_iter().filter_map(|(title, table)| Some((title, table?))).collect()
 }
 
 /// The measurement of a case whose name begins so.
@@ -62,22 +62,20 @@ fn short(case: &CaseReport) -> String {
     }
 }
 
-fn sleeps(scenario: &ScenarioReport, style: Style) -> Option<String> {
-    let mut table = new_table(style, &["case", "p50", "p90", "p99", "max", "sleeps"]);
-    let mut any = false;
+fn sleeps(scenario: &ScenarioReport) -> Option<Grid> {
+    let mut table = Grid::new(&["case", "p50", "p90", "p99", "max", "sleeps"]);
     for case in &scenario.cases {
         let Some(oversleep) = measured(case, OVERSLEEP) else { continue };
-        any = true;
         let row = [short(case)].into_iter().chain(percentiles(oversleep)?);
         table.add_row(row.chain([oversleep.summary.n.to_string()]));
     }
-    align(&mut table, &[0]);
     let clock = scenario.cases.iter().find_map(|case| Some((measured(case, CLOCK_READ)?, measured(case, CLOCK_STEP)?)));
     let clock = clock.map(|(read, step)| {
         let (read, step) = (units::duration(read.summary.median), units::duration(step.summary.min));
-        format!("\n\nA reading of the clock takes {read}; the smallest step between two is {step}.")
+        format!("A reading of the clock takes {read}; the smallest step between two is {step}.")
     });
-    any.then(|| table.trim_fmt() + &clock.unwrap_or_default())
+    clock.into_iter().for_each(|clock| table.note(clock));
+    table.if_any()
 }
 
 /// The kernel's side of the phase in which everything happens.
@@ -86,11 +84,10 @@ fn run_of(case: &CaseReport) -> Option<&KernelPhase> {
 }
 
 /// How the lateness of a sleep divides: the timer, the run queue, the rest of the call, and what lies above the kernel.
-fn lateness(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn lateness(scenario: &ScenarioReport) -> Option<Grid> {
     let header =
         ["case", "guest sees", "timer", "run queue", "rest of the call", "above the kernel", "calls", "preempted"];
-    let mut table = new_table(style, &header);
-    let mut any = false;
+    let mut table = Grid::new(&header);
     for case in &scenario.cases {
         let Some((oversleep, run)) = measured(case, OVERSLEEP).zip(run_of(case)) else { continue };
         let Some(asked_ns) = asked_ns(case) else { continue };
@@ -102,7 +99,6 @@ fn lateness(scenario: &ScenarioReport, style: Style) -> Option<String> {
         else {
             continue;
         };
-        any = true;
         let preempted = run.switches.map_or("–".to_owned(), |switches| switches.involuntary.to_string());
         let each = |sum: u64| sum as f64 / sleep.count as f64;
         let (timer, queue) = (each(off.blocked) - asked_ns, each(off.runnable));
@@ -114,13 +110,10 @@ fn lateness(scenario: &ScenarioReport, style: Style) -> Option<String> {
         }
         table.add_row([short(case)].into_iter().chain(row).chain([sleep.count.to_string(), preempted]));
     }
-    align(&mut table, &[0]);
-    any.then(|| {
-        table.trim_fmt()
-            + "\n\nThe four add up to what the guest sees. Timer: from the wanted end to the wake-up. Run queue: from there to\n\
+    table.note("The four add up to what the guest sees. Timer: from the wanted end to the wake-up. Run queue: from there to\n\
                running, and every other wait for a processor: where the thread was preempted besides, the last two cannot be\n\
-               told. Sleeps of 0 are left out: the host makes no call for them."
-    })
+               told. Sleeps of 0 are left out: the host makes no call for them.");
+    table.if_any()
 }
 
 /// How long the guest of this case sleeps, by its name.
@@ -135,7 +128,7 @@ fn asked_ns(case: &CaseReport) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * scale)
 }
 
-fn pools(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn pools(scenario: &ScenarioReport) -> Option<Grid> {
     let header = [
         "case",
         "hand-over, p50",
@@ -146,11 +139,9 @@ fn pools(scenario: &ScenarioReport, style: Style) -> Option<String> {
         "items a second",
         "message and answer",
     ];
-    let mut table = new_table(style, &header);
-    let mut any = false;
+    let mut table = Grid::new(&header);
     for case in &scenario.cases {
         let Some(hand_over) = measured(case, HAND_OVER) else { continue };
-        any = true;
         let median = |name: &str| measured(case, name).map(|found| found.summary.median);
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let spread = hand_over.spread.as_ref()?;
@@ -164,36 +155,30 @@ fn pools(scenario: &ScenarioReport, style: Style) -> Option<String> {
         ];
         table.add_row(row.into_iter().chain(hand_over).chain(rest));
     }
-    align(&mut table, &[0]);
-    any.then(|| table.trim_fmt() + "\n\nOf a greedy pool one worker yields rarely, which nobody but itself can change.")
+    table.note("Of a greedy pool one worker yields rarely, which nobody but itself can change.");
+    table.if_any()
 }
 
-fn stops(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn stops(scenario: &ScenarioReport) -> Option<Grid> {
     let header = ["case", "p50", "p90", "p99", "max", "ran for, p50", "ran for, max", "stops"];
-    let mut table = new_table(style, &header);
-    let mut any = false;
+    let mut table = Grid::new(&header);
     for case in &scenario.cases {
         let Some(preempt) = measured(case, PREEMPT) else { continue };
-        any = true;
         let ran = measured(case, STOPPED_AFTER).and_then(|ran| ran.spread.as_ref());
         let ran = ran.map_or([(); 2].map(|()| "–".to_owned()), |ran| [ran.p50, ran.max].map(units::duration));
         let row = [short(case)].into_iter().chain(percentiles(preempt)?).chain(ran);
         table.add_row(row.chain([preempt.summary.n.to_string()]));
     }
-    align(&mut table, &[0]);
-    any.then(|| {
-        table.trim_fmt() + "\n\nFrom the deadline (the end of the epoch, or the last fuel) to control in the host; and how long it ran in all."
-    })
+    table.note("From the deadline (the end of the epoch, or the last fuel) to control in the host; and how long it ran in all.");
+    table.if_any()
 }
 
-fn crowds(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn crowds(scenario: &ScenarioReport) -> Option<Grid> {
     let header =
         ["case", "fairness", "throughput", "light guest late, p50", "p99", "max", "memory each", "times it ran"];
-    let mut table = new_table(style, &header);
-    let mut any = false;
+    let mut table = Grid::new(&header);
     for case in &scenario.cases {
         let Some(fairness) = measured(case, FAIRNESS).filter(|_| case.workload.starts_with("crowd-")) else { continue };
-        any = true;
         let median = |name: &str| measured(case, name).map(|found| found.summary.median);
         let light = measured(case, LIGHT_LATENCY);
         let late = light.and_then(|light| light.spread.as_ref());
@@ -206,18 +191,14 @@ fn crowds(scenario: &ScenarioReport, style: Style) -> Option<String> {
         let times = light.map_or(0, |light| light.summary.n).to_string();
         table.add_row(row.into_iter().chain(late).chain([memory, times]));
     }
-    align(&mut table, &[0]);
-    any.then(|| {
-        table.trim_fmt()
-            + "\n\nFairness is Jain's index of how far the guests got in the same time; throughput is that of all together over that of\n\
+    table.note("Fairness is Jain's index of how far the guests got in the same time; throughput is that of all together over that of\n\
                one alone. The light guest sleeps 1 ms at a time among them: late is from the wanted end to going on, which tokio looks at\n\
-               every 61 turns."
-    })
+               every 61 turns.");
+    table.if_any()
 }
 
-fn threads(scenario: &ScenarioReport, style: Style) -> Option<String> {
-    let mut table = new_table(style, &["case", "what", "p50", "p90", "p99", "max", "samples"]);
-    let mut any = false;
+fn threads(scenario: &ScenarioReport) -> Option<Grid> {
+    let mut table = Grid::new(&["case", "what", "p50", "p90", "p99", "max", "samples"]);
     let durations = [
         (WAKE, "from notify to running on the other thread"),
         ("lock.1t", "a turn with the lock, on one thread"),
@@ -226,7 +207,6 @@ fn threads(scenario: &ScenarioReport, style: Style) -> Option<String> {
     for case in &scenario.cases {
         for (name, what) in durations {
             let Some(found) = case.measurements.iter().find(|found| found.metric == name) else { continue };
-            any = true;
             let row = [short(case), what.to_owned()].into_iter().chain(percentiles(found)?);
             table.add_row(row.chain([found.summary.n.to_string()]));
         }
@@ -234,16 +214,14 @@ fn threads(scenario: &ScenarioReport, style: Style) -> Option<String> {
         else {
             continue;
         };
-        any = true;
         let row = [short(case), "speed-up of divided work by a second thread".to_owned()].into_iter();
         let ratios = [spread.p50, spread.p90, spread.p99, spread.max].map(|ratio| format!("×{ratio:.2}"));
         table.add_row(row.chain(ratios).chain([ratio.summary.n.to_string()]));
     }
-    align(&mut table, &[0, 1]);
-    any.then(|| table.trim_fmt())
+    table.align_left(&[0, 1]).if_any()
 }
 
-fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String> {
+fn kernel(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     let header = [
         "case",
         "gave way",
@@ -254,11 +232,9 @@ fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String
         "run queue p50 / p99 / max",
         "futex waits",
     ];
-    let mut table = new_table(style, &header);
-    let mut any = false;
+    let mut table = Grid::new(&header);
     for case in &scenario.cases {
         let Some(run) = run_of(case).filter(|run| run.iterations > 0) else { continue };
-        any = true;
         let at_least = |text: String| if exact { text } else { format!("≥ {text}") };
         let count = |count: Option<u64>| {
             let each = count.and_then(|count| units::per_iteration(count, run.iterations));
@@ -279,8 +255,7 @@ fn kernel(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String
             count(run.futex_waits_ns.as_ref().map(|waits| waits.count)),
         ]);
     }
-    align(&mut table, &[0]);
-    any.then(|| table.trim_fmt())
+    table.if_any()
 }
 
 fn waits(waits: Option<&Distribution>) -> String {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
+use super::grid::Grid;
+use super::table::Style;
 use crate::record::Facts;
 use crate::units;
 
@@ -58,14 +59,10 @@ pub fn render(name: &str, facts: &Facts) -> String {
 
 /// Names with their bytes and their share of `whole`.
 fn shares(title: &str, rows: Vec<(&str, u64)>, whole: u64) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([title, "bytes", "share"]);
+    let mut table = Grid::new(&[title, "bytes", "share"]);
     for (name, bytes) in rows {
         let share = if whole == 0 { 0.0 } else { bytes as f64 / whole as f64 * 100.0 };
         table.add_row([name.to_owned(), bytes.to_string(), format!("{share:.1} %")]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table.trim_fmt()
+    table.text(Style::Plain)
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
+use super::grid::Grid;
 use super::{kernel, scheduler, traps};
 use crate::merge::by_machine;
 use crate::record::{self, Status};
@@ -57,7 +57,7 @@ fn of_one_machine(report: &Report, style: Style) -> String {
     }
     if report.scenarios.iter().any(is_of_workloads) {
         heading(&mut text, style, "summary");
-        text.push_str(&summary(report, style));
+        text.push_str(&summary(report).text(style));
         text.push_str("\n\n");
     }
     match style {
@@ -93,14 +93,14 @@ fn render_case(text: &mut String, case: &CaseReport, style: Style, exact: bool) 
         Style::Plain => "  ",
         Style::Markdown => "\n- ",
     };
-    for line in [facts_line(case), memory_line(case), sampling_line(case)].iter().filter(|line| !line.is_empty()) {
+    for line in lines(case) {
         let _ = writeln!(text, "{bullet}{line}");
     }
     if !case.measurements.is_empty() {
-        let _ = writeln!(text, "\n{}", phases(case, style, exact));
+        let _ = writeln!(text, "\n{}", phases(case, exact).text(style));
     }
-    for table in kernel::tables(case, style, exact) {
-        let _ = writeln!(text, "\n{table}");
+    for table in kernel::tables(case, exact) {
+        let _ = writeln!(text, "\n{}", table.text(style));
     }
     text.push('\n');
 }
@@ -117,6 +117,12 @@ fn outcome(case: &CaseReport) -> String {
         Some(detail) => format!("{}{unexpected}: {detail}", case.outcome.status.name()),
         None => case.outcome.status.name().to_owned(),
     }
+}
+
+/// What else there is to be said of a case, a line each.
+pub(super) fn lines(case: &CaseReport) -> Vec<String> {
+    let lines = [facts_line(case), memory_line(case), sampling_line(case)];
+    lines.into_iter().filter(|line| !line.is_empty()).collect()
 }
 
 fn facts_line(case: &CaseReport) -> String {
@@ -187,30 +193,26 @@ fn sampling_line(case: &CaseReport) -> String {
     line
 }
 
-pub(super) fn new_table(style: Style, header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(match style {
-        Style::Plain => presets::NOTHING,
-        Style::Markdown => presets::ASCII_MARKDOWN,
-    });
-    table.set_header(header.to_vec());
-    table
-}
-
-/// Figures are read from the right, names from the left.
-pub(super) fn align(table: &mut Table, left: &[usize]) {
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let side = if left.contains(&index) { CellAlignment::Left } else { CellAlignment::Right };
-        column.set_cell_alignment(side);
+/// Tables under their headings.
+pub(super) fn sections_text(sections: &[(&str, Grid)], style: Style) -> String {
+    let mut text = String::new();
+    for (title, table) in sections {
+        let body = table.text(style);
+        let _ = match style {
+            Style::Plain => writeln!(text, "{title}\n\n{body}\n"),
+            Style::Markdown => writeln!(text, "### {title}\n\n{body}\n"),
+        };
     }
+    text
 }
 
-fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
+/// What each phase took, and what the kernel saw in it.
+pub(super) fn phases(case: &CaseReport, exact: bool) -> Grid {
     let mut header = vec!["phase", "median", "99 % interval", "min", "p95", "samples"];
     if case.kernel.is_some() {
         header.extend(["syscalls", "faults", "off CPU"]);
     }
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     for phase in Phase::REPORTED {
         let metric = record::metric_of(phase);
         let measured = case.measurements.iter().find(|measurement| measurement.metric == metric);
@@ -225,8 +227,7 @@ fn phases(case: &CaseReport, style: Style, exact: bool) -> String {
         }
         table.add_row(row);
     }
-    align(&mut table, &[0]);
-    table.trim_fmt()
+    table
 }
 
 fn no_figures() -> [String; 5] {
@@ -272,12 +273,13 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
     [per_iteration(phase.syscall_count()), phase.faults.total().map_or("–".to_owned(), per_iteration), off_cpu]
 }
 
-fn summary(report: &Report, style: Style) -> String {
+/// A line for each case of workloads.
+pub(super) fn summary(report: &Report) -> Grid {
     let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
     let mut header = vec!["case", "outcome", "size"];
     header.extend(columns.map(Phase::name));
     header.extend(["run syscalls", "run faults", "run off CPU"]);
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     let of_workloads = report.scenarios.iter().filter(|scenario| is_of_workloads(scenario));
     for case in of_workloads.flat_map(|scenario| &scenario.cases) {
         let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
@@ -295,8 +297,7 @@ fn summary(report: &Report, style: Style) -> String {
         row.extend(seen);
         table.add_row(row);
     }
-    align(&mut table, &[0, 1]);
-    table.trim_fmt()
+    table.align_left(&[0, 1])
 }
 
 /// How many kernel programs there are, what is wrong with some, and what they cost where that was counted.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaseReport, Price, ScenarioReport};
-use super::table::{Style, align, new_table};
+use super::grid::Grid;
+use super::table::{Style, sections_text};
 use crate::record::{Status, TRAP_LATENCY};
 use crate::scenario::Engine;
 use crate::traps::{Family, TESTSUITE};
@@ -15,25 +16,21 @@ use crate::units;
 
 /// Everything about one scenario. Where the capture lost something, its counts are lower bounds.
 pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
+    sections_text(&sections(scenario, exact), style) + &failures(scenario, style)
+}
+
+/// Its tables, each with what it is about.
+pub(super) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
     let sections = [
-        ("cells of the matrix that passed, of those tried", grid(scenario, style)),
-        ("how the traps of the matrix were caught", caught(scenario, style, exact)),
-        ("other traps, and the signal that each comes from", other_traps(scenario, style)),
-        ("directives of the specification's tests that passed, of those tried", specification(scenario, style)),
-        ("how guests that make mistakes die", mistakes(scenario, style)),
-        ("from the faulting access to control in the host: median, 99 % interval", latency(scenario, style, exact)),
-        ("what explicit bounds checks cost, in `run`", prices(&scenario.prices, style)),
+        ("cells of the matrix that passed, of those tried", grid(scenario)),
+        ("how the traps of the matrix were caught", caught(scenario, exact)),
+        ("other traps, and the signal that each comes from", other_traps(scenario)),
+        ("directives of the specification's tests that passed, of those tried", specification(scenario)),
+        ("how guests that make mistakes die", mistakes(scenario)),
+        ("from the faulting access to control in the host: median, 99 % interval", latency(scenario, exact)),
+        ("what explicit bounds checks cost, in `run`", prices(&scenario.prices)),
     ];
-    let mut text = String::new();
-    for (title, body) in sections.into_iter().filter_map(|(title, body)| Some((title, body?))) {
-        // Writing to a String cannot fail, here and below.
-        let _ = match style {
-            Style::Plain => writeln!(text, "{title}\n\n{body}\n"),
-            Style::Markdown => writeln!(text, "### {title}\n\n{body}\n"),
-        };
-    }
-    text.push_str(&failures(scenario, style));
-    text
+    sections.into_iter().filter_map(|(title, table)| Some((title, table?))).collect()
 }
 
 /// Engines in the order of the scenario.
@@ -64,12 +61,12 @@ fn passed(case: &CaseReport, unit: &str) -> String {
 }
 
 /// Operations × engines, and for each family the operations that are not all right.
-fn grid(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn grid(scenario: &ScenarioReport) -> Option<Grid> {
     let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| is_family(case)).collect();
     let engines = engines(cases.iter().copied());
     let mut header = vec!["operations"];
     header.extend(&engines);
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     let mut rows: Vec<&str> = Vec::new();
     for case in &cases {
         if !rows.contains(&case.workload.as_str()) {
@@ -87,11 +84,9 @@ fn grid(scenario: &ScenarioReport, style: Style) -> Option<String> {
     let tried: u64 = cases.iter().map(|case| count(case, "cells.tried")).sum();
     let all_passed: u64 = cases.iter().map(|case| count(case, "cells.passed")).sum();
     let unsupported: u64 = cases.iter().map(|case| count(case, "cells.unsupported")).sum();
-    align(&mut table, &[0]);
-    let mut text = table.trim_fmt();
     let is_full = cases.iter().any(|case| case.facts.get("cells.share").is_some_and(|share| share == "full"));
     let share = if is_full { "all there are" } else { "the default share: --full tries all" };
-    let _ = write!(text, "\n\n{tried} cells tried ({share}), {all_passed} passed");
+    let mut text = format!("{tried} cells tried ({share}), {all_passed} passed");
     if unsupported > 0 {
         let _ = write!(text, "; {unsupported} not offered by their engine ({})", reasons(&cases).join("; "));
     }
@@ -104,7 +99,8 @@ fn grid(scenario: &ScenarioReport, style: Style) -> Option<String> {
         let shown: Vec<&str> = wrong.iter().take(SHOWN).map(String::as_str).collect();
         let _ = write!(text, "\nnot as they must be: {}{more}", shown.join(", "));
     }
-    (!rows.is_empty()).then_some(text)
+    table.note(text);
+    table.if_any()
 }
 
 fn is_family(case: &CaseReport) -> bool {
@@ -140,12 +136,18 @@ fn wrong_operations(cases: &[&CaseReport]) -> Vec<String> {
 }
 
 /// What caught the traps, engine by engine, and whether the kernel agrees.
-fn caught(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String> {
+fn caught(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| is_family(case)).collect();
-    let mut table = new_table(
-        style,
-        &["engine", "traps", "guard", "first page", "instruction", "no signal", "SIGSEGV, worker", "SIGSEGV, kernel"],
-    );
+    let mut table = Grid::new(&[
+        "engine",
+        "traps",
+        "guard",
+        "first page",
+        "instruction",
+        "no signal",
+        "SIGSEGV, worker",
+        "SIGSEGV, kernel",
+    ]);
     for engine in engines(cases.iter().copied()) {
         let of_engine: Vec<&CaseReport> = cases.iter().copied().filter(|case| case.engine == engine).collect();
         let sum = |fact: &str| of_engine.iter().map(|case| count(case, fact)).sum::<u64>();
@@ -166,8 +168,7 @@ fn caught(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String
         row.extend([(by[1] + by[2]).to_string(), kernel_count(seen, exact)]);
         table.add_row(row);
     }
-    align(&mut table, &[0]);
-    (!cases.is_empty()).then(|| table.trim_fmt())
+    table.if_any()
 }
 
 /// What the kernel counted; `–` where nobody did.
@@ -177,14 +178,14 @@ fn kernel_count(seen: Option<u64>, exact: bool) -> String {
 }
 
 /// Traps × engines: the signal, or that there was none.
-fn other_traps(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn other_traps(scenario: &ScenarioReport) -> Option<Grid> {
     let is_trap = |name: &str| name.starts_with("trap.") && name != "trap.code";
     let cases: Vec<&CaseReport> =
         scenario.cases.iter().filter(|case| case.facts.keys().any(|name| is_trap(name))).collect();
     let engines = engines(cases.iter().copied());
     let mut header = vec!["trap", "code"];
     header.extend(&engines);
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     let mut traps: Vec<(&String, &Value)> = Vec::new();
     for (name, fact) in cases.iter().flat_map(|case| &case.facts).filter(|(name, _)| is_trap(name)) {
         if !traps.iter().any(|(known, _)| *known == name) {
@@ -201,22 +202,19 @@ fn other_traps(scenario: &ScenarioReport, style: Style) -> Option<String> {
         }));
         table.add_row(row);
     }
-    align(&mut table, &[0, 1]);
     let [tried, passed] =
         ["cells.tried", "cells.passed"].map(|fact| cases.iter().map(|case| count(case, fact)).sum::<u64>());
-    (!cases.is_empty()).then(|| {
-        let judged = "by code, message, backtrace and signals";
-        format!("{}\n\n{tried} tried, {passed} as they must be, {judged}", table.trim_fmt())
-    })
+    table.note(format!("{tried} tried, {passed} as they must be, by code, message, backtrace and signals"));
+    table.align_left(&[0, 1]).if_any()
 }
 
 /// Groups × engines, and the files that did not pass as a whole.
-fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn specification(scenario: &ScenarioReport) -> Option<Grid> {
     let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| case.flavour == TESTSUITE).collect();
     let engines = engines(cases.iter().copied());
     let mut header = vec!["files", "number"];
     header.extend(&engines);
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     let files = |case: &CaseReport| case.facts.keys().filter(|name| name.starts_with("assertions.of.")).count();
     let mut groups: Vec<(&str, usize)> = Vec::new();
     for case in &cases {
@@ -236,11 +234,9 @@ fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
     if groups.is_empty() {
         return None;
     }
-    align(&mut table, &[0]);
-    let mut text = table.trim_fmt();
     let unsupported = reasons(&cases);
     if !unsupported.is_empty() {
-        let _ = write!(text, "\n\nnot offered, by engine:\n  {}", unsupported.join("\n  "));
+        table.note(format!("not offered, by engine:\n  {}", unsupported.join("\n  ")));
     }
     let left_out: u64 = cases
         .iter()
@@ -249,19 +245,16 @@ fn specification(scenario: &ScenarioReport, style: Style) -> Option<String> {
         .filter(|(name, _)| name.starts_with("left_out."))
         .filter_map(|(_, count)| count.as_u64())
         .sum();
-    let _ = write!(
-        text,
-        "\n\nThe report has the figures of each file. Left out: {left_out} assertions that a module is not valid, of which nothing runs."
-    );
-    Some(text)
+    table.note(format!(
+        "The report has the figures of each file. Left out: {left_out} assertions that a module is not valid, of which nothing runs."
+    ));
+    Some(table)
 }
 
-fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
+fn mistakes(scenario: &ScenarioReport) -> Option<Grid> {
     let cases: Vec<&CaseReport> = scenario.cases.iter().filter(|case| case.workload.starts_with("mistake-")).collect();
-    let mut table = new_table(
-        style,
-        &["mistake", "flavour", "engine", "dies by", "size", "over abort", "stderr", "leaves", "last words"],
-    );
+    let mut table =
+        Grid::new(&["mistake", "flavour", "engine", "dies by", "size", "over abort", "stderr", "leaves", "last words"]);
     for case in &cases {
         let how = case.facts.get("trap.code").and_then(Value::as_str).map(str::to_owned);
         let how = how.unwrap_or_else(|| case.outcome.status.name().to_owned());
@@ -279,8 +272,7 @@ fn mistakes(scenario: &ScenarioReport, style: Style) -> Option<String> {
             last_words(case),
         ]);
     }
-    align(&mut table, &[0, 1, 2, 3, 7, 8]);
-    (!cases.is_empty()).then(|| table.trim_fmt())
+    table.align_left(&[0, 1, 2, 3, 7, 8]).if_any()
 }
 
 /// The line of stderr that says most: that of the message, if there is one.
@@ -294,7 +286,7 @@ fn last_words(case: &CaseReport) -> String {
 }
 
 /// Engines × depths.
-fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<String> {
+fn latency(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     let timed = |case: &CaseReport| {
         case.measurements.iter().find(|measurement| measurement.metric == TRAP_LATENCY).map(|m| m.summary.clone())
     };
@@ -308,7 +300,7 @@ fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<Strin
     let mut header = vec!["engine"];
     header.extend(&depths);
     header.extend(["traps watched", "SIGSEGV, kernel"]);
-    let mut table = new_table(style, &header);
+    let mut table = Grid::new(&header);
     for engine in engines(cases.iter().map(|(case, _)| *case)) {
         let of_engine = || cases.iter().filter(|(case, _)| case.engine == engine);
         let mut row = vec![engine.to_owned()];
@@ -331,15 +323,19 @@ fn latency(scenario: &ScenarioReport, style: Style, exact: bool) -> Option<Strin
         row.extend([traps.to_string(), kernel_count(seen, exact)]);
         table.add_row(row);
     }
-    align(&mut table, &[0]);
     let timed: Vec<&CaseReport> = cases.iter().map(|(case, _)| *case).collect();
-    (!cases.is_empty()).then(|| {
-        table.trim_fmt() + &disturbances(&timed) + "\n\nThe depth is that of active functions in the guest. wasmtime's own figure is 2.6 µs, for\n`unreachable` on its authors' machine in 2022 (bytecodealliance/wasmtime, pull request 4431)."
-    })
+    let disturbed = disturbances(&timed);
+    if !disturbed.is_empty() {
+        table.note(disturbed);
+    }
+    table.note(
+        "The depth is that of active functions in the guest. wasmtime's own figure is 2.6 µs, for\n`unreachable` on its authors' machine in 2022 (bytecodealliance/wasmtime, pull request 4431).",
+    );
+    table.if_any()
 }
 
-pub(super) fn prices(prices: &[Price], style: Style) -> Option<String> {
-    let mut table = new_table(style, &["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
+pub(super) fn prices(prices: &[Price]) -> Option<Grid> {
+    let mut table = Grid::new(&["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = price.ci_low.zip(price.ci_high).map(|(low, high)| format!("×{low:.3} … ×{high:.3}"));
@@ -354,8 +350,7 @@ pub(super) fn prices(prices: &[Price], style: Style) -> Option<String> {
             price.log_ratios.len().to_string(),
         ]);
     }
-    align(&mut table, &[0]);
-    (!prices.is_empty()).then(|| table.trim_fmt())
+    table.if_any()
 }
 
 /// Every row that is not as it must be, with what reproduces it.
@@ -363,6 +358,7 @@ fn failures(scenario: &ScenarioReport, style: Style) -> String {
     let mut text = String::new();
     for case in scenario.cases.iter().filter(|case| !case.outcome.expected) {
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        // Writing to a String cannot fail, here and below.
         let mut lines = format!("FAILED {}: {detail}\n", case.id);
         for failure in &case.failures {
             let _ = writeln!(lines, "  {}", failure.what);
@@ -387,7 +383,7 @@ fn failures(scenario: &ScenarioReport, style: Style) -> String {
 fn disturbances(cases: &[&CaseReport]) -> String {
     let disturbed = cases.iter().filter_map(|case| {
         let note = case.disturbance.as_ref()?.note.as_ref()?;
-        Some(format!("\ndisturbed: {}: {note}", case.id))
+        Some(format!("disturbed: {}: {note}", case.id))
     });
-    disturbed.collect()
+    disturbed.collect::<Vec<_>>().join("\n")
 }

@@ -1,0 +1,63 @@
+//! A table as a value, to be shown in a terminal, in Markdown and on a page.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::table::Style;
+
+/// Rows of text under a header, and what is to be said of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grid {
+    /// A heading for each column.
+    pub header: Vec<String>,
+    /// As many cells in each row.
+    pub rows: Vec<Vec<String>>,
+    /// Columns that are read from the left, as names are; figures are read from the right.
+    pub left: Vec<usize>,
+    /// Paragraphs below it.
+    pub notes: Vec<String>,
+}
+
+impl Grid {
+    pub(super) fn new<S: Into<String> + Clone>(header: &[S]) -> Self {
+        Self { header: header.iter().cloned().map(Into::into).collect(), left: vec![0], ..Self::default() }
+    }
+
+    pub(super) fn add_row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Columns that hold names; the first does unless it is said otherwise.
+    pub(super) fn align_left(mut self, columns: &[usize]) -> Self {
+        self.left = columns.to_vec();
+        self
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// It, if there is a row in it.
+    pub(super) fn if_any(self) -> Option<Self> {
+        (!self.rows.is_empty()).then_some(self)
+    }
+
+    /// As text, with its notes below.
+    #[must_use]
+    pub fn text(&self, style: Style) -> String {
+        let mut table = Table::new();
+        table.load_style(match style {
+            Style::Plain => presets::NOTHING,
+            Style::Markdown => presets::ASCII_MARKDOWN,
+        });
+        table.set_header(&self.header);
+        for row in &self.rows {
+            table.add_row(row);
+        }
+        for (index, column) in table.column_iter_mut().enumerate() {
+            let side = if self.left.contains(&index) { CellAlignment::Left } else { CellAlignment::Right };
+            column.set_cell_alignment(side);
+        }
+        let notes = self.notes.iter().map(|note| format!("\n\n{note}"));
+        table.trim_fmt() + &notes.collect::<String>()
+    }
+}

@@ -1,0 +1,107 @@
+//! The index of many reports: a line for each series over commits, and a link to each report.
+
+use std::collections::BTreeMap;
+
+use maud::html;
+
+use super::charts::sparkline;
+use super::{cut, shell};
+use crate::history::{History, Series};
+use crate::units;
+
+/// One report of the site.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The file of its page.
+    pub href: String,
+    /// When it began.
+    pub started_at: String,
+    /// Its commit, if it is of one.
+    pub commit: Option<String>,
+    /// Its scenarios.
+    pub scenarios: Vec<String>,
+    /// The machine.
+    pub machine: String,
+    /// Whether a case was not as expected.
+    pub failed: bool,
+}
+
+/// Most series on one page.
+const SERIES: usize = 400;
+
+/// The index.
+#[must_use]
+pub fn index(history: &History, entries: &[Entry]) -> String {
+    let mut machines: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
+    for series in history.series.iter().filter(|series| series.points.len() > 1) {
+        machines.entry(&series.machine).or_default().push(series);
+    }
+    let steps: usize = history.series.iter().map(|series| series.steps.len()).sum();
+    let pages: BTreeMap<&str, &str> =
+        entries.iter().filter_map(|entry| Some((entry.commit.as_deref()?, entry.href.as_str()))).collect();
+    let header = html! {
+        h1 { "wasiscope reports" }
+        p.verdict { (entries.len()) " reports of " (history.commits.len()) " commits, " (steps) " steps" }
+        @for line in &history.left_out { p.doubt { "left out: " (cut(line)) } }
+    };
+    let content = html! {
+        @for (machine, series) in &machines {
+            section aria-label=(cut(machine)) {
+                h2 { (cut(machine)) }
+                div.wide tabindex="0" role="region" aria-label=(format!("series of {}", cut(machine))) {
+                    table {
+                        thead { tr { th.l scope="col" { "case" } th.l scope="col" { "metric" } th scope="col" { "last" } th scope="col" { "change" } th.l scope="col" { "over commits" } th.l scope="col" { "steps" } } }
+                        tbody {
+                            @for series in series.iter().take(SERIES) {
+                                @let values: Vec<f64> = series.points.iter().map(|point| point.value).collect();
+                                @let at: Vec<usize> = series.steps.iter().map(|step| step.at).collect();
+                                @let (first, last) = (values[0], values[values.len() - 1]);
+                                tr {
+                                    td.l { (cut(&series.scenario)) "/" (cut(&series.case)) } td.l { (cut(&series.metric)) }
+                                    td { (shown(series, last)) }
+                                    td { @if first == 0.0 { "–" } @else { (units::change(last / first)) } }
+                                    td.l { (sparkline(&values, &at, &format!("{} values from {} to {}", values.len(), shown(series, first), shown(series, last)))) }
+                                    td.l {
+                                        @for step in &series.steps {
+                                            @let commit = &history.commits[series.points[step.at].commit];
+                                            @let text = format!("{:.12} {}", commit.id, if step.before == 0.0 { String::new() } else { units::change(step.after / step.before) });
+                                            @if let Some(href) = pages.get(commit.id.as_str()) { a href=(href) { (text) } } @else { (text) }
+                                            " "
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                @if series.len() > SERIES { p.dim { (series.len() - SERIES) " more series are not here: choose metrics" } }
+            }
+        }
+        h2 { "Reports" }
+        div.wide tabindex="0" role="region" aria-label="reports" {
+            table {
+                thead { tr { th.l scope="col" { "report" } th.l scope="col" { "commit" } th.l scope="col" { "scenarios" } th.l scope="col" { "machine" } th.l scope="col" { "cases" } } }
+                tbody {
+                    @for entry in entries {
+                        tr {
+                            td.l { a href=(entry.href) { (cut(&entry.started_at)) } }
+                            td.l { code { (entry.commit.as_deref().map_or("–".to_owned(), |commit| format!("{commit:.12}"))) } }
+                            td.l { (cut(&entry.scenarios.join(", "))) }
+                            td.l { (cut(&entry.machine)) }
+                            td.l { @if entry.failed { span.bad { "✗ not all as expected" } } @else { span.good { "✓" } } }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    shell("wasiscope reports", &header, &content)
+}
+
+fn shown(series: &Series, value: f64) -> String {
+    match series.unit.as_str() {
+        "ns" => units::duration(value),
+        "" => format!("{value}"),
+        unit => format!("{value:.0} {unit}"),
+    }
+}
