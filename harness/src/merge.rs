@@ -71,18 +71,40 @@ pub type Named = (String, Report);
 /// # Errors
 /// When they are not of one commit, one version of wasiscope and one wasmtime; when a case is there twice, or is another guest.
 pub fn merge(reports: Vec<Named>, incomplete: bool) -> Result<Option<Report>, Conflict> {
+    // What was merged before is its parts again, so that what was missing then can be added.
+    let reports: Vec<Named> = reports.into_iter().flat_map(parts).collect();
     let Some((first, others)) = reports.split_first() else { return Ok(None) };
-    if others.is_empty() {
-        return Ok(Some(first.1.clone()));
-    }
     others.iter().try_for_each(|other| check_alike(first, other))?;
+    let alone = others.is_empty().then(|| first.1.clone());
     let groups = grouped(reports, incomplete)?;
+    if alone.is_some() {
+        return Ok(alone);
+    }
     let mut whole = Whole::default();
     for group in groups {
         whole.add(group);
     }
     whole.check()?;
     Ok(Some(whole.into_report()))
+}
+
+/// A merged report as the reports that it was merged from.
+fn parts((name, report): Named) -> Vec<Named> {
+    if report.sources.is_empty() {
+        return vec![(name, report)];
+    }
+    let part = |index: usize| {
+        let source = &report.sources[index];
+        let mut part = of_sources(&report, &|of| of == index);
+        part.shard = source.shard.clone();
+        part.sources.clear();
+        for scenario in &mut part.scenarios {
+            scenario.cases.iter_mut().for_each(|case| case.source = None);
+            scenario.prices.iter_mut().for_each(|price| price.source = None);
+        }
+        (source.report.clone(), part)
+    };
+    (0..report.sources.len()).map(part).collect()
 }
 
 /// What must be the same for two reports to be parts of one.
@@ -115,21 +137,23 @@ fn check_alike((one, first): &Named, (other, second): &Named) -> Result<(), Conf
 fn grouped(reports: Vec<Named>, incomplete: bool) -> Result<Vec<Vec<Named>>, Conflict> {
     let (mut shards, whole): (Vec<Named>, Vec<Named>) =
         reports.into_iter().partition(|(_, report)| report.shard.is_some());
-    let shard = |(_, report): &Named| report.shard.unwrap_or(Shard { index: 1, count: 1 });
+    let shard = |(_, report): &Named| report.shard.clone().unwrap_or_default();
     shards.sort_by_key(|report| shard(report).index);
     let mut seen = BTreeSet::new();
-    let one_suite = shards.iter().all(|report| seen.insert((shard(report).count, shard(report).index)));
-    let mut suites: BTreeMap<(u32, String), Vec<Named>> = BTreeMap::new();
+    let one_suite =
+        shards.iter().all(|report| seen.insert((shard(report).suite, shard(report).count, shard(report).index)));
+    let mut suites: BTreeMap<(u32, String, String), Vec<Named>> = BTreeMap::new();
     for report in shards {
         let machine = if one_suite { String::new() } else { report.1.machine.label() };
-        suites.entry((shard(&report).count, machine)).or_default().push(report);
+        suites.entry((shard(&report).count, shard(&report).suite, machine)).or_default().push(report);
     }
     let missing: Vec<Shard> = suites
         .iter()
-        .flat_map(|((count, _), present)| {
+        .flat_map(|((count, suite, _), present)| {
             let count = *count;
             let has = |index: u32| present.iter().any(|report| shard(report).index == index);
-            (1..=count).filter(move |index| !has(*index)).map(move |index| Shard { index, count }).collect::<Vec<_>>()
+            let missing = (1..=count).filter(|index| !has(*index));
+            missing.map(|index| Shard { index, count, suite: suite.clone() }).collect::<Vec<_>>()
         })
         .collect();
     if !missing.is_empty() && !incomplete {
@@ -261,7 +285,7 @@ fn sources(name: &str, report: &Report) -> Vec<Source> {
         started_at: report.started_at.clone(),
         duration_s: report.duration_s,
         seed: report.seed,
-        shard: report.shard,
+        shard: report.shard.clone(),
         machine: report.machine.clone(),
         tools: report.tools.clone(),
         capture: report.capture.clone(),
@@ -368,19 +392,22 @@ pub fn by_machine(report: &Report) -> Vec<Report> {
     if labels.len() < 2 {
         return vec![report.clone()];
     }
-    labels.iter().map(|label| of_machine(report, label)).collect()
+    let is_of = |index: usize, label: &String| report.sources[index].machine.label() == *label;
+    labels.iter().map(|label| of_sources(report, &|index| is_of(index, label))).collect()
 }
 
-fn of_machine(report: &Report, label: &str) -> Report {
-    let of_it = |source: &&Source| source.machine.label() == label;
-    let sources: Vec<Source> = report.sources.iter().filter(of_it).cloned().collect();
-    // Where each of the report's sources is among those of the machine.
+/// What of a report is from some of its sources.
+fn of_sources(report: &Report, is_wanted: &dyn Fn(usize) -> bool) -> Report {
+    let wanted = report.sources.iter().enumerate().filter(|(index, _)| is_wanted(*index));
+    let sources: Vec<Source> = wanted.map(|(_, source)| source.clone()).collect();
+    // Where each of the report's sources is among those.
     let mut next = 0;
     let places: Vec<Option<usize>> = report
         .sources
         .iter()
-        .map(|source| {
-            of_it(&source).then(|| {
+        .enumerate()
+        .map(|(index, _)| {
+            is_wanted(index).then(|| {
                 next += 1;
                 next - 1
             })

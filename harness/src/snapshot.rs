@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::record::{self, Facts};
 use crate::report::destination;
 use crate::report::document::CaseReport;
-use crate::scenario::{Budgets, Flavour};
+use crate::scenario::{self, Budgets, Flavour};
 use crate::worker::WASMTIME_VERSION;
 
 /// Facts that depend on more than the guest, and so are in reports but not in snapshots: native code is made for the processor at
@@ -90,7 +90,13 @@ pub fn name(case: &CaseReport) -> String {
 }
 
 fn stem(id: &str) -> String {
-    id.replace('/', "-")
+    component(&id.replace('/', "-"))
+}
+
+/// A name as one part of a path, whatever report it comes from.
+fn component(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_control() || "/\\".contains(c) { '-' } else { c }).collect();
+    if plain.starts_with('.') { format!("-{plain}") } else { plain }
 }
 
 /// A toolchain as part of a file's name: `rustc-1.95.0`, `rustc-1.97.0-nightly-2026-05-01`.
@@ -156,6 +162,8 @@ pub struct Excess {
     pub budget: String,
     /// The fact, with what was found; `None` when no fact has this name, which is a mistake in the scenario.
     pub found: Option<(String, Value)>,
+    /// The fact whose name is most like it, where none has it.
+    pub meant: Option<String>,
     /// The most that it may be.
     pub most: Option<u64>,
 }
@@ -194,7 +202,7 @@ impl Checked {
 /// # Errors
 /// When a snapshot is there and cannot be read.
 pub fn check(folder: &Path, scenario: &str, case: &CaseReport) -> Result<Checked, SnapshotError> {
-    let path = folder.join(scenario).join(format!("{}.snap", name(case)));
+    let path = folder.join(component(scenario)).join(format!("{}.snap", name(case)));
     let excesses = excesses(&case.facts, &case.budgets);
     let found = Kept::of(case);
     let Some(present) = read(&path)? else {
@@ -237,7 +245,7 @@ pub fn accept(checked: &Checked, case: &CaseReport) -> Result<(), SnapshotError>
 #[must_use]
 pub fn without_case<'a>(folder: &Path, scenario: &str, ids: impl IntoIterator<Item = &'a str>) -> Vec<PathBuf> {
     let stems: Vec<String> = ids.into_iter().map(stem).collect();
-    let mut strays: Vec<PathBuf> = snapshots_in(&folder.join(scenario))
+    let mut strays: Vec<PathBuf> = snapshots_in(&folder.join(component(scenario)))
         .into_iter()
         .filter(|(_, of)| !stems.contains(&of.split('@').next().unwrap_or_default().to_owned()))
         .map(|(path, _)| path)
@@ -360,13 +368,15 @@ fn excesses(facts: &Facts, budgets: &Budgets) -> Vec<Excess> {
             .filter(|(fact, _)| means(budget, fact) && (*fact == budget || !budgets.contains_key(*fact)))
             .collect();
         if meant.is_empty() && !facts.keys().any(|fact| means(budget, fact)) {
-            excesses.push(Excess { budget: budget.clone(), found: None, most: *most });
+            let meant = scenario::nearest(budget, facts.keys().map(String::as_str)).map(str::to_owned);
+            excesses.push(Excess { budget: budget.clone(), found: None, meant, most: *most });
         }
         let Some(most) = most else { continue };
         let above = meant.into_iter().filter(|(_, value)| value.as_u64().is_none_or(|value| value > *most));
         excesses.extend(above.map(|(fact, value)| Excess {
             budget: budget.clone(),
             found: Some((fact.clone(), value.clone())),
+            meant: None,
             most: Some(*most),
         }));
     }

@@ -32,6 +32,13 @@ pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
     Some(if each < 0.005 { "< 0.01".to_owned() } else { three_digits(each) })
 }
 
+/// How many of something: `1 commit`, `2 commits`.
+#[must_use]
+pub fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// A ratio as a change: `+3.1 %`, `-0.42 %`.
 #[must_use]
 pub fn change(ratio: f64) -> String {

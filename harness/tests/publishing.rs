@@ -85,9 +85,9 @@ fn reports_of_commits_are_kept_and_others_are_not() {
     git(&["init", "--quiet"]);
     git(&["add", "."]);
     git(&["commit", "--quiet", "-m", "one page"]);
-    assert!(kept(true).unwrap().starts_with("1 commits"));
+    assert!(kept(true).unwrap().starts_with("1 commit,"));
     guest(2);
-    assert!(kept(false).unwrap().starts_with("1 commits"), "of changes on top of one");
+    assert!(kept(false).unwrap().starts_with("1 commit,"), "of changes on top of one");
     git(&["commit", "--quiet", "-am", "two pages"]);
     let history = kept(true).unwrap();
     assert!(

@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
 use crate::plan::Case;
-use crate::record::{Facts, metric_of};
+use crate::record::{self, Facts, metric_of};
 use crate::runner::{self, ChildWorkers, Pair, Pairs, Prepared, Settings};
 use crate::scratch;
 use crate::stats::Verdict;
@@ -63,12 +63,22 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    check_metric(&arguments.metric)?;
     let case = the_case(places, &arguments.case)?;
     let (good, bad) = (git::commit_of(&places.root, &arguments.good)?, git::commit_of(&places.root, &arguments.bad)?);
     let mut commits = vec![(good.clone(), git::subject(&places.root, &good)?)];
     commits.extend(git::between(&places.root, &good, &bad)?);
+    if good == bad {
+        bail!("{} and {} are one commit", arguments.good, arguments.bad);
+    }
     if commits.len() < 2 {
-        bail!("{} is not among the commits that {} grew from, along first parents", arguments.good, arguments.bad);
+        let swapped = git::between(&places.root, &bad, &good)?.is_empty();
+        let hint = if swapped { "" } else { "; are GOOD and BAD swapped?" };
+        bail!(
+            "{} is not among the commits that {} grew from, along first parents{hint}",
+            arguments.good,
+            arguments.bad
+        );
     }
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
@@ -94,6 +104,21 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         ListFormat::Table => bisection.text(&found),
     })?;
     Ok(if matches!(found, Found::Commit { .. }) { Exit::Done } else { Exit::Inconclusive })
+}
+
+/// Before anything is built: what is measured and not compared. Which facts there are shows when there is a guest.
+fn check_metric(metric: &str) -> anyhow::Result<()> {
+    let compared = live::COMPARED.map(metric_of);
+    let is_measured = record::metric_names().any(|name| name == metric) || metric.starts_with("phase.");
+    if !is_measured || compared.iter().any(|name| name == metric) {
+        return Ok(());
+    }
+    let meant = crate::scenario::nearest(metric, compared.iter().map(String::as_str));
+    let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+    bail!(
+        "--metric {metric}: not compared between two guests{meant}; what is: {}, and facts such as size.wasm and fuel",
+        compared.join(", ")
+    )
 }
 
 /// The only case with this id, or the first of several scenarios: a guest is the same in all.
@@ -189,7 +214,8 @@ impl Bisection<'_> {
             self.progress.say(&format!("GOOD and BAD are {} apart", shown(&row)));
             return Ok(Ok(Change::Timed(Box::new(row))));
         }
-        let note = row.note.as_deref().map(|note| format!(", {note}")).unwrap_or_default();
+        let note = row.note.as_deref().filter(|_| row.ratio.is_some());
+        let note = note.map(|note| format!(", {note}")).unwrap_or_default();
         Ok(Err(format!("{} is {}: {}{note}", self.metric, row.verdict.name(), shown(&row))))
     }
 
@@ -256,10 +282,7 @@ impl Bisection<'_> {
             // A file that this commit does not have yet.
             Err(error) => Prepared {
                 case: self.case.clone(),
-                guest: Err(crate::guest::NoGuest {
-                    status: crate::record::Status::Failed,
-                    reason: format!("{error:#}"),
-                }),
+                guest: Err(crate::guest::NoGuest { status: record::Status::Failed, reason: format!("{error:#}") }),
                 watch: false,
             },
         };
@@ -338,12 +361,12 @@ impl Bisection<'_> {
         let (case, metric) = (self.case.id(), &self.metric);
         match found {
             Found::Commit { at, change } => format!(
-                "{} {}\n  made the difference in {metric} of {case}: {}\n  {} comparisons among {} commits, seed {}\n",
+                "{} {}\n  made the difference in {metric} of {case}: {}\n  {} among {}, seed {}\n",
                 self.hash(*at),
                 self.commits[*at].1,
                 change.text(),
-                self.trials,
-                self.commits.len() - 1,
+                units::count(self.trials as usize, "comparison"),
+                units::count(self.commits.len() - 1, "commit"),
                 self.seed
             ),
             Found::Range(first, last) => {

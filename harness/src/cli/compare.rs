@@ -195,7 +195,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 
 fn exit(comparison: &Comparison, fail_on: FailOn) -> Exit {
     let regressed = comparison.rows.iter().any(|row| row.verdict == Verdict::Regressed);
-    let inconclusive = comparison.rows.iter().any(|row| row.verdict == Verdict::Inconclusive);
+    // Where nothing was compared, nothing is known.
+    let inconclusive =
+        comparison.rows.is_empty() || comparison.rows.iter().any(|row| row.verdict == Verdict::Inconclusive);
     match fail_on {
         _ if comparison.interrupted => Exit::Interrupted,
         FailOn::Never => Exit::Done,

@@ -1,8 +1,9 @@
 //! `wasiscope history`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use globset::{Glob, GlobMatcher};
 
@@ -82,6 +83,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let wanted = Wanted { cases: arguments.case.clone(), metrics: arguments.metrics.clone() };
     let in_full = wanted.cases.is_some() || !wanted.metrics.is_empty();
     let mut gatherer = Gatherer::new(wanted);
+    if let Store::Notes { name, repository } = &store {
+        git::printed(repository, "name notes so", &["check-ref-format", &format!("refs/notes/{name}")])?;
+    }
     let unreadable = store.read(&mut |commit, report| gatherer.add(commit, report))?;
     // A folder of reports may be read anywhere; then commits follow each other as they were measured.
     let mainline = match git::mainline(&places.root, &arguments.branch) {
@@ -89,6 +93,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         Err(GitError::NoRepository(_) | GitError::NoGit(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    check_wanted("--case", arguments.case.as_slice(), gatherer.cases())?;
+    check_wanted("--metric", &arguments.metrics, gatherer.metrics())?;
     let mut history = gatherer.history(mainline.as_deref());
     history.left_out.extend(unreadable);
     let text = match arguments.format {
@@ -98,6 +104,23 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     };
     print(&text)?;
     Ok(Exit::Done)
+}
+
+/// A pattern that nothing matches is a slip of the hand.
+fn check_wanted(option: &str, wanted: &[GlobMatcher], present: &BTreeSet<String>) -> anyhow::Result<()> {
+    /// Most names that an error lists.
+    const SHOWN: usize = 20;
+    let is_stray = |glob: &&GlobMatcher| !present.iter().any(|name| glob.is_match(name));
+    let Some(glob) = wanted.iter().find(is_stray) else { return Ok(()) };
+    let pattern = glob.glob().glob();
+    if present.is_empty() {
+        bail!("no reports are kept there: wasiscope history … --add REPORT keeps one");
+    }
+    let meant = crate::scenario::nearest(pattern, present.iter().map(String::as_str));
+    let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    let names: Vec<&str> = present.iter().take(SHOWN).map(String::as_str).collect();
+    let more = if present.len() > SHOWN { ", …" } else { "" };
+    bail!("{option} {pattern}: nothing in these reports matches{meant}; there are: {}{more}", names.join(", "))
 }
 
 fn add(store: &Store, path: &Path) -> anyhow::Result<()> {

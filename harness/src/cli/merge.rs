@@ -37,6 +37,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let reports = arguments.reports.iter().map(|path| named(path)).collect::<anyhow::Result<Vec<Named>>>()?;
+    let same = |path: &PathBuf| match (path.canonicalize(), arguments.out.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    };
+    if arguments.reports.iter().any(same) {
+        bail!("--out {} is one of the reports: name another place", arguments.out.display());
+    }
     let out = destination("--out", &arguments.out)?;
     let Some(report) = merge(reports, arguments.incomplete)? else { bail!("no report was named") };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;

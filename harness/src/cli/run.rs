@@ -79,7 +79,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let started_at = jiff::Timestamp::now();
     let cpu_before = CpuTimes::now();
     // Everything that can be refused is refused before anything is built, run or written.
-    let Selected { cases, prices: priced } = selection::cases(places, &arguments.selection)?;
+    let Selected { cases, prices: priced, shard } = selection::cases(places, &arguments.selection)?;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
     let has_timeline = |case: &Case| case.check().is_none() && case.experiment().is_none();
     if arguments.trace.is_some() && !cases.iter().any(has_timeline) {
@@ -202,7 +202,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         seed,
         noise: arguments.selection.noise(),
         planted: arguments.plant_fault.clone(),
-        shard: arguments.selection.shard(),
+        shard,
         interrupted: walk == Walk::Interrupted,
         budget_spent: walk == Walk::BudgetSpent,
         confidence: stats::CONFIDENCE,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use globset::{Glob, GlobMatcher};
+use sha2::{Digest, Sha256};
 
+use crate::guest::hex;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::prepare;
@@ -77,11 +79,6 @@ pub(super) struct InputArguments {
 }
 
 impl Selection {
-    /// The part of the suite that is wanted.
-    pub(super) fn shard(&self) -> Option<Shard> {
-        self.shard
-    }
-
     /// Busy processes on the processor of every worker.
     pub(super) fn noise(&self) -> u32 {
         self.noise.unwrap_or(0)
@@ -153,6 +150,8 @@ pub(super) struct Selected {
     pub(super) cases: Vec<Case>,
     /// Pairs of cases that tell what bounds checks cost: with guard pages, and with explicit checks.
     pub(super) prices: Vec<(Case, Case)>,
+    /// Which part of what was asked for these are.
+    pub(super) shard: Option<Shard>,
 }
 
 /// The cases of everything that was named, validated.
@@ -197,10 +196,23 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     }
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
     if cases.is_empty() && prices.is_empty() {
-        bail!("no scenario in {} is marked `default: true`", places.scenarios().display());
+        let names = scenario::read_folder(&places.scenarios())?.into_iter().map(|scenario| scenario.name);
+        bail!(
+            "no scenario in {} is marked `default: true`: name one ({}), or mark it",
+            places.scenarios().display(),
+            names.collect::<Vec<_>>().join(", ")
+        );
     }
-    let Some(shard) = arguments.shard else { return Ok(Selected { cases, prices }) };
-    Ok(Selected { cases: shard.of(cases), prices: shard.of(prices) })
+    let Some(shard) = &arguments.shard else { return Ok(Selected { cases, prices, shard: None }) };
+    let shard = Shard { suite: fingerprint(&cases, &prices), ..shard.clone() };
+    Ok(Selected { cases: shard.of(cases), prices: shard.of(prices), shard: Some(shard) })
+}
+
+/// What tells one suite from another: which cases there are, in their order.
+fn fingerprint(cases: &[Case], prices: &[(Case, Case)]) -> String {
+    let of_prices = prices.iter().map(|(_, checked)| format!("price {}/{}\n", checked.scenario, checked.id()));
+    let names = cases.iter().map(|case| format!("{}/{}\n", case.scenario, case.id())).chain(of_prices);
+    hex(&Sha256::digest(names.collect::<String>()))[..16].to_owned()
 }
 
 /// Those whose id the pattern matches; a price has the id of its case with explicit checks. There must be some of either.

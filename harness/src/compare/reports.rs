@@ -28,6 +28,10 @@ pub struct Differences {
     pub warnings: Vec<String>,
 }
 
+/// Otherwise the figures would seem to contradict each other.
+const NORMALISED: &str =
+    "base and new are as measured; the change is what is left when that of the reference case is taken off";
+
 /// Advice for whoever wants to know better.
 const ADVICE: &str = "to be sure, compare the revisions or the .wasm files: both sides then run in the same workers";
 
@@ -74,6 +78,9 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
         differences.warnings.push(format!("no case is in both reports: {how}"));
     } else if differences.rows.iter().any(|row| row.verdict == Verdict::Inconclusive) {
         differences.warnings.push(ADVICE.to_owned());
+    }
+    if differences.rows.iter().any(|row| row.ratio.is_some()) {
+        differences.warnings.push(NORMALISED.to_owned());
     }
     differences
 }

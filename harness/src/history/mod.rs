@@ -2,11 +2,12 @@
 //!
 //! A fact is exact: every change of it is a step. A measurement is noisy: what counts as a step is for [`crate::stats::steps`] to say, and a
 //! lone spike is none. Times are divided by those of the reference case that ran among the same workers, because reports of
-//! different days are of a machine in different moods. Machines are never joined.
+//! different days are of a machine in different moods: by its least disturbed samples, since its passes are long enough to be
+//! interrupted where those of a short guest are not. Machines are never joined.
 
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::GlobMatcher;
 use serde::Serialize;
@@ -134,6 +135,8 @@ struct Key {
 #[derive(Clone, Debug)]
 struct Reading {
     commit: String,
+    /// Which run it is of: one may be kept as it was and as a part of a merged report.
+    run: String,
     value: f64,
     /// The guest and the time of the reference case.
     reference: Option<(String, f64)>,
@@ -147,6 +150,9 @@ pub struct Gatherer {
     readings: BTreeMap<Key, (String, bool, Vec<Reading>)>,
     /// When the first report of each commit began.
     started: BTreeMap<String, String>,
+    /// Every case and every metric that there is, wanted or not: whoever misspells one is told.
+    cases: BTreeSet<String>,
+    metrics: BTreeSet<String>,
 }
 
 impl Gatherer {
@@ -167,9 +173,14 @@ impl Gatherer {
             for (scenario, case) in
                 report.scenarios.iter().flat_map(|scenario| scenario.cases.iter().map(move |case| (scenario, case)))
             {
+                self.cases.insert(case.id.clone());
+                self.metrics.extend(case.facts.keys().cloned());
+                self.metrics.extend(case.measurements.iter().map(|measurement| measurement.metric.clone()));
                 if case.outcome.expected && self.wanted.case(&case.id) {
+                    let run = run_of(&report, case);
                     let reading = |value: f64, reference| Reading {
                         commit: commit.to_owned(),
+                        run: run.clone(),
                         value,
                         reference,
                         conditions: conditions.clone(),
@@ -197,7 +208,7 @@ impl Gatherer {
             let Some(value) = value.as_f64() else { continue };
             if self.wanted.metric(fact, HEADLINES.contains(&fact.as_str())) {
                 let (_, _, readings) = self.readings.entry(key(fact)).or_insert((String::new(), true, Vec::new()));
-                readings.push(reading(value, None));
+                push(readings, reading(value, None));
             }
         }
     }
@@ -216,8 +227,20 @@ impl Gatherer {
             let reference = reference.filter(|_| is_time_of_guest).and_then(reference_time);
             let unit = measurement.unit.clone();
             let (_, _, readings) = self.readings.entry(key(metric)).or_insert((unit, false, Vec::new()));
-            readings.push(reading(value, reference));
+            push(readings, reading(value, reference));
         }
+    }
+
+    /// Every case that was met, wanted or not.
+    #[must_use]
+    pub fn cases(&self) -> &BTreeSet<String> {
+        &self.cases
+    }
+
+    /// Every metric and fact that was met.
+    #[must_use]
+    pub fn metrics(&self) -> &BTreeSet<String> {
+        &self.metrics
     }
 
     /// The series over commits in this order, the oldest first. Reports of commits that are not among them are left out; without
@@ -244,6 +267,21 @@ impl Gatherer {
         });
         let series: Vec<Series> = series.collect();
         History { schema_version: SCHEMA_VERSION, unmeasured: unmeasured(order, &places), series, commits, left_out }
+    }
+}
+
+/// A run by when it began, and its seed.
+fn run_of(report: &Report, case: &CaseReport) -> String {
+    match case.source.and_then(|source| report.sources.get(source)) {
+        Some(source) => format!("{} {}", source.started_at, source.seed),
+        None => format!("{} {}", report.started_at, report.seed),
+    }
+}
+
+fn push(readings: &mut Vec<Reading>, reading: Reading) {
+    let is_known = |known: &Reading| known.commit == reading.commit && known.run == reading.run;
+    if !readings.iter().any(is_known) {
+        readings.push(reading);
     }
 }
 
@@ -283,7 +321,10 @@ fn typical(measurement: &Measurement) -> Option<f64> {
 
 fn reference_time(reference: &CaseReport) -> Option<(String, f64)> {
     let run = metric_of(Phase::Run);
-    let time = typical(reference.measurements.iter().find(|measurement| measurement.metric == run)?)?;
+    let measurement = reference.measurements.iter().find(|measurement| measurement.metric == run)?;
+    let fastest = |process: &Vec<f64>| process.iter().copied().reduce(f64::min);
+    let fastest: Vec<f64> = measurement.samples.iter().filter_map(fastest).collect();
+    let time = stats::median(&fastest)?;
     Some((reference.artifact.as_ref()?.sha256.clone(), time)).filter(|(_, time)| *time > 0.0)
 }
 

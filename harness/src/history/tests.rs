@@ -113,7 +113,9 @@ fn several_reports_of_a_commit_are_one_point_and_conditions_are_told() {
     for (_, report) in &mut reports[7..] {
         report.tools.insert("wasmtime".into(), Some("49".into()));
     }
-    let twice = [reports.clone(), reports.clone()].concat();
+    // A second run of each, and the first once more: it counts once.
+    let again = reports.iter().map(|(commit, report)| (commit.clone(), Report { seed: 2, ..report.clone() })).collect();
+    let twice = [reports.clone(), again, reports.clone()].concat();
     let history = gathered(&twice, Wanted::default()).history(Some(&mainline(&reports)));
     let size = of(&history, "size.wasm");
     assert!(size.points.iter().all(|point| point.reports == 2));

@@ -7,10 +7,10 @@ fn suite(count: usize) -> Vec<CaseReport> {
 }
 
 fn shard(index: u32, count: u32) -> Named {
-    let shard = Shard { index, count };
+    let shard = Shard { index, count, suite: "7".into() };
     let reference = case("reference", "r", &around(u64::from(index) * 1_000));
     let mut report = report(shard.of(suite(7)), Some(reference));
-    report.shard = Some(shard);
+    report.shard = Some(shard.clone());
     (format!("{index}.json"), report)
 }
 
@@ -32,9 +32,30 @@ fn shards_in_any_order_are_the_suite_in_its_order() {
 #[test]
 fn a_missing_shard_is_an_error_unless_it_is_said() {
     let parts = || vec![shard(1, 3), shard(3, 3)];
-    let missing = Conflict::Missing(vec![Shard { index: 2, count: 3 }]);
+    let missing = Conflict::Missing(vec![Shard { index: 2, count: 3, suite: "7".into() }]);
     assert_eq!(merge(parts(), false).unwrap_err(), missing);
     assert_eq!(merge(parts(), true).unwrap().unwrap().cases().count(), 5);
+}
+
+#[test]
+fn one_shard_alone_is_no_suite_and_what_was_missing_can_be_added() {
+    let two = Shard { index: 2, count: 3, suite: "7".into() };
+    let three = Shard { index: 3, ..two.clone() };
+    assert_eq!(merge(vec![shard(1, 3)], false).unwrap_err(), Conflict::Missing(vec![two, three]));
+    let part = merge(vec![shard(1, 3), shard(3, 3)], true).unwrap().unwrap();
+    let whole = merge(vec![("part.json".into(), part), shard(2, 3)], false).unwrap().unwrap();
+    assert_eq!(ids(&whole), ids(&report(suite(7), None)));
+    let files: Vec<&str> = whole.sources.iter().map(|source| source.report.as_str()).collect();
+    assert_eq!(files, ["1.json", "2.json", "3.json"]);
+}
+
+#[test]
+fn parts_of_different_suites_are_not_one() {
+    let (name, mut other) = shard(2, 2);
+    other.shard.as_mut().unwrap().suite = "another".into();
+    assert!(
+        matches!(merge(vec![shard(1, 2), (name, other)], false), Err(Conflict::Missing(missing)) if missing.len() == 2)
+    );
 }
 
 #[test]
@@ -106,7 +127,8 @@ fn the_whole_takes_from_the_first_start_to_the_last_end() {
 
 #[test]
 fn shards_deal_a_suite_out_without_rest() {
-    let dealt: Vec<u32> = (1..=3).flat_map(|index| Shard { index, count: 3 }.of((0..10).collect())).collect();
+    let dealt: Vec<u32> =
+        (1..=3).flat_map(|index| Shard { index, count: 3, suite: String::new() }.of((0..10).collect())).collect();
     assert_eq!(dealt, [0, 3, 6, 9, 1, 4, 7, 2, 5, 8]);
     for (text, part) in [("0/3", "no shard 0 of 3"), ("4/3", "no shard 4"), ("1", "as in 1/3"), ("a/b", "as in 1/3")] {
         assert!(text.parse::<Shard>().unwrap_err().contains(part), "{text}");

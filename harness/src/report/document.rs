@@ -64,18 +64,21 @@ pub struct Report {
 }
 
 /// A part of a suite: every case whose place in it, counted from 0, leaves `index` − 1 when divided by `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// Which, from 1.
     pub index: u32,
     /// Of how many.
     pub count: u32,
+    /// Of which suite: a fingerprint of all its cases, so that parts of different suites are not taken for one.
+    #[serde(default)]
+    pub suite: String,
 }
 
 impl Shard {
     /// What of a suite belongs to it, in order.
     #[must_use]
-    pub fn of<T>(self, suite: Vec<T>) -> Vec<T> {
+    pub fn of<T>(&self, suite: Vec<T>) -> Vec<T> {
         let (index, count) = (self.index as usize - 1, self.count as usize);
         suite.into_iter().skip(index).step_by(count).collect()
     }
@@ -93,7 +96,7 @@ impl std::str::FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match numbers {
-            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
+            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count, suite: String::new() }),
             Some((index, count)) => Err(format!("there is no shard {index} of {count}: write 1/3, 2/3 or 3/3")),
             None => Err("write the number of the shard and how many there are, as in 1/3".to_owned()),
         }

@@ -26,13 +26,18 @@ pub fn render(history: &History, in_full: bool, style: Style) -> String {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(
         text,
-        "{} commits, {} machine{}, {} series: {}",
-        history.commits.len(),
-        machines.len(),
-        if machines.len() == 1 { "" } else { "s, each for itself" },
+        "{}, {}{}, {} series: {}",
+        units::count(history.commits.len(), "commit"),
+        units::count(machines.len(), "machine"),
+        if machines.len() > 1 { ", each for itself" } else { "" },
         history.series.len(),
-        if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") }
+        units::count(steps, "step")
     );
+    if history.commits.is_empty() {
+        text.push_str(
+            "no report of a commit of this branch is kept there: `wasiscope history … --add REPORT` keeps one\n",
+        );
+    }
     history.left_out.iter().for_each(|line| _ = writeln!(text, "  note: left out: {line}"));
     let few = history.series.iter().any(|series| !series.exact && series.points.len() < 2 * SEGMENT_MIN);
     if few {

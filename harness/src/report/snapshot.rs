@@ -20,6 +20,7 @@ pub fn word(checked: &Checked) -> &'static str {
         State::New => "new",
         State::OtherToolchain(_) => "unknown toolchain",
         State::Differs(_) => "differs",
+        State::Same if checked.excesses.iter().any(|excess| excess.found.is_none()) => "budget of nothing",
         State::Same if !checked.excesses.is_empty() => "over budget",
         State::Same => "same",
     }
@@ -107,11 +108,24 @@ fn step(old: u64, new: u64) -> String {
 fn over(excess: &Excess) -> String {
     match (&excess.found, excess.most) {
         (Some((fact, value)), Some(most)) => {
-            let above = value.as_u64().map(|found| format!(", {} too many", found.saturating_sub(most)));
-            let value = brief(&Some(value.clone()));
-            format!("  {fact}: {value} is above its budget of {most}{}\n", above.unwrap_or_default())
+            let Some(found) = value.as_u64() else {
+                let value = brief(&Some(value.clone()));
+                return format!(
+                    "  {fact}: {value} is no number, and so under no budget: write `any`, or leave it out\n"
+                );
+            };
+            let over = found.saturating_sub(most);
+            format!(
+                "  {fact}: {found} is above its budget of {most}, {over} too many (raise it in the scenario, or mend the guest)\n"
+            )
         }
-        _ => format!("  budget `{}`: the case has no such fact\n", excess.budget),
+        _ => {
+            let meant = excess.meant.as_ref().map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+            format!(
+                "  budget `{}`: the case has no such fact{meant}; budgets are for facts, not for measurements\n",
+                excess.budget
+            )
+        }
     }
 }
 
@@ -179,12 +193,12 @@ mod tests {
     #[test]
     fn a_budget_says_by_how_much_it_is_exceeded() {
         let found = Some(("size.wasm".to_owned(), 25_000.into()));
-        let excess = Excess { budget: "size.wasm".into(), found, most: Some(20_480) };
+        let excess = Excess { budget: "size.wasm".into(), found, meant: None, most: Some(20_480) };
         let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
-        insta::assert_snapshot!(text, @"  size.wasm: 25000 is above its budget of 20480, 4520 too many");
-        let excess = Excess { budget: "size.wsam".into(), found: None, most: Some(1) };
+        insta::assert_snapshot!(text, @"  size.wasm: 25000 is above its budget of 20480, 4520 too many (raise it in the scenario, or mend the guest)");
+        let excess = Excess { budget: "size.wsam".into(), found: None, meant: Some("size.wasm".into()), most: Some(1) };
         let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
-        assert!(text.contains("`size.wsam`: the case has no such fact"), "{text}");
+        assert!(text.contains("`size.wsam`: the case has no such fact (did you mean `size.wasm`?)"), "{text}");
     }
 
     #[test]

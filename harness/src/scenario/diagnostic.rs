@@ -25,8 +25,8 @@ pub enum ScenarioError {
     NoFile(PathBuf),
     /// The folder of scenarios is not there.
     #[error(
-        "no scenario folder {} ({reason}): run inside a checkout of wasiscope, name it with --root, or give the path of \
-         a scenario or a .wasm file",
+        "no scenario folder {} ({reason}): run inside a project that has one, name the project with --root, or give \
+         the path of a scenario or a .wasm file",
         path.display()
     )]
     NoFolder {
@@ -34,6 +34,16 @@ pub enum ScenarioError {
         path: PathBuf,
         /// The system's reason.
         reason: io::Error,
+    },
+    /// Two files say the same name, which begins the ids of both.
+    #[error("{} and {} are both named `{name}`: give one another name", one.display(), other.display())]
+    SameName {
+        /// The name.
+        name: String,
+        /// A file.
+        one: PathBuf,
+        /// Another.
+        other: PathBuf,
     },
     /// A name was given that no file has.
     #[error("no scenario `{name}`{}; there are: {}", did_you_mean(nearest.as_deref()), present.join(", "))]

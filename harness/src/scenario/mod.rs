@@ -306,9 +306,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
 /// Every scenario of a folder, by file name. A file that is not valid is an error: a suite with a hole is no suite.
 ///
 /// # Errors
-/// When the folder cannot be read or any file in it is not valid.
+/// When the folder cannot be read, any file in it is not valid, or two have one name.
 pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
-    files(folder)?.iter().map(|path| read(path)).collect()
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    let files = files(folder)?;
+    for path in &files {
+        let scenario = read(path)?;
+        if let Some(at) = scenarios.iter().position(|known| known.name == scenario.name) {
+            let (one, other) = (files[at].clone(), path.clone());
+            return Err(ScenarioError::SameName { name: scenario.name, one, other });
+        }
+        scenarios.push(scenario);
+    }
+    Ok(scenarios)
 }
 
 /// Finds what the user named: a path to a YAML file, or the stem of one in `folder`.

@@ -25,6 +25,12 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
     if scenario.name.is_empty() {
         return Err(("name", "a scenario needs a name".to_owned()));
     }
+    // It names a folder of snapshots, and begins the names of tests and links.
+    if scenario.name.starts_with('.') || scenario.name.contains(|c: char| c.is_control() || "/\\:".contains(c)) {
+        let message =
+            format!("`{}` cannot name a scenario: leave out `/`, `\\`, `:` and a `.` at its start", scenario.name);
+        return Err(("name", message));
+    }
     if scenario.kind != Kind::Workload {
         return check_parts(scenario);
     }
