@@ -17,7 +17,7 @@ const COMMITS: usize = 10;
 const LARGER: usize = 4;
 const SLOWER: usize = 6;
 /// As many reports of a commit, at most, until history is sure: one is of a machine in one mood.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 
 const MANIFEST: &str = r#"[package]
 name = "demo"

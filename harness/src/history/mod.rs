@@ -314,9 +314,17 @@ fn conditions(report: &Report) -> BTreeMap<String, String> {
     tools.chain(kernel).chain([wasiscope]).collect()
 }
 
-/// The median of the processes' medians.
+/// The median of what is typical of each process, which is that of its faster half, as in comparisons: what else ran on the machine
+/// shows in the slower one.
 fn typical(measurement: &Measurement) -> Option<f64> {
-    stats::median(&medians(measurement)?)
+    let warm = |process: &Vec<f64>| process.iter().skip(measurement.warm_up).copied().collect::<Vec<f64>>();
+    let of_process = |process: &Vec<f64>| stats::typical_log(&warm(process)).map(f64::exp);
+    let typical: Vec<f64> = measurement.samples.iter().filter_map(of_process).collect();
+    // Where it is not less that is better, or a sample is 0, the plain median.
+    if measurement.direction != "lower_is_better" || typical.is_empty() {
+        return stats::median(&medians(measurement)?);
+    }
+    stats::median(&typical)
 }
 
 fn reference_time(reference: &CaseReport) -> Option<(String, f64)> {

@@ -1,5 +1,7 @@
 //! The charts. Each stands beside a table with its figures.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use wasiscope_ebpf_abi::Phase;
 
@@ -144,7 +146,7 @@ pub(super) fn strip(measurement: &Measurement) -> Markup {
         value(measurement, summary.median)
     );
     html! {
-        svg role="img" aria-label=(label) viewBox=(format!("0 0 {WIDE} {height}")) width=(WIDE) height=(height) {
+        svg role="img" viewBox=(format!("0 0 {WIDE} {height}")) width=(WIDE) height=(height) {
             title { (label) }
             path.dots d=(dots(&measurement.samples, &scale, 2.0, height - 4.0)) {}
             @if let Some((low, high)) = summary.ci_low.zip(summary.ci_high) {
@@ -169,18 +171,33 @@ pub(super) fn value(measurement: &Measurement, value: f64) -> String {
 pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
     const WIDE: f64 = 420.0;
     const HIGH: f64 = 70.0;
+    /// Width of a bar.
+    const COLUMN: f64 = 6.0;
+    /// Of fewer the table's figures say all.
+    const FEWEST: u64 = 20;
     let bounds = waits.buckets.iter().map(|(upper, _)| (*upper).max(1) as f64);
-    let most = waits.buckets.iter().map(|(_, count)| *count).max().filter(|count| *count > 0)?;
+    if waits.count < FEWEST {
+        return None;
+    }
     let first = bounds.clone().fold(f64::INFINITY, f64::min) / 2.0;
     let scale = Scale::around(
         [first.max(1.0), bounds.fold(1.0, f64::max) * 1.01, first.max(1.0) * 40.0].into_iter(),
         8.0,
         WIDE - 8.0,
     )?;
-    let bars = waits.buckets.iter().map(|(upper, count)| {
-        let high = HIGH * *count as f64 / most as f64;
-        (scale.at((*upper).max(1) as f64), high, *upper, *count)
-    });
+    // Buckets that would lie on each other are one bar, and all bars one path: there are thousands of them on a page.
+    let mut bars: BTreeMap<u64, u64> = BTreeMap::new();
+    for (upper, count) in &waits.buckets {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place within the chart")]
+        let column = (scale.at((*upper).max(1) as f64) / COLUMN).max(0.0) as u64;
+        *bars.entry(column).or_default() += count;
+    }
+    let most = bars.values().copied().max()?;
+    let bar = |(column, count): (&u64, &u64)| {
+        let high = place((HIGH * *count as f64 / most as f64).max(1.0));
+        format!("M{} {HIGH}v-{high}h5v{high}", place(*column as f64 * COLUMN))
+    };
+    let bars: String = bars.iter().map(bar).collect();
     let label = format!(
         "{title}: {} in all, the longest {}",
         waits.count,
@@ -189,11 +206,7 @@ pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
     Some(html! {
         figure {
             svg role="img" aria-label=(label) viewBox=(format!("0 0 {WIDE} {}", HIGH + 24.0)) width=(WIDE) {
-                @for (x, high, upper, count) in bars {
-                    rect.bar x=(place(x - 5.0)) y=(place(HIGH - high.max(1.0))) width="5" height=(place(high.max(1.0))) {
-                        title { (count) " up to " (units::duration(upper as f64)) }
-                    }
-                }
+                path.bar d=(bars) {}
                 (axis(&scale, HIGH, &units::duration))
             }
             figcaption { (label) }

@@ -8,12 +8,8 @@ mod report;
 mod site;
 mod svg;
 
-use std::io::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +24,9 @@ pub use site::{Entry, index as index_page};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+
+/// Of zstd: a tenth of a second for the default suite.
+const LEVEL: i32 = 12;
 
 /// Most characters of any one text that comes from elsewhere.
 const TEXT_CHARS: usize = 2_000;
@@ -101,7 +100,8 @@ fn table_with(
     id: &dyn Fn(usize) -> Option<String>,
     class: &dyn Fn(usize, usize) -> Option<&'static str>,
 ) -> Markup {
-    let side = |column: usize| if grid.left.contains(&column) { "l" } else { "" };
+    // The first column is read from the left unless it is said otherwise.
+    let side = |column: usize| if column > 0 && grid.left.contains(&column) { "l" } else { "" };
     let class = |row: usize, column: usize, text: &str| {
         let long = if text.chars().count() > 60 { "t" } else { "" };
         let classes = [side(column), long, class(row, column).unwrap_or_default()];
@@ -152,18 +152,16 @@ fn shortened(value: Value) -> Value {
     }
 }
 
-/// The document itself, to be saved from the page: gzipped, because as text it would be most of the page.
+/// The document itself, to be saved from the page: packed, because as text it would be most of the page, and by zstd, because by gzip it would
+/// be half of it.
 fn save_link(name: &str, document: &impl Serialize) -> Markup {
-    let packed = serde_json::to_vec(document).map_err(std::io::Error::from).and_then(|json| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(8));
-        encoder.write_all(&json)?;
-        encoder.finish()
-    });
+    let packed =
+        serde_json::to_vec(document).map_err(std::io::Error::from).and_then(|json| zstd::encode_all(&json[..], LEVEL));
     match packed {
         Ok(packed) => html! {
-            p.tools { a download=(format!("{name}.json.gz"))
-                href=(format!("data:application/gzip;base64,{}", STANDARD.encode(packed))) {
-                "Save all of this as JSON (" (name) ".json.gz)" } }
+            p.tools { a download=(format!("{name}.json.zst"))
+                href=(format!("data:application/zstd;base64,{}", STANDARD.encode(packed))) {
+                "Save all of this as JSON (" (name) ".json.zst; zstd -d unpacks it)" } }
         },
         // Documents are JSON.
         Err(error) => html! { p.bad { "The document could not be put into this page: " (error.to_string()) } },

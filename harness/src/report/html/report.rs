@@ -124,7 +124,7 @@ fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<
             (body)
             h3 { "Case by case" }
             @if !in_full { p.dim { "Of " (scenario.cases.len()) " cases those are here that are not as expected; the tables above are of all, and so is the JSON." } }
-            @for case in shown { (case_section(&id_of(machine, scenario, case), case, exact)) }
+            @for case in shown { (case_section(&id_of(machine, scenario, case), case, (scenario.kind == "workload").then_some(exact))) }
         }
     }
 }
@@ -205,7 +205,8 @@ fn spreads(scenario: &ScenarioReport) -> BTreeMap<String, Vec<(String, &Spread)>
     by_metric
 }
 
-fn case_section(id: &str, case: &CaseReport, exact: bool) -> Markup {
+/// `exact` is whether nothing was lost, where the kernel's side is shown case by case: other kinds of scenario have it in tables of their own.
+fn case_section(id: &str, case: &CaseReport, exact: Option<bool>) -> Markup {
     let status = case.outcome.status.name();
     html! {
         details id=(id) open[!case.outcome.expected] {
@@ -218,8 +219,8 @@ fn case_section(id: &str, case: &CaseReport, exact: bool) -> Markup {
                 p.bad { (cut(&failure.what)) ": expected " (cut(&failure.expected)) ", got " (cut(&failure.got)) }
                 @if let Some(wat) = &failure.wat { pre { (cut(wat)) } }
             }
-            @if let Some(seen) = &case.kernel { (kernel_section(case, seen, exact)) }
-            (size_section(case))
+            @if let (Some(exact), Some(seen)) = (exact, &case.kernel) { (kernel_section(case, seen, exact)) }
+            @if exact.is_some() { (size_section(case)) }
         }
     }
 }

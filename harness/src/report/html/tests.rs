@@ -126,13 +126,11 @@ fn nothing_on_the_page_needs_a_network_and_its_policy_says_so() {
 
 #[test]
 fn the_document_comes_out_of_the_page_as_it_went_in() {
-    use std::io::Read;
     let report = report(vec![case("w/f/e", "1", &around(1_000))], None);
     let page = report_page(&report);
-    let packed = page.split("data:application/gzip;base64,").nth(1).unwrap().split('"').next().unwrap();
-    let mut json = String::new();
-    flate2::read::GzDecoder::new(&STANDARD.decode(packed).unwrap()[..]).read_to_string(&mut json).unwrap();
-    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    let packed = page.split("data:application/zstd;base64,").nth(1).unwrap().split('"').next().unwrap();
+    let json = zstd::decode_all(&STANDARD.decode(packed).unwrap()[..]).unwrap();
+    assert_eq!(serde_json::from_slice::<Report>(&json).unwrap(), report);
 }
 
 #[test]
