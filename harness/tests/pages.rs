@@ -107,7 +107,7 @@ impl Drop for Browser {
     }
 }
 
-/// Pages of a run, of a comparison and of a site, made once.
+/// Pages of a run, of a comparison and of a site, made once in each process.
 fn pages() -> &'static (tempfile::TempDir, PathBuf, PathBuf, PathBuf) {
     static PAGES: OnceLock<(tempfile::TempDir, PathBuf, PathBuf, PathBuf)> = OnceLock::new();
     PAGES.get_or_init(|| {
