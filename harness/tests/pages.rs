@@ -111,8 +111,8 @@ impl Drop for Browser {
 fn pages() -> &'static (tempfile::TempDir, PathBuf, PathBuf, PathBuf) {
     static PAGES: OnceLock<(tempfile::TempDir, PathBuf, PathBuf, PathBuf)> = OnceLock::new();
     PAGES.get_or_init(|| {
-        let few = ["--capture", "off", "--processes", "8", "--iterations", "3", "--seed", "1"];
-        let run = Run::new(&[&["startup", "catalogue", "--only", "{hello,fib,sort}/*", "--html", "report.html"][..], &few].concat());
+        let few = ["--capture", "off", "--processes", "8", "--iterations", "1", "--seed", "1"];
+        let run = Run::new(&[&["startup", "catalogue", "--only", "{hello,sort}/*", "--html", "report.html"][..], &few].concat());
         assert_eq!(run.code(), 0, "{}", run.stderr());
         let guest = |name: &str, n: u32| {
             let text = format!(
@@ -166,7 +166,7 @@ fn tables_sort_and_filter() {
     };
     browser.run(click);
     let ascending = bytes(&browser.run(&format!("return {sizes}")));
-    assert!(ascending.len() > 4 && ascending.is_sorted(), "{ascending:?}");
+    assert!(ascending.len() >= 4 && ascending.is_sorted(), "{ascending:?}");
     browser.run(click);
     let descending = bytes(&browser.run(&format!("return {sizes}")));
     assert!(descending.iter().rev().is_sorted(), "{descending:?}");

@@ -32,7 +32,9 @@ fn a_folder_is_filled_and_stays_as_it_was_when_something_fails() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let public = here.join("public");
     let first = files(&public);
-    for (name, start) in [("report.json", "{"), ("report.md", "## scenario guest"), ("index.html", "<!doctype html>")] {
+    for (name, start) in
+        [("report.json", "{"), ("report.md", "## scenario guest"), ("index.html", "<!DOCTYPE html><!-- wasiscope -->")]
+    {
         assert!(first[name].starts_with(start.as_bytes()), "{name}: {}", String::from_utf8_lossy(&first[name]));
     }
     fs::write(public.join("history/kept"), "").unwrap();

@@ -46,14 +46,39 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Place {
-    /// Reports are files in this folder
+    /// Reports are files in this folder [default: git notes where there are any, else the folder history/ where it is there]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Reports are git notes, of this name below refs/notes/
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NOTES)]
     notes: Option<String>,
+}
+
+impl Place {
+    /// Where the user says, else where there is something already.
+    fn store(&self, places: &Places) -> anyhow::Result<Store> {
+        let notes = |name: &str| Store::Notes { repository: places.root.clone(), name: name.to_owned() };
+        match (&self.dir, &self.notes) {
+            (Some(folder), _) => return Ok(Store::Folder(folder.clone())),
+            (None, Some(name)) => return Ok(notes(name)),
+            (None, None) => {}
+        }
+        let reference = format!("refs/notes/{NOTES}");
+        if git::git(&places.root, ["rev-parse", "--verify", "--quiet", &reference])
+            .is_ok_and(|output| output.status.success())
+        {
+            return Ok(notes(NOTES));
+        }
+        let folder = places.root.join("history");
+        if folder.is_dir() {
+            return Ok(Store::Folder(folder));
+        }
+        bail!(
+            "no reports are kept here yet: say where, with --dir DIR (files) or --notes (git notes), and --add REPORT"
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -69,13 +94,7 @@ fn glob(text: &str) -> Result<GlobMatcher, String> {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let store = match (&arguments.place.dir, &arguments.place.notes) {
-        (Some(folder), _) => Store::Folder(folder.clone()),
-        (None, notes) => {
-            let name = notes.clone().unwrap_or_else(|| NOTES.to_owned());
-            Store::Notes { repository: places.root.clone(), name }
-        }
-    };
+    let store = arguments.place.store(places)?;
     if !arguments.add.is_empty() {
         arguments.add.iter().try_for_each(|path| add(&store, path))?;
         return Ok(Exit::Done);

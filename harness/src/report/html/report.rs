@@ -210,8 +210,9 @@ fn case_section(id: &str, case: &CaseReport, exact: Option<bool>) -> Markup {
     let status = case.outcome.status.name();
     html! {
         details id=(id) open[!case.outcome.expected] {
-            summary { (cut(&case.id)) " " @if case.outcome.expected { span.dim { (status) } } @else { span.bad { "✗ " (status) } }
-                " " a href=(link_to(id)) aria-label=(format!("link to {}", cut(&case.id))) { "#" } }
+            summary { (cut(&case.id)) " " @if case.outcome.expected { span.dim { (status) } } @else { span.bad { "✗ " (status) } } }
+            // Not within the summary, which is a control itself.
+            p.tools { a href=(link_to(id)) { "link to this case" } }
             @if let Some(detail) = &case.outcome.detail { p { (cut(detail)) } }
             @for line in tables::lines(case) { p.dim { (cut(&line)) } }
             (measurements(id, case))
