@@ -326,7 +326,7 @@ pub(super) fn forest(title: &str, ratios: &[Ratio]) -> Option<Markup> {
 /// The ratios of workers, each a dot, around 1.
 pub(super) fn cloud(title: &str, ratios: &[Vec<f64>]) -> Option<Markup> {
     const WIDE: f64 = 420.0;
-    let scale = Scale::around(ratios.iter().flatten().copied().chain([1.0]), 10.0, WIDE - 10.0)?;
+    let scale = Scale::around(ratios.iter().flatten().copied().chain([1.0]), 28.0, WIDE - 28.0)?;
     Some(html! {
         figure {
             svg role="img" aria-label=(title) viewBox=(format!("0 0 {WIDE} 44")) width=(WIDE) {
