@@ -84,12 +84,23 @@ pub fn mainline(folder: &Path, revision: &str) -> Result<Vec<(String, String)>, 
     log(folder, &[&commit])
 }
 
-/// The commits after `good` up to `bad`, the oldest first, along first parents; each with its subject.
+/// The commits after `good` up to `bad`, the oldest first, along first parents; each with its subject. None where `good` is not on that
+/// way.
 ///
 /// # Errors
 /// When git refuses.
 pub fn between(folder: &Path, good: &str, bad: &str) -> Result<Vec<(String, String)>, GitError> {
-    log(folder, &["--ancestry-path", &format!("{good}..{bad}")])
+    let commits = log(folder, &["--ancestry-path", &format!("{good}..{bad}")])?;
+    let Some((first, _)) = commits.first() else { return Ok(commits) };
+    // Along first parents, GOOD itself must be passed: a branch that was merged is not on the way.
+    let before = printed(folder, "show a parent", &["rev-parse", &format!("{first}^1")])?;
+    Ok(if before.trim() == good { commits } else { Vec::new() })
+}
+
+/// Whether the clone lacks its older commits, and so their order.
+#[must_use]
+pub fn is_shallow(folder: &Path) -> bool {
+    printed(folder, "say", &["rev-parse", "--is-shallow-repository"]).is_ok_and(|text| text.trim() == "true")
 }
 
 /// The first line of a commit's message.

@@ -139,12 +139,18 @@ fn grouped(reports: Vec<Named>, incomplete: bool) -> Result<Vec<Vec<Named>>, Con
         reports.into_iter().partition(|(_, report)| report.shard.is_some());
     let shard = |(_, report): &Named| report.shard.clone().unwrap_or_default();
     shards.sort_by_key(|report| shard(report).index);
+    // Of each suite by itself, whether each of its shards is there once only.
     let mut seen = BTreeSet::new();
-    let one_suite =
-        shards.iter().all(|report| seen.insert((shard(report).suite, shard(report).count, shard(report).index)));
+    let mut repeated: BTreeSet<(String, u32)> = BTreeSet::new();
+    for Shard { index, count, suite } in shards.iter().map(shard) {
+        if !seen.insert((suite.clone(), count, index)) {
+            repeated.insert((suite, count));
+        }
+    }
     let mut suites: BTreeMap<(u32, String, String), Vec<Named>> = BTreeMap::new();
     for report in shards {
-        let machine = if one_suite { String::new() } else { report.1.machine.label() };
+        let by_machine = repeated.contains(&(shard(&report).suite, shard(&report).count));
+        let machine = if by_machine { report.1.machine.label() } else { String::new() };
         suites.entry((shard(&report).count, shard(&report).suite, machine)).or_default().push(report);
     }
     let missing: Vec<Shard> = suites

@@ -88,17 +88,23 @@ fn brought_along(check: Check, settings: EngineSettings) -> Artifact {
 /// The next build of a crate, at another revision too, puts its guest in the same place.
 fn kept(artifact: Artifact, scratch: &Path) -> anyhow::Result<Artifact> {
     let bytes = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
-    let name = artifact.path.file_stem().unwrap_or(OsStr::new("guest")).to_string_lossy();
-    // Of two crates with a binary of one name, each has its own.
-    let path = scratch.join(format!("{name}-{:.16}.wasm", artifact.sha256));
+    let name = artifact.path.file_name().unwrap_or(OsStr::new("guest.wasm")).to_owned();
+    Ok(Artifact { path: place(&name, &bytes, scratch)?, ..artifact })
+}
+
+/// Writes a guest under its name, which is the first of its arguments, into a folder of its own: others may be called so too.
+fn place(name: &OsStr, bytes: &[u8], scratch: &Path) -> anyhow::Result<PathBuf> {
+    let hash = Artifact::of_bytes(Path::new(""), bytes).sha256;
+    let folder = scratch.join(&hash[..16]);
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(name);
     fs::write(&path, bytes)?;
-    Ok(Artifact { path, ..artifact })
+    Ok(path)
 }
 
 /// A file that somebody may change or delete while it is being measured is copied first; text is assembled.
 fn own_copy(path: &Path, scratch: &Path) -> anyhow::Result<Artifact> {
     let name = path.with_extension("wasm");
-    let copy = scratch.join(name.file_name().unwrap_or(OsStr::new("guest.wasm")));
-    fs::write(&copy, module::read(path)?)?;
-    Ok(Artifact::of_file(&copy)?)
+    let bytes = module::read(path)?;
+    Ok(Artifact::of_bytes(&place(name.file_name().unwrap_or(OsStr::new("guest.wasm")), &bytes, scratch)?, &bytes))
 }

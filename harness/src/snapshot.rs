@@ -15,7 +15,6 @@ use crate::record::{self, Facts};
 use crate::report::destination;
 use crate::report::document::CaseReport;
 use crate::scenario::{self, Budgets, Flavour};
-use crate::worker::WASMTIME_VERSION;
 
 /// Facts that depend on more than the guest, and so are in reports but not in snapshots: native code is made for the processor at
 /// hand, instructions are counted by whatever valgrind there is, and the last compares a guest with another of its scenario.
@@ -34,13 +33,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What is to be kept of a case.
+    /// What is to be kept of a case that this wasmtime ran.
     #[must_use]
-    pub fn of(case: &CaseReport) -> Self {
+    pub fn of(case: &CaseReport, wasmtime: &str) -> Self {
         let is_kept = |(name, _): &(&String, &Value)| !OF_MORE_THAN_THE_GUEST.contains(&name.as_str());
         let facts = case.facts.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone()));
         let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.clone());
-        Self { toolchain, wasmtime: WASMTIME_VERSION.to_owned(), facts: facts.collect() }
+        Self { toolchain, wasmtime: wasmtime.to_owned(), facts: facts.collect() }
     }
 
     /// As YAML, always the same for the same facts.
@@ -201,10 +200,14 @@ impl Checked {
 ///
 /// # Errors
 /// When a snapshot is there and cannot be read.
-pub fn check(folder: &Path, scenario: &str, case: &CaseReport) -> Result<Checked, SnapshotError> {
+pub fn check(folder: &Path, scenario: &str, case: &CaseReport, wasmtime: &str) -> Result<Checked, SnapshotError> {
     let path = folder.join(component(scenario)).join(format!("{}.snap", name(case)));
     let excesses = excesses(&case.facts, &case.budgets);
-    let found = Kept::of(case);
+    let found = Kept::of(case, wasmtime);
+    if !is_kept(case) {
+        // Of such cases there are budgets only.
+        return Ok(Checked { path, state: State::Same, excesses, other_wasmtime: None, present: None });
+    }
     let Some(present) = read(&path)? else {
         let others = other_toolchains(&path, &stem(&case.id));
         let state = if others.is_empty() { State::New } else { State::OtherToolchain(others) };
@@ -227,14 +230,14 @@ pub fn check(folder: &Path, scenario: &str, case: &CaseReport) -> Result<Checked
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn accept(checked: &Checked, case: &CaseReport) -> Result<(), SnapshotError> {
+pub fn accept(checked: &Checked, case: &CaseReport, wasmtime: &str) -> Result<(), SnapshotError> {
     let io = |reason| SnapshotError::Io { path: checked.path.clone(), reason };
     let folder = checked.path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     // The head names the test that made it, which a new version of it does not change.
     let text = fs::read_to_string(&checked.path).unwrap_or_default();
     let head = split(&text).map_or("source: wasiscope snapshot --accept\n", |(head, _)| head);
-    let text = format!("---\n{head}---\n{}", Kept::of(case).to_yaml()?);
+    let text = format!("---\n{head}---\n{}", Kept::of(case, wasmtime).to_yaml()?);
     destination::replace(&checked.path, |out| out.write_all(text.as_bytes())).map_err(io)?;
     // What a test left for review is answered by this.
     let _ = fs::remove_file(checked.path.with_extension("snap.new"));

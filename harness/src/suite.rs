@@ -156,11 +156,19 @@ fn hold(places: &Places, scenario: &str, case: Case, keep: Keep) -> anyhow::Resu
         // What an engine does not offer shows only when it is asked for it.
         println!("{}: {}", case.id, case.outcome.detail.as_deref().unwrap_or_default());
     }
+    let checked = snapshot::check(&places.snapshots(), scenario, &case, worker::WASMTIME_VERSION)?;
+    let file = checked.path.strip_prefix(&places.root).unwrap_or(&checked.path).display().to_string();
+    let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
+    let explained = report::snapshot::explain(&checked, &file, toolchain);
+    let word = report::snapshot::word(&checked);
     if !snapshot::is_kept(&case) {
-        return Ok(());
+        return if checked.passes() {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("{} of {scenario}: {word}\n{explained}", case.id))
+        };
     }
-    let checked = snapshot::check(&places.snapshots(), scenario, &case)?;
-    let found = snapshot::Kept::of(&case).to_yaml()?;
+    let found = snapshot::Kept::of(&case, worker::WASMTIME_VERSION).to_yaml()?;
     let expected = match (&checked.state, &checked.present) {
         // Facts within their budgets may differ in the file, and are left as they are.
         (State::Same, Some(present)) => present.clone(),
@@ -175,12 +183,9 @@ fn hold(places: &Places, scenario: &str, case: Case, keep: Keep) -> anyhow::Resu
     if asserted.is_ok() && checked.excesses.is_empty() {
         return Ok(());
     }
-    let file = checked.path.strip_prefix(&places.root).unwrap_or(&checked.path);
-    let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
-    let explained = report::snapshot::explain(&checked, &file.display().to_string(), toolchain);
     let mend =
         if checked.can_be_accepted() { "to keep these facts: cargo insta review, or cargo insta accept" } else { "" };
-    anyhow::bail!("{} of {scenario}: {}\n{explained}{mend}", case.id, report::snapshot::word(&checked))
+    anyhow::bail!("{} of {scenario}: {}\n{explained}{mend}", case.id, word)
 }
 
 /// One worker for the facts, and one iteration to see that it can be timed.

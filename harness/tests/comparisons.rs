@@ -110,6 +110,12 @@ fn reports_that_cannot_be_read_are_refused() {
         ("nan.json", with("NaN"), "expected value"),
         ("negative.json", with("-"), "invalid value"),
         ("none.json", "{}".to_owned(), "missing field"),
+        ("source.json", good.replacen("\"workload\":", "\"source\": 7, \"workload\":", 1), "of the run 7"),
+        (
+            "shard.json",
+            good.replacen("\"seed\":", "\"shard\": {\"index\": 1, \"count\": 4000000000}, \"seed\":", 1),
+            "no shard 1 of",
+        ),
     ] {
         let path = file(&run.folder, name, text);
         let output = compare(run.folder.path(), &[&path, "report.json"]);
@@ -138,6 +144,32 @@ fn what_is_not_alike_is_refused() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_scenario_named_by_its_path_has_each_revisions_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkout = folder.path();
+    fs::create_dir(checkout.join("scenarios")).unwrap();
+    fs::write(checkout.join("scenarios/tiny.yaml"), "name: tiny\nwasm: ../tiny.wat\n").unwrap();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+        let output = Command::new("git").current_dir(checkout).args(identity).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "--quiet"]);
+    for pages in [2, 4] {
+        let text = format!("(module (memory (export \"memory\") {pages}) (func (export \"_start\")))");
+        fs::write(checkout.join("tiny.wat"), text).unwrap();
+        git(&["add", "scenarios", "tiny.wat"]);
+        git(&["commit", "--quiet", "-m", "pages"]);
+    }
+    for scenario in ["tiny", "scenarios/tiny.yaml", "./scenarios/../scenarios/tiny.yaml"] {
+        let options = ["--metric", "phase.run", "--processes", "1", "--format", "json"];
+        let comparison = json(&compare(checkout, &[&["HEAD~1", "HEAD", scenario], &options[..]].concat()));
+        let facts: Vec<&Value> = comparison["facts"].as_array().unwrap().iter().map(|row| &row["fact"]).collect();
+        assert!(facts.contains(&&Value::from("memory.initial_pages")), "{scenario}: {comparison}");
     }
 }
 

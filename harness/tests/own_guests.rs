@@ -201,3 +201,23 @@ fn a_guest_that_is_expected_to_trap_is_measured_and_one_that_does_not_fails() {
     assert_eq!(returns.code(), 1);
     assert!(returns.stdout().contains("was expected to trap and returned"), "{}", returns.stdout());
 }
+
+#[test]
+fn guests_of_one_name_are_each_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("scenarios")).unwrap();
+    for (name, pages) in [("a", 3), ("b", 9)] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        let text = format!("(module (memory (export \"memory\") {pages}) (func (export \"_start\")))");
+        std::fs::write(folder.path().join(name).join("reference.wat"), text).unwrap();
+        let scenario = format!("name: {name}\nwasm: ../{name}/reference.wat\n");
+        std::fs::write(folder.path().join(format!("scenarios/{name}.yaml")), scenario).unwrap();
+    }
+    // As the fixed guest is called too, that runs beside all others.
+    let (a, b) = (folder.path().join("scenarios/a.yaml"), folder.path().join("scenarios/b.yaml"));
+    let run = run(folder, &[a.to_str().unwrap(), b.to_str().unwrap()]);
+    let report = run.report();
+    let pages = |index: usize| report["scenarios"][index]["cases"][0]["facts"]["memory.initial_pages"].clone();
+    assert_eq!([pages(0), pages(1)], [3, 9]);
+    assert_eq!(report["reference"]["facts"]["memory.initial_pages"], 1);
+}

@@ -54,6 +54,9 @@ pub(super) struct Arguments {
     /// What changed: a measurement that `compare` compares, or the name of a fact
     #[arg(long, value_name = "METRIC")]
     metric: String,
+    /// The scenario, where the case is of several
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
     /// Decides the order of workers [default: random; printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -64,7 +67,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     check_metric(&arguments.metric)?;
-    let case = the_case(places, &arguments.case)?;
+    let case = the_case(places, &arguments.case, arguments.scenario.as_deref())?;
     let (good, bad) = (git::commit_of(&places.root, &arguments.good)?, git::commit_of(&places.root, &arguments.bad)?);
     let mut commits = vec![(good.clone(), git::subject(&places.root, &good)?)];
     commits.extend(git::between(&places.root, &good, &bad)?);
@@ -121,15 +124,24 @@ fn check_metric(metric: &str) -> anyhow::Result<()> {
     )
 }
 
-/// The only case with this id, or the first of several scenarios: a guest is the same in all.
-fn the_case(places: &Places, id: &str) -> anyhow::Result<Case> {
+/// The case with this id. It may be in several scenarios, if it is the same there.
+fn the_case(places: &Places, id: &str, scenario: Option<&str>) -> anyhow::Result<Case> {
     let cases = selection::cases_of_scenarios(places, &[], None)?;
     let ids: Vec<String> = cases.iter().map(Case::id).collect();
-    cases.into_iter().find(|case| case.id() == id).ok_or_else(|| {
-        let meant = crate::scenario::nearest(id, ids.iter().map(String::as_str));
-        let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-        anyhow!("--case {id}: no scenario in {} has such a case{meant}", places.scenarios().display())
-    })
+    let is_wanted = |case: &Case| case.id() == id && scenario.is_none_or(|name| case.scenario == name);
+    let mut found: Vec<Case> = cases.into_iter().filter(is_wanted).collect();
+    let work = |case: &Case| format!("{:?} {:?} {:?} {:?}", case.guest, case.n, case.input, case.limits);
+    if found.iter().any(|case| work(case) != work(&found[0])) {
+        let names: Vec<&str> = found.iter().map(|case| case.scenario.as_str()).collect();
+        bail!("--case {id} is another in each of the scenarios {}: choose one with --scenario", names.join(", "));
+    }
+    if !found.is_empty() {
+        return Ok(found.remove(0));
+    }
+    let meant = crate::scenario::nearest(id, ids.iter().map(String::as_str));
+    let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+    let of = scenario.map(|name| format!(" `{name}`")).unwrap_or_default();
+    Err(anyhow!("--case {id}: no scenario{of} in {} has such a case{meant}", places.scenarios().display()))
 }
 
 /// What came of it.
@@ -233,7 +245,11 @@ impl Bisection<'_> {
         }
         match ends {
             Change::Fact(old, new) => {
-                Ok(self.fact(&prepared).map_or(Answer::Unclear, |value| of_fact(old, new, &value)))
+                let value = self.fact(&prepared);
+                if self.interrupt.raised() {
+                    return Err(StoppedEarly.into());
+                }
+                Ok(value.map_or(Answer::Unclear, |value| of_fact(old, new, &value)))
             }
             Change::Timed(row) => {
                 let effect = row.ratio.unwrap_or(1.0).ln();

@@ -174,6 +174,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     }
     let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
     let page = arguments.html.as_deref().map(|path| super::run::destination("--html", path)).transpose()?;
+    super::run::check_distinct([out.as_ref(), page.as_ref(), None, None])?;
     let comparison = match base {
         Kind::Report => of_reports(arguments)?,
         Kind::Guest => of_guests(places, arguments)?,

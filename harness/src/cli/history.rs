@@ -89,6 +89,9 @@ enum Format {
     Markdown,
 }
 
+/// Why a history may be shorter than it is.
+pub(super) const SHALLOW: &str = "what is older than this clone, which is shallow: git fetch --unshallow";
+
 fn glob(text: &str) -> Result<GlobMatcher, String> {
     Glob::new(text).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
 }
@@ -116,6 +119,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     check_wanted("--metric", &arguments.metrics, gatherer.metrics())?;
     let mut history = gatherer.history(mainline.as_deref());
     history.left_out.extend(unreadable);
+    if git::is_shallow(&places.root) {
+        history.left_out.push(SHALLOW.to_owned());
+    }
     let text = match arguments.format {
         Format::Json => serde_json::to_string_pretty(&history)? + "\n",
         Format::Table => history::render(&history, in_full, table::Style::Plain),

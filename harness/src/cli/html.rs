@@ -8,8 +8,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Exit;
+use super::history::SHALLOW;
 use crate::git;
-use crate::history::{Gatherer, Wanted};
+use crate::history::{Gatherer, Wanted, belongs_to};
 use crate::places::Places;
 use crate::report::destination::Destination;
 use crate::report::html::{self, Entry};
@@ -50,18 +51,32 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut entries: Vec<Entry> = Vec::new();
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     let mut gatherer = Gatherer::new(Wanted::default());
+    let mut left_out = Vec::new();
     for path in &files {
         // One at a time: of a thousand reports none is kept.
-        let report = json::read(path)?;
+        let report = match json::read(path) {
+            Ok(report) => report,
+            // In a folder one damaged file is not the end of the others.
+            Err(error) if !arguments.reports.contains(path) => {
+                eprintln!("left out: {error}");
+                left_out.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let href = file_name(&report, &mut taken);
         write(&arguments.out.join(&href), &html::report_page(&report))?;
-        if let Some(git) = report.git.as_ref().filter(|git| !git.dirty) {
-            gatherer.add(&git.commit, &report);
+        if let Ok(commit) = belongs_to(&report) {
+            gatherer.add(commit, &report);
         }
         entries.push(entry(href, &report));
     }
     entries.sort_by(|one, other| other.started_at.cmp(&one.started_at));
-    let history = gatherer.history(git::mainline(&places.root, "HEAD").ok().as_deref());
+    let mut history = gatherer.history(git::mainline(&places.root, "HEAD").ok().as_deref());
+    history.left_out.extend(left_out);
+    if git::is_shallow(&places.root) {
+        history.left_out.push(SHALLOW.to_owned());
+    }
     write(&arguments.out.join("index.html"), &html::index_page(&history, &entries))?;
     eprintln!("pages: {} and {} more", arguments.out.join("index.html").display(), entries.len());
     Ok(Exit::Done)
@@ -98,6 +113,7 @@ fn entry(href: String, report: &Report) -> Entry {
         href,
         started_at: report.started_at.clone(),
         commit: report.git.as_ref().map(|git| git.commit.clone()),
+        is_of_commit: belongs_to(report).is_ok(),
         scenarios: report.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
         machine: report.machine.label(),
         failed: report.has_failures(),

@@ -267,7 +267,7 @@ pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destinati
 }
 
 /// Two documents in one place would be one.
-fn check_distinct(places: [Option<&Destination>; 4]) -> anyhow::Result<()> {
+pub(super) fn check_distinct(places: [Option<&Destination>; 4]) -> anyhow::Result<()> {
     let files: Vec<_> = places.into_iter().flatten().filter(|place| place.is_file()).map(Destination::path).collect();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut seen = BTreeSet::new();

@@ -46,7 +46,10 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut text = String::new();
     for scenario in &report.scenarios {
         for case in &scenario.cases {
-            text += &one(&folder, &scenario.name, case, arguments.accept, &mut tally)?;
+            let tools =
+                case.source.and_then(|source| report.sources.get(source)).map_or(&report.tools, |source| &source.tools);
+            let wasmtime = tools.get("wasmtime").cloned().flatten().unwrap_or_default();
+            text += &one(&folder, (&scenario.name, case, &wasmtime), arguments.accept, &mut tally)?;
         }
     }
     // A part of a suite lacks cases that are not gone.
@@ -66,7 +69,12 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     Ok(if bad > 0 { Exit::CaseFailed } else { Exit::Done })
 }
 
-fn one(folder: &Path, scenario: &str, case: &CaseReport, accept: bool, tally: &mut Tally) -> anyhow::Result<String> {
+fn one(
+    folder: &Path,
+    (scenario, case, wasmtime): (&str, &CaseReport, &str),
+    accept: bool,
+    tally: &mut Tally,
+) -> anyhow::Result<String> {
     let title = format!("{scenario}: {}", case.id);
     if !case.outcome.expected {
         // Its facts are those of a failure.
@@ -74,13 +82,13 @@ fn one(folder: &Path, scenario: &str, case: &CaseReport, accept: bool, tally: &m
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
         return Ok(format!("{title}: {} {detail}\n", case.outcome.status.name()));
     }
-    if !snapshot::is_kept(case) {
+    let checked = snapshot::check(folder, scenario, case, wasmtime)?;
+    if !snapshot::is_kept(case) && checked.passes() {
         tally.not_kept += 1;
         return Ok(String::new());
     }
-    let checked = snapshot::check(folder, scenario, case)?;
     if accept && checked.can_be_accepted() {
-        snapshot::accept(&checked, case)?;
+        snapshot::accept(&checked, case, wasmtime)?;
         let was = report::snapshot::word(&checked);
         let accepted = Checked { state: State::Same, ..checked };
         let count = if accepted.passes() { &mut tally.accepted } else { &mut tally.bad };

@@ -384,6 +384,7 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
         Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(f64::exp)
     };
     Row {
+        scenario: None,
         machine: None,
         case: pair.id.clone(),
         metric,

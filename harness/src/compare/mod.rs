@@ -104,6 +104,9 @@ pub struct Row {
     /// Whether a side failed or answered wrong.
     #[serde(default)]
     pub failed: bool,
+    /// Of which scenario, where the case is in several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
     /// Of which machine, in a comparison of reports from several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
@@ -127,6 +130,7 @@ impl Row {
             tolerance: 0.0,
             log_ratios: Vec::new(),
             failed: false,
+            scenario: None,
             machine: None,
         }
     }

@@ -55,7 +55,11 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
             };
             let sides = Sides { base, new, tolerances, wants };
             differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
-            pending.extend(sides.rows(old, case));
+            // Where an id is not enough to tell rows apart.
+            let is_ambiguous = old_cases.keys().filter(|(_, id)| *id == name.1).count() > 1;
+            let scenario = is_ambiguous.then(|| name.0.to_owned());
+            let of_scenario = sides.rows(old, case).into_iter();
+            pending.extend(of_scenario.map(|(row, member)| (Row { scenario: scenario.clone(), ..row }, member)));
         }
         for (_, case) in new_cases.iter().filter(|(name, _)| !old_cases.contains_key(*name)) {
             pending.push((missing(case, "only in new"), None));

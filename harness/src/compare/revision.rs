@@ -84,7 +84,13 @@ pub fn guests(
 
 /// A guest that lies in the checkout is taken from where it lies in the revision's.
 fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
-    let moved = |path: &Path| path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside));
+    // However it was named, by a relative path or through a link. What lies outside is the same at every revision.
+    let real =
+        |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let moved = |path: &Path| match real(path).strip_prefix(real(root)) {
+        Ok(inside) => there.join(inside),
+        Err(_) => path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside)),
+    };
     let guest = match &case.guest {
         GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {
             case.guest.clone()

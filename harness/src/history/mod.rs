@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::report::document::{CaseReport, Measurement};
 use crate::stats;
 
-pub use store::{Added, HistoryError, NOTES, Store};
+pub use store::{Added, HistoryError, NOTES, Store, belongs_to};
 
 /// Version of the JSON of a history.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -353,7 +353,8 @@ fn series(key: &Key, unit: &str, exact: bool, readings: &[Reading], places: &BTr
             let values: Vec<f64> = of_commit.iter().map(|(_, reading)| value(reading)).collect();
             let (commit, last) = of_commit.last()?;
             let conditions = last.conditions.clone();
-            Some(Point { commit: *commit, value: stats::median(&values)?, reports: values.len(), conditions })
+            let value = stats::median(&values).filter(|value| value.is_finite())?;
+            Some(Point { commit: *commit, value, reports: values.len(), conditions })
         })
         .collect();
     let steps = if exact { changes(&points) } else { shifts(&points, Tolerances::default().of(&key.metric)) };

@@ -74,7 +74,7 @@ impl Store {
     /// # Errors
     /// When it is of no commit, or of none alone; when it cannot be written.
     pub fn add(&self, report: &Report) -> Result<Added, HistoryError> {
-        let commit = check(report)?;
+        let commit = belongs_to(report)?;
         match self {
             Self::Folder(folder) => add_file(&folder.join(commit), report),
             Self::Notes { repository, name } => add_note(repository, name, commit, report),
@@ -95,7 +95,10 @@ impl Store {
 }
 
 /// The commit of a report that may be kept.
-fn check(report: &Report) -> Result<&str, HistoryError> {
+///
+/// # Errors
+/// When its figures would not be that commit's.
+pub fn belongs_to(report: &Report) -> Result<&str, HistoryError> {
     let git = report.git.as_ref().ok_or(HistoryError::NoCommit)?;
     // Also what becomes the name of a folder.
     if git.commit.is_empty() || !git.commit.chars().all(|c| c.is_ascii_hexdigit()) {
@@ -136,7 +139,7 @@ fn read_folder(folder: &Path, each: &mut dyn FnMut(&str, &Report)) -> Result<Vec
     for of_commit in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
         for path in entries(&of_commit)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "json")) {
             match json::read(&path) {
-                Ok(report) => match check(&report) {
+                Ok(report) => match belongs_to(&report) {
                     Ok(commit) => each(commit, &report),
                     Err(error) => unreadable.push(format!("{}: {error}", path.display())),
                 },
@@ -150,6 +153,12 @@ fn read_folder(folder: &Path, each: &mut dyn FnMut(&str, &Report)) -> Result<Vec
 fn add_note(repository: &Path, name: &str, commit: &str, report: &Report) -> Result<Added, HistoryError> {
     git::commit_of(repository, commit)?;
     let line = serde_json::to_string(report)?;
+    // One at a time: what is added is added to what is there.
+    let folder = git::printed(repository, "find its folder", &["rev-parse", "--git-common-dir"])?;
+    let path = repository.join(folder.trim()).join("wasiscope-notes.lock");
+    let io = |reason| HistoryError::Io { path: path.clone(), reason };
+    let lock = fs::File::create(&path).map_err(io)?;
+    lock.lock().map_err(io)?;
     let present = note(repository, name, commit)?.unwrap_or_default();
     if present.lines().any(|present| present == line) {
         return Ok(Added::Already);
@@ -158,13 +167,18 @@ fn add_note(repository: &Path, name: &str, commit: &str, report: &Report) -> Res
     let text = format!("{present}{separator}{line}\n");
     let arguments = ["notes", "--ref", name, "add", "--force", "--file", "-", commit];
     git::feed(repository, "keep the report as a note", &arguments, text.as_bytes())?;
+    drop(lock);
     Ok(Added::New)
 }
 
 /// The note of a commit; `None` when it has none.
 fn note(repository: &Path, name: &str, commit: &str) -> Result<Option<String>, HistoryError> {
-    let output = git::git(repository, ["notes", "--ref", name, "show", commit])?;
-    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+    let list = git::printed(repository, "list the notes", &["notes", "--ref", name, "list"])?;
+    if !list.lines().any(|line| line.ends_with(commit)) {
+        return Ok(None);
+    }
+    // One that is there and cannot be read must not be taken for none: it would be replaced.
+    Ok(Some(git::printed(repository, "read a note", &["notes", "--ref", name, "show", commit])?))
 }
 
 fn read_notes(repository: &Path, name: &str, each: &mut dyn FnMut(&str, &Report)) -> Result<Vec<String>, HistoryError> {
@@ -181,7 +195,7 @@ fn read_notes(repository: &Path, name: &str, each: &mut dyn FnMut(&str, &Report)
                     unreadable.push(format!("{}: schema_version {}", place(), report.schema_version));
                 }
                 // A rebased commit may have taken its note along: what counts is the commit that was measured.
-                Ok(report) => match check(&report) {
+                Ok(report) => match belongs_to(&report) {
                     Ok(commit) => each(commit, &report),
                     Err(error) => unreadable.push(format!("{}: {error}", place())),
                 },

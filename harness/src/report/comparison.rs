@@ -148,7 +148,7 @@ pub(super) fn rows(rows: &[&Row], confidence: f64) -> Grid {
             .map_or("–".to_owned(), |(low, high)| format!("{} … {}", units::change(low), units::change(high)));
         let machine = row.machine.as_ref().map(|machine| format!(" on {machine}")).unwrap_or_default();
         table.add_row([
-            row.case.clone() + &machine,
+            row.scenario.as_ref().map_or(String::new(), |scenario| format!("{scenario}: ")) + &row.case + &machine,
             row.metric.clone(),
             duration(row.base),
             duration(row.new),

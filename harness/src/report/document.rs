@@ -96,6 +96,9 @@ impl std::str::FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match numbers {
+            Some((_, count)) if count > 10_000 => {
+                Err(format!("{count} shards are more than there are cases in any suite"))
+            }
             Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count, suite: String::new() }),
             Some((index, count)) => Err(format!("there is no shard {index} of {count}: write 1/3, 2/3 or 3/3")),
             None => Err("write the number of the shard and how many there are, as in 1/3".to_owned()),

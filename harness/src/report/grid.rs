@@ -49,9 +49,11 @@ impl Grid {
             Style::Plain => presets::NOTHING,
             Style::Markdown => presets::ASCII_MARKDOWN,
         });
-        table.set_header(&self.header);
+        // What Markdown takes for the end of a cell.
+        let cell = |text: &String| if style == Style::Markdown { text.replace('|', "\\|") } else { text.clone() };
+        table.set_header(self.header.iter().map(cell));
         for row in &self.rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(cell));
         }
         for (index, column) in table.column_iter_mut().enumerate() {
             let side = if self.left.contains(&index) { CellAlignment::Left } else { CellAlignment::Right };

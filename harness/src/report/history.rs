@@ -107,7 +107,7 @@ fn steps_of(history: &History, series: &[&Series], style: Style) -> String {
 }
 
 /// Which commits it may be instead, and what else changed there.
-fn note(history: &History, series: &Series, step: &Shift) -> String {
+pub(super) fn note(history: &History, series: &Series, step: &Shift) -> String {
     let (before, at) = (series.points[step.at - 1].commit, series.points[step.at].commit);
     // Neither commits without any report, nor those whose reports lack this series.
     let between = history.commits[before + 1..at].iter();
@@ -140,7 +140,10 @@ fn values(history: &History, series: &Series, style: Style) -> String {
             subject(commit),
             value(series, point.value),
             point.reports.to_string(),
-            step.map_or(String::new(), |step| format!("◀ {}", units::change(step.after / step.before))),
+            step.map_or(String::new(), |step| match step.before {
+                0.0 => format!("◀ from 0 to {}", value(series, step.after)),
+                before => format!("◀ {}", units::change(step.after / before)),
+            }),
         ]);
     }
     format!("{head}{}\n", table.align_left(&[0, 1, 4]).text(style))

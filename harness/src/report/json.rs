@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::document::{Report, SCHEMA_VERSION};
+use serde::de::Error;
+
+use super::document::{Report, SCHEMA_VERSION, Shard};
 
 /// Why a report cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,26 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
         Some(found) if found != u64::from(SCHEMA_VERSION) => {
             Err(ReadError::OtherVersion { path: path.to_owned(), found })
         }
-        _ => serde_json::from_slice(&bytes).map_err(malformed),
+        _ => serde_json::from_slice(&bytes).and_then(checked).map_err(malformed),
     }
+}
+
+/// Most shards of a suite.
+const SHARDS_MAX: u32 = 10_000;
+
+/// What the parts of a report say of each other must hold.
+fn checked(report: Report) -> Result<Report, serde_json::Error> {
+    let shards = report.sources.iter().filter_map(|source| source.shard.as_ref()).chain(&report.shard);
+    for Shard { index, count, .. } in shards {
+        if !(1..=SHARDS_MAX).contains(count) || !(1..=*count).contains(index) {
+            return Err(serde_json::Error::custom(format!("there is no shard {index} of {count}")));
+        }
+    }
+    let runs = report.sources.len();
+    let prices = report.scenarios.iter().flat_map(|scenario| &scenario.prices).map(|price| price.source);
+    let strays = report.cases().map(|case| case.source).chain(prices).flatten().filter(|source| *source >= runs);
+    if let Some(place) = strays.min() {
+        return Err(serde_json::Error::custom(format!("a case is of the run {place}, and there are {runs} (sources)")));
+    }
+    Ok(report)
 }

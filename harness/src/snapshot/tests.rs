@@ -34,11 +34,11 @@ fn large() -> Value {
 fn what_is_accepted_is_the_same_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let case = case(small(), &[]);
-    let first = check(folder.path(), "startup", &case).unwrap();
+    let first = check(folder.path(), "startup", &case, "48.0.8").unwrap();
     assert_eq!((&first.state, first.passes()), (&State::New, false));
     assert!(first.path.ends_with("startup/hello-std-cranelift@rustc-1.95.0.snap"), "{}", first.path.display());
-    accept(&first, &case).unwrap();
-    let second = check(folder.path(), "startup", &case).unwrap();
+    accept(&first, &case, "48.0.8").unwrap();
+    let second = check(folder.path(), "startup", &case, "48.0.8").unwrap();
     assert_eq!((&second.state, second.passes()), (&State::Same, true));
     // What depends on the processor is not in it, and so cannot differ.
     assert!(!second.present.unwrap().contains("native_code"));
@@ -48,8 +48,9 @@ fn what_is_accepted_is_the_same_afterwards() {
 fn growth_names_the_fact_and_where_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let old = case(small(), &[]);
-    accept(&check(folder.path(), "startup", &old).unwrap(), &old).unwrap();
-    let State::Differs(differences) = check(folder.path(), "startup", &case(large(), &[])).unwrap().state else {
+    accept(&check(folder.path(), "startup", &old, "48.0.8").unwrap(), &old, "48.0.8").unwrap();
+    let State::Differs(differences) = check(folder.path(), "startup", &case(large(), &[]), "48.0.8").unwrap().state
+    else {
         panic!("it differs");
     };
     let names: Vec<&str> = differences.iter().map(|difference| difference.fact.as_str()).collect();
@@ -63,8 +64,8 @@ fn growth_names_the_fact_and_where_it_is() {
 fn a_budget_takes_the_place_of_the_exact_value() {
     let folder = tempfile::tempdir().unwrap();
     let old = case(small(), &[]);
-    accept(&check(folder.path(), "startup", &old).unwrap(), &old).unwrap();
-    let check = |budgets: &[_]| check(folder.path(), "startup", &case(large(), budgets)).unwrap();
+    accept(&check(folder.path(), "startup", &old, "48.0.8").unwrap(), &old, "48.0.8").unwrap();
+    let check = |budgets: &[_]| check(folder.path(), "startup", &case(large(), budgets), "48.0.8").unwrap();
     assert!(check(&[("size.wasm", Some(160)), ("size.*", None)]).passes());
     let above = check(&[("size.wasm", Some(159)), ("size.*", None)]);
     assert_eq!(above.state, State::Same);
@@ -81,11 +82,11 @@ fn a_budget_takes_the_place_of_the_exact_value() {
 fn another_toolchain_is_neither_the_same_nor_different() {
     let folder = tempfile::tempdir().unwrap();
     let old = case(small(), &[]);
-    accept(&check(folder.path(), "startup", &old).unwrap(), &old).unwrap();
+    accept(&check(folder.path(), "startup", &old, "48.0.8").unwrap(), &old, "48.0.8").unwrap();
     let by = |toolchain: &str| {
         let mut other = case(large(), &[]);
         other.artifact.as_mut().unwrap().toolchain = Some(toolchain.to_owned());
-        check(folder.path(), "startup", &other).unwrap()
+        check(folder.path(), "startup", &other, "48.0.8").unwrap()
     };
     let known = vec!["rustc 1.95.0 (59807616e 2026-04-14)".to_owned()];
     assert_eq!(by("rustc 1.96.0 (0123 2026-06-01)").state, State::OtherToolchain(known.clone()));
@@ -104,8 +105,8 @@ fn toolchains_are_names_of_files() {
 fn snapshots_of_cases_that_are_gone_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let old = case(small(), &[]);
-    let checked = check(folder.path(), "startup", &old).unwrap();
-    accept(&checked, &old).unwrap();
+    let checked = check(folder.path(), "startup", &old, "48.0.8").unwrap();
+    accept(&checked, &old, "48.0.8").unwrap();
     assert_eq!(without_case(folder.path(), "startup", ["hello/std/cranelift"]), [] as [PathBuf; 0]);
     assert_eq!(without_case(folder.path(), "startup", ["hello/std/winch"]), [checked.path]);
 }
@@ -114,9 +115,9 @@ fn snapshots_of_cases_that_are_gone_are_named() {
 fn a_file_that_is_no_snapshot_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let case = case(small(), &[]);
-    let path = check(folder.path(), "startup", &case).unwrap().path;
+    let path = check(folder.path(), "startup", &case, "48.0.8").unwrap().path;
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "---\nsource: x\n---\n<<<<<<< HEAD\n").unwrap();
-    let error = check(folder.path(), "startup", &case).unwrap_err().to_string();
+    let error = check(folder.path(), "startup", &case, "48.0.8").unwrap_err().to_string();
     assert!(error.contains("hello-std-cranelift") && error.contains("accept the facts anew"), "{error}");
 }

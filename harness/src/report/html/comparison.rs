@@ -83,7 +83,8 @@ const fn sign(verdict: Verdict) -> &'static str {
 /// `case/metric`, which links hold on to.
 fn id_of(row: &Row) -> String {
     let machine = row.machine.as_ref().map(|machine| format!("{machine}/")).unwrap_or_default();
-    format!("{machine}{}/{}", row.case, row.metric)
+    let scenario = row.scenario.as_ref().map(|scenario| format!("{scenario}/")).unwrap_or_default();
+    format!("{machine}{scenario}{}/{}", row.case, row.metric)
 }
 
 fn ratio(row: &Row) -> Option<Ratio> {

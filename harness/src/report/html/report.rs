@@ -24,7 +24,7 @@ pub fn page(report: &Report) -> String {
     let machines = by_machine(report);
     let names: Vec<&str> = report.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let title = format!("wasiscope: {}", names.join(", "));
-    let header = html! { (headline(report)) (contents(report)) };
+    let header = html! { (headline(report)) (contents(&machines)) };
     let content = html! {
         @for of_machine in &machines {
             @if machines.len() > 1 { h2 { "Machine " (cut(&of_machine.machine.label())) } }
@@ -85,16 +85,20 @@ fn range(values: &[f64]) -> Option<(f64, f64)> {
     Some((low, values.iter().copied().reduce(f64::max)?))
 }
 
-fn contents(report: &Report) -> Markup {
+fn contents(machines: &[Report]) -> Markup {
+    let several = machines.len() > 1;
+    let scenarios = machines.iter().flat_map(|of| of.scenarios.iter().map(move |scenario| (of, scenario)));
     html! {
         nav aria-label="scenarios" {
             ul {
-                @for scenario in &report.scenarios {
+                @for (of, scenario) in scenarios {
                     @let failed = scenario.cases.iter().filter(|case| !case.outcome.expected).count();
-                    li { a href=(link_to(&scenario.name)) { (cut(&scenario.name)) } " "
+                    @let machine = several.then(|| of.machine.label());
+                    li { a href=(link_to(&section_id(machine.as_deref(), scenario))) { (cut(&scenario.name)) } " "
+                        @if let Some(machine) = &machine { "on " (cut(machine)) " " }
                         span.dim { (count(scenario.cases.len())) } @if failed > 0 { span.bad { ", " (failed) " ✗" } } }
                 }
-                li { a href="#environment" { "environment" } }
+                li { a href="#/environment" { "environment" } }
             }
         }
     }
@@ -106,9 +110,13 @@ fn id_of(machine: Option<&str>, scenario: &ScenarioReport, case: &CaseReport) ->
     format!("{prefix}{}/{}", scenario.name, case.id)
 }
 
+fn section_id(machine: Option<&str>, scenario: &ScenarioReport) -> String {
+    machine.map_or_else(|| scenario.name.clone(), |machine| format!("{machine}/{}", scenario.name))
+}
+
 fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<&str>) -> Markup {
     let exact = report.capture.ledger.counts_are_exact();
-    let id = machine.map_or_else(|| scenario.name.clone(), |machine| format!("{machine}/{}", scenario.name));
+    let id = section_id(machine, scenario);
     let linked: Vec<(&CaseReport, String)> =
         scenario.cases.iter().map(|case| (case, link_to(&id_of(machine, scenario, case)))).collect();
     let body = match scenario.kind.as_str() {
@@ -375,7 +383,7 @@ fn environment(report: &Report) -> Markup {
         );
     }
     html! {
-        section id="environment" aria-label="environment" {
+        section id="/environment" aria-label="environment" {
             h2 { "Environment, and how to see this again" }
             (table(&grid, "environment"))
             pre { (reproduce(report)) }
@@ -385,7 +393,8 @@ fn environment(report: &Report) -> Markup {
 
 /// The commands that make such a report again.
 fn reproduce(report: &Report) -> String {
-    let mut lines = Vec::new();
+    let mut lines =
+        vec!["# What the report knows; options that choose cases, or give guests something, are not in it.".to_owned()];
     if let Some(git) = &report.git {
         lines.push(format!("git checkout {}", git.commit));
         if git.dirty {

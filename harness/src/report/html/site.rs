@@ -7,6 +7,7 @@ use maud::html;
 use super::charts::sparkline;
 use super::{cut, shell};
 use crate::history::{History, Series};
+use crate::report::history::note;
 use crate::units;
 
 /// One report of the site.
@@ -18,6 +19,8 @@ pub struct Entry {
     pub started_at: String,
     /// Its commit, if it is of one.
     pub commit: Option<String>,
+    /// Whether it is of that commit alone, and so part of the history.
+    pub is_of_commit: bool,
     /// Its scenarios.
     pub scenarios: Vec<String>,
     /// The machine.
@@ -37,8 +40,9 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
         machines.entry(&series.machine).or_default().push(series);
     }
     let steps: usize = history.series.iter().map(|series| series.steps.len()).sum();
+    let of_commits = entries.iter().filter(|entry| entry.is_of_commit);
     let pages: BTreeMap<&str, &str> =
-        entries.iter().filter_map(|entry| Some((entry.commit.as_deref()?, entry.href.as_str()))).collect();
+        of_commits.filter_map(|entry| Some((entry.commit.as_deref()?, entry.href.as_str()))).collect();
     let header = html! {
         h1 { "wasiscope reports" }
         p.verdict { (entries.len()) " reports of " (history.commits.len()) " commits, " (steps) " steps" }
@@ -65,7 +69,9 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
                                         @for step in &series.steps {
                                             @let commit = &history.commits[series.points[step.at].commit];
                                             @let text = format!("{:.12} {}", commit.id, if step.before == 0.0 { String::new() } else { units::change(step.after / step.before) });
+                                            @let note = note(history, series, step);
                                             @if let Some(href) = pages.get(commit.id.as_str()) { a href=(href) { (text) } } @else { (text) }
+                                            @if !note.is_empty() { " (" (cut(&note)) ")" }
                                             " "
                                         }
                                     }
@@ -85,7 +91,7 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
                     @for entry in entries {
                         tr {
                             td.l { a href=(entry.href) { (cut(&entry.started_at)) } }
-                            td.l { code { (entry.commit.as_deref().map_or("–".to_owned(), |commit| format!("{commit:.12}"))) } }
+                            td.l { code { (entry.commit.as_deref().map_or("–".to_owned(), |commit| format!("{commit:.12}"))) } @if !entry.is_of_commit { span.doubt { " not of it alone" } } }
                             td.l { (cut(&entry.scenarios.join(", "))) }
                             td.l { (cut(&entry.machine)) }
                             td.l { @if entry.failed { span.bad { "✗ not all as expected" } } @else { span.good { "✓" } } }

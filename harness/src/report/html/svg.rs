@@ -13,6 +13,8 @@ pub(super) struct Scale {
     log: bool,
 }
 
+/// Most ticks of an axis; where values differ in their last bits only, a step may be no step.
+const TICKS: u32 = 20;
 /// Values that span more than this are drawn by their logarithm.
 const DECADES: f64 = 30.0;
 
@@ -64,13 +66,9 @@ impl Scale {
         let rough = (self.high - self.low) / 5.0;
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|of| of * power).find(|step| *step >= rough).unwrap_or(rough);
-        let mut ticks = Vec::new();
-        let mut tick = (self.low / step).ceil() * step;
-        while tick <= self.high + step * 1e-9 {
-            ticks.push(tick);
-            tick += step;
-        }
-        ticks
+        let first = (self.low / step).ceil() * step;
+        let tick = |index: u32| first + f64::from(index) * step;
+        (0..=TICKS).map(tick).take_while(|tick| *tick <= self.high + step * 1e-9).collect()
     }
 }
 

@@ -72,6 +72,7 @@ fn hostile_text_stays_text_on_every_page() {
         href: "page.html".into(),
         started_at: HOSTILE.into(),
         commit: Some(HOSTILE.into()),
+        is_of_commit: true,
         scenarios: vec![HOSTILE.into()],
         machine: HOSTILE.into(),
         failed: true,
@@ -111,7 +112,7 @@ fn links_hold_on_to_ids_whatever_is_in_them() {
     assert_eq!(link_to("startup/hello/std/cranelift"), "#startup/hello/std/cranelift");
     assert_eq!(link_to("a b\"<é"), "#a%20b%22%3C%C3%A9");
     let page = report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None));
-    for id in ["s", "s/w/f/e", "s/w/f/e/phase.run", "environment"] {
+    for id in ["s", "s/w/f/e", "s/w/f/e/phase.run", "/environment"] {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }
