@@ -20,6 +20,9 @@ use crate::scenario::{self, Budgets, Flavour};
 /// hand, instructions are counted by whatever valgrind there is, and the last compares a guest with another of its scenario.
 const OF_MORE_THAN_THE_GUEST: [&str; 3] = ["size.native_code", record::INSTRUCTIONS, "size.over_abort"];
 
+/// The code of a trap that the end of the engine's stack is.
+const STACK_OVERFLOW: &str = "StackOverflow";
+
 /// The contents of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
@@ -36,7 +39,12 @@ impl Kept {
     /// What is to be kept of a case that this wasmtime ran.
     #[must_use]
     pub fn of(case: &CaseReport, wasmtime: &str) -> Self {
-        let is_kept = |(name, _): &(&String, &Value)| !OF_MORE_THAN_THE_GUEST.contains(&name.as_str());
+        // How deep a recursion gets before the engine's stack ends is a matter of the host's frames on it, and so of how the host was
+        // compiled.
+        let ran_out = case.facts.get("trap.code").is_some_and(|code| code == STACK_OVERFLOW);
+        let is_kept = |(name, _): &(&String, &Value)| {
+            !OF_MORE_THAN_THE_GUEST.contains(&name.as_str()) && (name.as_str() != "fuel" || !ran_out)
+        };
         let facts = case.facts.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone()));
         let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.clone());
         Self { toolchain, wasmtime: wasmtime.to_owned(), facts: facts.collect() }

@@ -121,3 +121,10 @@ fn a_file_that_is_no_snapshot_is_named() {
     let error = check(folder.path(), "startup", &case, "48.0.8").unwrap_err().to_string();
     assert!(error.contains("hello-std-cranelift") && error.contains("accept the facts anew"), "{error}");
 }
+
+#[test]
+fn how_deep_a_recursion_got_is_not_kept() {
+    let kept =
+        |code: &str| Kept::of(&case(json!({"fuel": 7, "trap.code": code}), &[]), "48").facts.contains_key("fuel");
+    assert_eq!([kept("StackOverflow"), kept("MemoryOutOfBounds")], [false, true]);
+}
