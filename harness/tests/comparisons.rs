@@ -8,21 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Run, WASISCOPE, copy_guests, file};
+use common::{Run, WASISCOPE, copy_guests, file, spin};
 use serde_json::Value;
-
-/// A guest that spins `n` times.
-fn spin(n: u32) -> String {
-    format!(
-        r#"(module (memory (export "memory") 1)
-            (func (export "_start") (local $left i32) (local $x i64)
-                (local.set $left (i32.const {n}))
-                (loop $again
-                    (local.set $x (i64.mul (i64.add (local.get $x) (i64.const 7)) (i64.const 6364136223846793005)))
-                    (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-                (i64.store (i32.const 8) (local.get $x))))"#
-    )
-}
 
 fn compare(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(WASISCOPE).current_dir(folder).arg("compare").args(arguments).output().unwrap()

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{WASISCOPE, root};
+use common::{WASISCOPE, root, spin};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -155,19 +155,6 @@ impl Repository {
     fn injected(&self) -> bool {
         self.path("checkout/injected").exists()
     }
-}
-
-/// A guest that spins `n` times.
-fn spin(n: u32) -> String {
-    format!(
-        r#"(module (memory (export "memory") 1)
-            (func (export "_start") (local $left i32) (local $x i64)
-                (local.set $left (i32.const {n}))
-                (loop $again
-                    (local.set $x (i64.mul (i64.add (local.get $x) (i64.const 7)) (i64.const 6364136223846793005)))
-                    (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-                (i64.store (i32.const 8) (local.get $x))))"#
-    )
 }
 
 /// Notes its arguments and keeps the body that it is given; `GH_FOUND` is the comment of an earlier run, `GH_REFUSES` a

@@ -166,7 +166,7 @@ fn bytes(value: f64) -> String {
 }
 
 /// In the unit that people read. A fact is exact and so are its digits.
-fn value(series: &Series, value: f64) -> String {
+pub(super) fn value(series: &Series, value: f64) -> String {
     match series.unit.as_str() {
         "ns" => units::duration(value),
         "bytes" => bytes(value),

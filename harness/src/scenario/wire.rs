@@ -1,4 +1,4 @@
-//! The YAML as written, and its way to a [`Scenario`]. The only user of the YAML crate.
+//! The YAML as written, and its way to a [`Scenario`]. Nothing else reads YAML but `snapshot.rs`, whose files are insta's.
 
 mod scalars;
 mod whole;

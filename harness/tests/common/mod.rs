@@ -117,6 +117,19 @@ pub fn guest(body: &str) -> Vec<u8> {
     wat::parse_str(text).expect("valid text")
 }
 
+/// A guest that spins `n` times.
+pub fn spin(n: u32) -> String {
+    format!(
+        r#"(module (memory (export "memory") 1)
+            (func (export "_start") (local $left i32) (local $x i64)
+                (local.set $left (i32.const {n}))
+                (loop $again
+                    (local.set $x (i64.mul (i64.add (local.get $x) (i64.const 7)) (i64.const 6364136223846793005)))
+                    (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+                (i64.store (i32.const 8) (local.get $x))))"#
+    )
+}
+
 /// Waits for what must come true within two minutes.
 pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);

@@ -7,7 +7,7 @@ use maud::html;
 use super::charts::sparkline;
 use super::{cut, shell};
 use crate::history::{History, Series};
-use crate::report::history::note;
+use crate::report::history::{note, value as shown};
 use crate::units;
 
 /// One report of the site.
@@ -102,12 +102,4 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
         }
     };
     shell("wasiscope reports", &header, &content)
-}
-
-fn shown(series: &Series, value: f64) -> String {
-    match series.unit.as_str() {
-        "ns" => units::duration(value),
-        "" => format!("{value}"),
-        unit => format!("{value:.0} {unit}"),
-    }
 }
