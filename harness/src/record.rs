@@ -287,12 +287,8 @@ pub struct Span {
 }
 
 /// One iteration of one case, event by event, on CLOCK_MONOTONIC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
-    /// The scenario.
-    pub scenario: String,
-    /// The case, `workload/flavour/engine`.
-    pub id: String,
     /// When each phase was passed.
     pub spans: Vec<Span>,
     /// What the kernel told, in the order of beginnings; empty without capture.

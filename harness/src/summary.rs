@@ -100,6 +100,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         kernel,
         budgets: case.budgets.clone(),
         failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
+        timeline: None,
     }
 }
 
@@ -225,7 +226,7 @@ fn iterations(process: &ProcessRecord) -> Vec<f64> {
 }
 
 /// Of workers that were watched: how often they entered each phase, and what the kernel charged to it.
-fn kernel<'a>(
+pub(crate) fn kernel<'a>(
     watched: impl IntoIterator<Item = (&'a BTreeMap<Phase, u64>, &'a KernelEvents)>,
     coverage: Coverage,
 ) -> Option<KernelReport> {

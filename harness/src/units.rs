@@ -32,6 +32,12 @@ pub fn per_iteration(count: u64, iterations: u64) -> Option<String> {
     Some(if each < 0.005 { "< 0.01".to_owned() } else { three_digits(each) })
 }
 
+/// A number: whole ones without a fraction, others with three significant digits.
+#[must_use]
+pub fn plain(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value}") } else { three_digits(value) }
+}
+
 /// How many of something: `1 commit`, `2 commits`.
 #[must_use]
 pub fn count(number: usize, what: &str) -> String {

@@ -111,7 +111,7 @@ impl Drop for Browser {
 fn pages() -> &'static (tempfile::TempDir, PathBuf, PathBuf, PathBuf) {
     static PAGES: OnceLock<(tempfile::TempDir, PathBuf, PathBuf, PathBuf)> = OnceLock::new();
     PAGES.get_or_init(|| {
-        let few = ["--capture", "off", "--processes", "8", "--iterations", "1", "--seed", "1"];
+        let few = ["--capture", "off", "--processes", "8", "--iterations", "1", "--seed", "1", "--trace", "trace.json"];
         let run = Run::new(&[&["startup", "catalogue", "--only", "{hello,sort}/*", "--html", "report.html"][..], &few].concat());
         assert_eq!(run.code(), 0, "{}", run.stderr());
         let guest = |name: &str, n: u32| {
@@ -127,7 +127,15 @@ fn pages() -> &'static (tempfile::TempDir, PathBuf, PathBuf, PathBuf) {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         wasiscope(&["compare", &base, &new, "--metric", "phase.run", "--processes", "10", "--html", "comparison.html", "--fail-on", "never"]);
-        wasiscope(&["html", "report.json", "--out", "site"]);
+        // The same report of two commits: a history.
+        let report: Value = serde_json::from_slice(&std::fs::read(at("report.json")).unwrap()).unwrap();
+        for (name, commit, started_at) in [("one.json", "a", "2026-01-01T00:00:00Z"), ("two.json", "b", "2026-01-02T00:00:00Z")] {
+            let mut of_commit = report.clone();
+            of_commit["git"] = json!({"commit": commit.repeat(40), "dirty": false});
+            of_commit["started_at"] = json!(started_at);
+            std::fs::write(at(name), of_commit.to_string()).unwrap();
+        }
+        wasiscope(&["html", "one.json", "two.json", "--out", "site"]);
         let (report, comparison, site) = (at("report.html"), at("comparison.html"), at("site/index.html"));
         (run.folder, report, comparison, site)
     })
@@ -190,6 +198,37 @@ fn deep_links_open_what_they_point_to() {
     assert!(browser.is(&format!("{top} >= 0 && {top} < innerHeight")), "it is on the screen");
     // Without the script, links within the page are plain links all the same.
     assert!(browser.is("[...document.querySelectorAll('a[href^=\"#\"]')].every(link => document.getElementById(decodeURIComponent(link.getAttribute('href').slice(1))))"));
+}
+
+#[test]
+fn points_of_the_index_lead_to_their_reports() {
+    let (_, _, _, site) = pages();
+    let browser = Browser::start();
+    browser.open(site, "");
+    // The first of two points of the first series is the older commit.
+    let point = "document.querySelector('td svg a')";
+    assert!(browser.is(&format!("{point}.querySelector('title').textContent.startsWith('aaaaaaaaaaaa ')")));
+    browser.run(&format!("{point}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))"));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !browser.is("location.pathname.includes('/aaaaaaaaaaaa-2026-01-01') && document.querySelector('h1')") {
+        assert!(Instant::now() < deadline, "{}", browser.run("return location.href"));
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_traced_iteration_of_a_case_is_drawn_phase_by_phase() {
+    let (_, report, ..) = pages();
+    let browser = Browser::start();
+    browser.open(report, "#startup/hello/std/cranelift");
+    let drawing =
+        "document.getElementById('startup/hello/std/cranelift').querySelector('svg[aria-label^=\"one iteration\"]')";
+    let names = browser
+        .run(&format!("return [...{drawing}.querySelectorAll('text[text-anchor=end]')].map(text => text.textContent)"));
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    for phase in ["engine", "compile", "instantiate", "run", "teardown"] {
+        assert!(names.contains(&phase), "{phase}: {names:?}");
+    }
 }
 
 #[test]

@@ -8,10 +8,13 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
+use super::capture::{When, kernel_options};
 use super::progress::Progress;
 use super::run::Format;
 use super::selection::{self, InputArguments};
 use super::{Exit, StoppedEarly, print};
+use crate::capture::Capture;
+use crate::capture::ebpf::EbpfCapture;
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision;
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
@@ -87,6 +90,10 @@ pub(super) struct Arguments {
     /// Passes of each side in a worker
     #[arg(long, value_name = "N", default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     iterations: u32,
+    /// Watch the kernel on both sides of what has changed, after it was timed, to show what may be the reason: where possible, always
+    /// (anything else is an error), or not at all
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    capture: When,
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -172,6 +179,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     if base != Kind::Revision && !arguments.scenarios.is_empty() {
         bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
     }
+    if base == Kind::Report && arguments.capture == When::On {
+        bail!("--capture is for .wasm files and revisions, which are run; reports bring their kernel's side along");
+    }
     let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
     let page = arguments.html.as_deref().map(|path| super::run::destination("--html", path)).transpose()?;
     super::run::check_distinct([out.as_ref(), page.as_ref(), None, None])?;
@@ -225,6 +235,7 @@ fn of_reports(arguments: &Arguments) -> anyhow::Result<Comparison> {
     if let Some(glob) = selection::only(arguments.only.as_deref())? {
         differences.rows.retain(|row| glob.is_match(&row.case));
         differences.facts.retain(|row| glob.is_match(&row.case));
+        differences.kernel.retain(|row| glob.is_match(&row.case));
     }
     let side = |label: &str, report: crate::report::Report| SideReport {
         label: label.to_owned(),
@@ -245,6 +256,7 @@ fn of_reports(arguments: &Arguments) -> anyhow::Result<Comparison> {
         warnings: differences.warnings,
         facts: differences.facts,
         rows: differences.rows,
+        kernel: differences.kernel,
     })
 }
 
@@ -336,6 +348,11 @@ fn live(
     progress: &Progress,
     interrupt: Interrupt,
 ) -> anyhow::Result<Comparison> {
+    let mut capture = match arguments.capture {
+        When::Off => None,
+        When::Auto => EbpfCapture::load(&kernel_options()).ok(),
+        When::On => Some(EbpfCapture::load(&kernel_options())?),
+    };
     let own = arguments.tolerances();
     let mut seen = BTreeSet::new();
     let candidates: Vec<Candidate> = pairs
@@ -371,7 +388,7 @@ fn live(
         instructions: false,
         planted: None,
     };
-    let mut runner = Pairs::new(&mut workers, &walk);
+    let mut runner = Pairs::new(&mut workers, &walk).with_capture(capture.as_mut().map(|of| of as &mut dyn Capture));
     let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
     progress.finish();
     Ok(Comparison {
@@ -387,6 +404,7 @@ fn live(
         warnings: Vec::new(),
         facts: done.facts,
         rows: done.rows,
+        kernel: done.kernel,
     })
 }
 
@@ -425,6 +443,7 @@ mod tests {
                 budget_spent: false,
                 warnings: Vec::new(),
                 facts: Vec::new(),
+                kernel: Vec::new(),
                 rows: vec![compare::Row::without_figures("a", verdict, "")],
             };
             exit(&comparison, fail_on)

@@ -38,6 +38,7 @@ impl Progress {
         self.0.enable_steady_tick(Duration::from_millis(200));
         match event {
             live::Event::Learning { id } => self.0.set_message(format!("facts of {id}")),
+            live::Event::Watching { id } => self.0.set_message(format!("what the kernel does for {id}")),
             live::Event::Process { id, process, open, confirming } => {
                 let what = if *confirming { "confirming" } else { "not settled" };
                 self.0.inc(1);

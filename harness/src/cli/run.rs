@@ -25,7 +25,7 @@ use crate::reference;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureStatus, SCHEMA_VERSION, ScenarioReport};
 use crate::report::{Report, html, table, timeline};
-use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Walk};
+use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Traced, Walk};
 use crate::scratch;
 use crate::stats;
 use crate::summary;
@@ -141,7 +141,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let goes_on = walk != Walk::Interrupted;
     // The last case is the reference, of which nobody wants to know more.
     let asked_for = &prepared[..asked_for];
-    let timelines = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
+    let mut traced = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
     let costs_wanted = goes_on && arguments.kernel.capture_cost;
     let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
     let mut prices = match walk {
@@ -188,6 +188,12 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
                 }),
             }
         }
+        for scenario in &mut scenarios {
+            for case in &mut scenario.cases {
+                let of_case = |traced: &&mut Traced| traced.scenario == scenario.name && traced.id == case.id;
+                case.timeline = traced.iter_mut().find(of_case).map(|traced| std::mem::take(&mut traced.timeline));
+            }
+        }
         if !source.is_live() {
             // Nobody was watched, so nothing can be said of what watching costs.
             scenarios.iter_mut().flat_map(|scenario| &mut scenario.cases).for_each(|case| case.observer_ratio = None);
@@ -217,11 +223,10 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     let records = journal.finish().context("cannot give the journal its name")?;
     let stored = source.save()?;
-    let traced = trace_place.as_ref().filter(|_| !timelines.is_empty());
+    let traced = trace_place.as_ref().filter(|_| timeline::has_any(&report));
     if let Some(place) = traced {
-        let lost = report.capture.ledger.ring_dropped;
         place
-            .write_with(|out| timeline::write(&timelines, lost, out))
+            .write_with(|out| timeline::write(&report, out))
             .with_context(|| format!("cannot write {}", place.path().display()))?;
     }
     if let Some(place) = &page_place {

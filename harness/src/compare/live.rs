@@ -8,11 +8,12 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, Row, SKIPPED, Tolerances, facts};
+use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel};
 use crate::interrupt::Interrupt;
 use crate::record::{Outcome, Status, metric_of};
-use crate::runner::{Pair, PairPlan, PairSamples, Pairs, Prepared};
+use crate::runner::{Charged, Pair, PairPlan, PairSamples, Pairs, Prepared};
 use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
+use crate::summary;
 use crate::units;
 use crate::worker::Side;
 
@@ -79,6 +80,11 @@ pub enum Event<'a> {
         /// The case.
         id: &'a str,
     },
+    /// What the kernel does on both sides of a pair that has changed is about to be watched.
+    Watching {
+        /// The case.
+        id: &'a str,
+    },
     /// A worker of a pair is about to start.
     Process {
         /// The case.
@@ -99,6 +105,8 @@ pub struct Done {
     pub rows: Vec<Row>,
     /// Facts that differ.
     pub facts: Vec<FactRow>,
+    /// What the kernel did otherwise, in the pairs whose time has changed.
+    pub kernel: Vec<KernelRow>,
     /// Whether it was interrupted.
     pub interrupted: bool,
     /// Whether the budget was spent before everything was settled.
@@ -182,10 +190,29 @@ pub fn compare(
     if settings.confirm && stops[0] != Some(Stop::Interrupted) {
         stops.push(confirm(&running, &mut rows, runner, settings, on_event));
     }
+    let changed = |at: usize| rows.iter().any(|(of, row)| *of == at && row.verdict.is_change());
+    for (_, pair) in running.iter().enumerate().filter(|(at, _)| changed(*at)) {
+        let Ok(plan) = &pair.plan else { continue };
+        if settings.interrupt.raised() {
+            break;
+        }
+        on_event(Event::Watching { id: &pair.id });
+        done.kernel.extend(watched(&pair.id, &pair.candidate.pair, plan, runner));
+    }
     done.interrupted |= stops.contains(&Some(Stop::Interrupted));
     done.budget_spent = stops.contains(&Some(Stop::BudgetSpent));
     done.rows = rows.into_iter().map(|(_, row)| row).collect();
     done
+}
+
+/// What the kernel did otherwise; nothing, where it cannot be watched.
+fn watched(id: &str, pair: &Pair, plan: &PairPlan, runner: &mut Pairs<'_>) -> Vec<KernelRow> {
+    let Some((both, coverage)) = runner.watch(pair, plan) else { return Vec::new() };
+    let report = |charged: &[Charged]| {
+        summary::kernel(charged.iter().map(|charged| (&charged.entered, &charged.events)), coverage)
+    };
+    let sides = report(&both.base).zip(report(&both.new));
+    sides.map(|(base, new)| kernel::differences(id, &base, &new)).unwrap_or_default()
 }
 
 /// Gives the pairs workers until all are settled, or something ends it.
@@ -383,6 +410,9 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
         let logs = side.get(&phase)?;
         Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(f64::exp)
     };
+    let workers = |side: &BTreeMap<Phase, Vec<f64>>| {
+        side.get(&phase).into_iter().flatten().map(|log| log.exp()).collect::<Vec<f64>>()
+    };
     Row {
         scenario: None,
         machine: None,
@@ -398,6 +428,8 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
         note,
         tolerance,
         log_ratios,
+        base_workers: workers(&pair.tally.base_ns),
+        new_workers: workers(&pair.tally.new_ns),
         failed: false,
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod bisect;
 pub mod facts;
+pub mod kernel;
 pub mod live;
 pub mod reports;
 pub mod revision;
@@ -16,6 +17,7 @@ use crate::report::document::{Git, Machine};
 use crate::stats::Verdict;
 
 pub use facts::FactRow;
+pub use kernel::KernelRow;
 pub(crate) use reports::medians;
 pub use tolerance::Tolerances;
 
@@ -49,6 +51,9 @@ pub struct Comparison {
     pub facts: Vec<FactRow>,
     /// What was compared.
     pub rows: Vec<Row>,
+    /// What the kernel did otherwise: of guests, where their time has changed; of reports, wherever both sides have been watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel: Vec<KernelRow>,
 }
 
 /// One side.
@@ -101,6 +106,12 @@ pub struct Row {
     /// The log of new over base in each worker; empty for reports, whose sides have workers of their own.
     #[serde(default)]
     pub log_ratios: Vec<f64>,
+    /// The typical value of each worker on the base's side. Of guests, the worker at the same place of `new_workers` is the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub base_workers: Vec<f64>,
+    /// The same on the new side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_workers: Vec<f64>,
     /// Whether a side failed or answered wrong.
     #[serde(default)]
     pub failed: bool,
@@ -129,6 +140,8 @@ impl Row {
             note: Some(note.into()),
             tolerance: 0.0,
             log_ratios: Vec::new(),
+            base_workers: Vec::new(),
+            new_workers: Vec::new(),
             failed: false,
             scenario: None,
             machine: None,

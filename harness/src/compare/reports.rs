@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, Row, SKIPPED, Tolerances, facts};
+use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel};
 use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
@@ -24,6 +24,8 @@ pub struct Differences {
     pub facts: Vec<FactRow>,
     /// Every metric of every case.
     pub rows: Vec<Row>,
+    /// What the kernel did otherwise.
+    pub kernel: Vec<KernelRow>,
     /// What differs besides the guests.
     pub warnings: Vec<String>,
 }
@@ -54,10 +56,15 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
                 continue;
             };
             let sides = Sides { base, new, tolerances, wants };
+            let seen = old.kernel.as_ref().zip(case.kernel.as_ref()).filter(|_| incomparable(old, case).is_none());
+            let unlike = seen.map(|(old, now)| kernel::differences(&case.id, old, now)).unwrap_or_default();
             differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
             // Where an id is not enough to tell rows apart.
             let is_ambiguous = old_cases.keys().filter(|(_, id)| *id == name.1).count() > 1;
             let scenario = is_ambiguous.then(|| name.0.to_owned());
+            let machine = (pairs.len() > 1).then(|| new.machine.label());
+            let named = |row| KernelRow { scenario: scenario.clone(), machine: machine.clone(), ..row };
+            differences.kernel.extend(unlike.into_iter().map(named));
             let of_scenario = sides.rows(old, case).into_iter();
             pending.extend(of_scenario.map(|(row, member)| (Row { scenario: scenario.clone(), ..row }, member)));
         }
@@ -236,6 +243,8 @@ impl Sides<'_> {
                 verdict,
                 note,
                 tolerance,
+                base_workers: old,
+                new_workers: now,
                 ..missing(new, "")
             };
             rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::grid::Grid;
 use super::table::Style;
-use crate::compare::{Comparison, FactRow, Row, SKIPPED};
+use crate::compare::{Comparison, FactRow, KernelRow, Row, SKIPPED};
 use crate::stats::Verdict;
 use crate::units;
 
@@ -46,6 +46,10 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
     if !timed.is_empty() {
         let _ = writeln!(text, "\n{}", rows(&timed, comparison.confidence).text(style));
     }
+    let reasons = reasons(comparison);
+    if !reasons.is_empty() {
+        let _ = writeln!(text, "\n{}", kernel(&reasons).text(style));
+    }
     for note in long_notes(&timed) {
         let _ = writeln!(text, "\n{note}");
     }
@@ -59,6 +63,40 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
         let _ = writeln!(text, "\n{why}: {}", names.join(", "));
     }
     text
+}
+
+/// What the kernel did otherwise in the phases whose time has changed.
+fn reasons(comparison: &Comparison) -> Vec<&KernelRow> {
+    let has_changed = |of: &&KernelRow| comparison.rows.iter().any(|row| row.verdict.is_change() && of.is_of(row));
+    comparison.kernel.iter().filter(has_changed).collect()
+}
+
+/// What the kernel did on both sides.
+pub(super) fn kernel(rows: &[&KernelRow]) -> Grid {
+    let mut table =
+        Grid::new(&["case", "phase", "the kernel, for one iteration", "base", "new"]).align_left(&[0, 1, 2]);
+    for row in rows {
+        let [what, base, new] = figures(row);
+        table.add_row([row.case.clone(), row.phase.clone(), what, base, new]);
+    }
+    table
+}
+
+/// The same where case and phase are known.
+pub(super) fn kernel_of_phase(rows: &[&KernelRow]) -> Grid {
+    let mut table = Grid::new(&["the kernel, for one iteration", "base", "new"]);
+    rows.iter().for_each(|row| table.add_row(figures(row)));
+    table
+}
+
+fn figures(row: &KernelRow) -> [String; 3] {
+    let figure = |value: f64| match row.unit.as_str() {
+        "ns" => units::duration(value),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes: not below 0")]
+        "bytes" => units::bytes(value.max(0.0).round() as u64),
+        _ => units::plain(value),
+    };
+    [row.what.clone(), figure(row.base), figure(row.new)]
 }
 
 /// Whether a row only says that there is nothing to compare.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
-use crate::record::{Facts, Failure, Outcome};
+use crate::record::{Facts, Failure, Outcome, Timeline};
 use crate::scenario::{Budgets, EngineSettings};
 use crate::stats::Summary;
 use crate::traps::Planted;
@@ -350,6 +350,9 @@ pub struct CaseReport {
     /// Of a check: the first things that were not as they must be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
+    /// One more iteration of it, event by event; where that was asked for (`--trace`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
 }
 
 const fn once() -> u32 {

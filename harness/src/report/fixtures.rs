@@ -42,6 +42,7 @@ pub(crate) fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
         kernel: None,
         budgets: BTreeMap::new(),
         failures: Vec::new(),
+        timeline: None,
     }
 }
 

@@ -12,18 +12,20 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Traced, TracedEvent};
 use crate::record::{Span, Timeline};
+use crate::report::Report;
 
 /// Writes the file.
 ///
 /// # Errors
 /// When `out` cannot take it.
-pub fn write(timelines: &[Timeline], lost: u64, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let lost = report.capture.ledger.ring_dropped;
     writeln!(out, "{{\"displayTimeUnit\": \"ns\",")?;
     writeln!(out, "\"otherData\": {},", json!({"clock": "CLOCK_MONOTONIC", "events_lost": lost}))?;
     writeln!(out, "\"traceEvents\": [")?;
     let mut separator = "";
-    for (index, timeline) in timelines.iter().enumerate() {
-        for event in events(index + 1, timeline) {
+    for (index, (name, timeline)) in timelines(report).enumerate() {
+        for event in events(index + 1, &name, timeline) {
             write!(out, "{separator}{event}")?;
             separator = ",\n";
         }
@@ -31,9 +33,20 @@ pub fn write(timelines: &[Timeline], lost: u64, out: &mut dyn Write) -> io::Resu
     writeln!(out, "\n]}}")
 }
 
-fn events(process: usize, timeline: &Timeline) -> Vec<Value> {
+/// The timelines of a report, each with the name of its case.
+fn timelines(report: &Report) -> impl Iterator<Item = (String, &Timeline)> {
+    let cases = report.scenarios.iter().flat_map(|scenario| scenario.cases.iter().map(move |case| (scenario, case)));
+    cases.filter_map(|(scenario, case)| Some((format!("{} ({})", case.id, scenario.name), case.timeline.as_ref()?)))
+}
+
+/// Whether a report has any.
+#[must_use]
+pub fn has_any(report: &Report) -> bool {
+    timelines(report).next().is_some()
+}
+
+fn events(process: usize, name: &str, timeline: &Timeline) -> Vec<Value> {
     let main = main_thread(timeline);
-    let name = format!("{} ({})", timeline.id, timeline.scenario);
     let mut events = vec![json!({"ph": "M", "name": "process_name", "pid": process, "args": {"name": name}})];
     for (thread, name) in thread_names(timeline, main) {
         events.push(json!({"ph": "M", "name": "thread_name", "pid": process, "tid": thread, "args": {"name": name}}));
@@ -161,6 +174,8 @@ fn duration_microseconds(start_ns: u64, duration_ns: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::document::CaseReport;
+    use crate::report::fixtures::{case, report};
 
     fn event(at_ns: u64, thread: u32, what: Traced) -> TracedEvent {
         TracedEvent { at_ns, thread, thread_name: None, phase: Phase::Run, what }
@@ -168,7 +183,8 @@ mod tests {
 
     fn written(timeline: Timeline) -> Vec<Value> {
         let mut out = Vec::new();
-        write(&[timeline], 0, &mut out).unwrap();
+        let traced = CaseReport { timeline: Some(timeline), ..case("w/std/cranelift", "1", &[]) };
+        write(&report(vec![traced], None), &mut out).unwrap();
         let document: Value = serde_json::from_slice(&out).unwrap();
         document["traceEvents"].as_array().unwrap().clone()
     }
@@ -178,8 +194,6 @@ mod tests {
         let off = Traced::OffCpu { blocked_ns: 3_000, runnable_ns: 500 };
         let fault = Traced::Fault { user: true, address: 0x1000, region: "guard".into() };
         Timeline {
-            scenario: "s".into(),
-            id: "w/std/cranelift".into(),
             spans: vec![Span { phase: Phase::Run, start_ns: 1_000_001, end_ns: 1_020_000 }],
             events: vec![
                 event(1_006_000, 7, off),
@@ -234,7 +248,10 @@ mod tests {
     #[test]
     fn no_timelines_are_an_empty_document() {
         let mut out = Vec::new();
-        write(&[], 3, &mut out).unwrap();
+        let mut none = report(vec![case("w/std/cranelift", "1", &[])], None);
+        none.capture.ledger.ring_dropped = 3;
+        assert!(!has_any(&none));
+        write(&none, &mut out).unwrap();
         let document: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&document["traceEvents"], &document["otherData"]["events_lost"]), (&json!([]), &json!(3)));
     }

@@ -28,7 +28,7 @@ use facts::{Judge, Known};
 use judge::{judge, judge_death};
 use label::label;
 pub use label::labels;
-pub use pairs::{Pair, PairPlan, PairSamples, Pairs};
+pub use pairs::{Charged, ChargedPair, Pair, PairPlan, PairSamples, Pairs};
 
 /// The facts of one case, and how it ended; nothing is timed. Its answer is held against the scenario alone, because a guest of another
 /// revision may be of another catalogue.
@@ -175,6 +175,17 @@ pub struct Runner<'a> {
     armed: bool,
     /// What the walk has found out of each case.
     known: Vec<Option<Known>>,
+}
+
+/// The timeline of a case.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The scenario.
+    pub scenario: String,
+    /// The case, `workload/flavour/engine`.
+    pub id: String,
+    /// One iteration of it.
+    pub timeline: Timeline,
 }
 
 impl<'a> Runner<'a> {
@@ -408,7 +419,7 @@ impl<'a> Runner<'a> {
 
     /// One more worker of every case, for the timeline of a single iteration: its phases and, with capture, what the kernel
     /// did meanwhile. Cases that fail have none; their rows say why.
-    pub fn trace(&mut self, cases: &[Prepared]) -> Vec<Timeline> {
+    pub fn trace(&mut self, cases: &[Prepared]) -> Vec<Traced> {
         /// The first iteration of a process pays for things that later ones find done.
         const WARM_UPS: u32 = 2;
         self.set_armed(true);
@@ -433,11 +444,11 @@ impl<'a> Runner<'a> {
                 Message::Iteration(Iteration { spans, .. }) => Some(spans),
                 _ => None,
             });
-            timelines.extend(spans.map(|spans| Timeline {
+            let timeline = spans.map(|spans| Timeline { spans, events });
+            timelines.extend(timeline.map(|timeline| Traced {
                 scenario: prepared.case.scenario.clone(),
                 id,
-                spans,
-                events,
+                timeline,
             }));
         }
         self.disarm();

@@ -6,7 +6,9 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::facts::{self, Judge, Known};
 use super::judge::{judge, judge_death};
+use super::label::label;
 use super::{Prepared, Settings, Workers, cpu_of, stays_on_one_processor, subject};
+use crate::capture::{Capture, Coverage, KernelEvents};
 use crate::record::{Facts, Outcome};
 use crate::worker::{Message, Request, Side, Task};
 
@@ -17,6 +19,10 @@ const PASSES_NS: u64 = 1_000_000_000;
 const COMPILATIONS_NS: u64 = 400_000_000;
 /// Passes, or compilations, in a quad.
 const QUAD: u64 = 4;
+
+/// Watched workers of each side, and iterations of each.
+const WATCHED: u32 = 3;
+const WATCHED_ITERATIONS: u32 = 10;
 
 /// Two cases to compare.
 #[derive(Clone, Debug)]
@@ -62,10 +68,30 @@ pub struct PairSamples {
     pub new: BTreeMap<Phase, Vec<f64>>,
 }
 
+/// What the kernel charged to one worker, and how often it entered each phase.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Charged {
+    /// Passes through each phase.
+    pub entered: BTreeMap<Phase, u64>,
+    /// What was charged.
+    pub events: KernelEvents,
+}
+
+/// The watched workers of both sides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChargedPair {
+    /// Of the base.
+    pub base: Vec<Charged>,
+    /// Of the new one.
+    pub new: Vec<Charged>,
+}
+
 /// Runs the workers of pairs.
 pub struct Pairs<'a> {
     workers: &'a mut dyn Workers,
     settings: &'a Settings<'a>,
+    capture: Option<&'a mut dyn Capture>,
+    next_slot: u32,
 }
 
 /// The facts of both sides of a pair.
@@ -74,7 +100,54 @@ pub type FactsOfBoth = (Facts, Facts);
 impl<'a> Pairs<'a> {
     /// Over real or fake workers.
     pub fn new(workers: &'a mut dyn Workers, settings: &'a Settings<'a>) -> Self {
-        Self { workers, settings }
+        Self { workers, settings, capture: None, next_slot: 1 }
+    }
+
+    /// With a kernel that can be watched: nothing is while anything is timed.
+    #[must_use]
+    pub fn with_capture(self, capture: Option<&'a mut dyn Capture>) -> Self {
+        Self { capture, ..self }
+    }
+
+    /// A few watched workers of each side, in turns. `None` without capture, or when a side goes wrong under it.
+    pub fn watch(&mut self, pair: &Pair, plan: &PairPlan) -> Option<(ChargedPair, Coverage)> {
+        if [&pair.base, &pair.new].iter().any(|prepared| !prepared.can_be_watched()) {
+            return None;
+        }
+        self.capture.as_mut()?.arm().ok()?;
+        let mut both = ChargedPair::default();
+        let mut whole = true;
+        for process in 0..WATCHED {
+            let sides = [(&pair.base, &plan.base, &mut both.base), (&pair.new, &plan.new, &mut both.new)];
+            for (prepared, known, charged) in sides {
+                match self.watched(prepared, known, process) {
+                    Some(of_worker) => charged.push(of_worker),
+                    None => whole = false,
+                }
+            }
+        }
+        let capture = self.capture.as_mut()?;
+        let coverage = capture.programs().ok().map(|programs| Coverage::of(&programs));
+        capture.disarm().ok()?;
+        coverage.filter(|_| whole).map(|coverage| (both, coverage))
+    }
+
+    fn watched(&mut self, prepared: &Prepared, known: &Known, process: u32) -> Option<Charged> {
+        let subject = subject(prepared, &self.settings.scratch.join("guest"), Some(known)).ok()?;
+        let cpu = cpu_of(&self.settings.cpus, process).filter(|_| stays_on_one_processor(&prepared.case));
+        let request = Request::new(subject, cpu, Task::Iterate { iterations: WATCHED_ITERATIONS, repeats: 1 });
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let capture = self.capture.as_mut()?;
+        let cell = capture.open(slot, &label(prepared, &process)).ok()?;
+        let run = self.workers.run(&request, Some(&cell));
+        let events = capture.collect(slot).ok()?;
+        let mut charged = Charged { entered: BTreeMap::from([(Phase::Spawn, 1)]), events };
+        for message in &run.messages {
+            let Message::Iteration(iteration) = message else { continue };
+            iteration.entered.iter().for_each(|phase| *charged.entered.entry(*phase).or_default() += 1);
+        }
+        run.death.is_none().then_some(charged)
     }
 
     /// The facts of both sides, and how the pair will be timed with `iterations` passes a side in each worker.

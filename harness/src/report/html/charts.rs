@@ -1,6 +1,6 @@
 //! The charts. Each stands beside a table with its figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use wasiscope_ebpf_abi::Phase;
@@ -10,6 +10,7 @@ use super::svg::{Scale, axis, dots, place};
 use crate::capture::Distribution;
 use crate::record::{self, Facts};
 use crate::report::document::{CaseReport, Measurement, Spread};
+use crate::stats;
 use crate::units;
 
 /// Width of a chart, and how much of it names take.
@@ -215,7 +216,7 @@ pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
 }
 
 /// How samples of an experiment are spread: the share that is longer, on axes on which a tail shows.
-pub(super) fn percentiles(title: &str, curves: &[(String, &Spread)]) -> Option<Markup> {
+pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, &Spread)]) -> Option<Markup> {
     const LEFT: f64 = 70.0;
     const RIGHT: f64 = 640.0;
     const HIGH: f64 = 260.0;
@@ -237,14 +238,24 @@ pub(super) fn percentiles(title: &str, curves: &[(String, &Spread)]) -> Option<M
         let end = across(1.0 / all.max(1) as f64);
         path + &format!("L{} {}", place(end), place(scale.at(spread.max)))
     };
-    let mut labels: Vec<(f64, &str)> =
-        curves.iter().map(|(name, spread)| (scale.at(spread.max), name.as_str())).collect();
-    labels.sort_by(|(left, _), (right, _)| left.total_cmp(right));
+    struct Label<'a> {
+        name: &'a str,
+        class: String,
+        end: (f64, f64),
+        y: f64,
+    }
+    let label = |(index, (name, spread)): (usize, &'a (String, &Spread))| {
+        let all: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
+        let end = (across(1.0 / all.max(1) as f64), scale.at(spread.max));
+        Label { name, class: format!("c{}", index % 8), end, y: end.1 }
+    };
+    let mut labels: Vec<Label<'_>> = curves.iter().enumerate().map(label).collect();
+    labels.sort_by(|one, other| one.y.total_cmp(&other.y));
     // Names that would cover each other are moved apart, downwards.
     let mut lowest = f64::NEG_INFINITY;
-    for (y, _) in &mut labels {
-        *y = y.max(lowest + 12.0);
-        lowest = *y;
+    for label in &mut labels {
+        label.y = label.y.max(lowest + 12.0);
+        lowest = label.y;
     }
     let height = (HIGH + 34.0).max(lowest + 16.0);
     Some(html! {
@@ -258,15 +269,17 @@ pub(super) fn percentiles(title: &str, curves: &[(String, &Spread)]) -> Option<M
                     @for (share, name) in [(1.0, "all"), (0.5, "p50"), (0.1, "p90"), (0.01, "p99"), (0.001, "p99.9"), (1e-4, "p99.99")] {
                         text.tick x=(place(across(share))) y=(HIGH + 20.0) text-anchor="middle" { (name) }
                     }
-                    @for (name, spread) in curves {
-                        path.curve d=(curve(spread)) { title { (name) ": p50 " (units::duration(spread.p50)) ", p99 " (units::duration(spread.p99)) ", max " (units::duration(spread.max)) } }
+                    @for (index, (name, spread)) in curves.iter().enumerate() {
+                        path class=(format!("curve c{}", index % 8)) d=(curve(spread)) { title { (name) ": p50 " (units::duration(spread.p50)) ", p99 " (units::duration(spread.p99)) ", max " (units::duration(spread.max)) } }
                     }
-                    @for (y, name) in &labels {
-                        text x=(RIGHT + 8.0) y=(place(y + 4.0)) { (short(name)) }
+                    @for label in &labels {
+                        path.joined d=(format!("M{} {}L{RIGHT} {}h14", place(label.end.0), place(label.end.1), place(label.y))) {}
+                        path class=(format!("curve {}", label.class)) d=(format!("M{} {}h14", RIGHT + 2.0, place(label.y))) {}
+                        text x=(RIGHT + 20.0) y=(place(label.y + 4.0)) { (short(label.name)) }
                     }
                 }
             }
-            figcaption { (title) ": how long, by the share that is no longer; to the right the rarer ones, up to the longest. Names stand at the ends of their curves, from the shortest down." }
+            figcaption { (title) ": how long, by the share that is no longer; to the right the rarer ones, up to the longest. The names are in the order of the longest, and a line leads from each curve's end to its name." }
         }
     })
 }
@@ -323,16 +336,40 @@ pub(super) fn forest(title: &str, ratios: &[Ratio]) -> Option<Markup> {
     })
 }
 
-/// The ratios of workers, each a dot, around 1.
-pub(super) fn cloud(title: &str, ratios: &[Vec<f64>]) -> Option<Markup> {
-    const WIDE: f64 = 420.0;
-    let scale = Scale::around(ratios.iter().flatten().copied().chain([1.0]), 28.0, WIDE - 28.0)?;
+/// The typical values of workers on both sides, each a dot. Where the same worker ran both, a line joins its two, so that it is seen
+/// whether they all moved the same way.
+pub(super) fn clouds(title: &str, base: &[f64], new: &[f64], are_pairs: bool) -> Option<Markup> {
+    const WIDE: f64 = 440.0;
+    const LEFT: f64 = 44.0;
+    /// Where the two sides lie, and the axis.
+    const LANES: [f64; 2] = [12.0, 48.0];
+    const HIGH: f64 = 60.0;
+    let scale = Scale::around(base.iter().chain(new).copied(), LEFT, WIDE - 28.0)?;
+    let finite = |values: &[f64]| values.iter().copied().filter(|value| value.is_finite()).collect::<Vec<f64>>();
+    let dots = |values: &[f64], y: f64| -> String {
+        let places: BTreeSet<String> = finite(values).iter().map(|value| place(scale.at(*value))).collect();
+        places.into_iter().map(|x| format!("M{x} {y}h0")).collect()
+    };
+    let joined: String = base
+        .iter()
+        .zip(new)
+        .filter(|(base, new)| are_pairs && base.is_finite() && new.is_finite())
+        .map(|(base, new)| format!("M{} {}L{} {}", place(scale.at(*base)), LANES[0], place(scale.at(*new)), LANES[1]))
+        .collect();
+    let sides = [("base", base, LANES[0]), ("new", new, LANES[1])];
+    let medians = sides.map(|(_, values, _)| stats::median(&finite(values)));
+    let shown = |median: Option<f64>| median.map_or("–".to_owned(), units::duration);
+    let label = format!("{title}: median of workers {} in base, {} in new", shown(medians[0]), shown(medians[1]));
     Some(html! {
         figure {
-            svg role="img" aria-label=(title) viewBox=(format!("0 0 {WIDE} 44")) width=(WIDE) {
-                path.zero d=(format!("M{} 0V20", place(scale.at(1.0)))) {}
-                path.dots d=(dots(ratios, &scale, 2.0, 16.0)) {}
-                (axis(&scale, 20.0, &units::change))
+            svg role="img" aria-label=(cut(&label)) viewBox=(format!("0 0 {WIDE} {}", HIGH + 24.0)) width=(WIDE) {
+                @if !joined.is_empty() { path.joined d=(joined) {} }
+                @for ((name, values, y), median) in sides.into_iter().zip(medians) {
+                    text x="0" y=(place(y + 4.0)) { (name) }
+                    path.dots.base[name == "base"] d=(dots(values, y)) {}
+                    @if let Some(median) = median { path.mid d=(format!("M{} {}v16", place(scale.at(median)), place(y - 8.0))) {} }
+                }
+                (axis(&scale, HIGH, &units::duration))
             }
             figcaption { (cut(title)) }
         }
@@ -345,24 +382,111 @@ pub(super) fn functions(facts: &Facts) -> Vec<(String, u64)> {
     largest.filter_map(|function| Some((function["name"].as_str()?.to_owned(), function["bytes"].as_u64()?))).collect()
 }
 
-/// A history as a line, with its steps.
-pub(super) fn sparkline(values: &[f64], steps: &[usize], label: &str) -> Markup {
+/// A point of a history: its value, what is said of it, and the page of its report.
+pub(super) struct Spot<'a> {
+    pub(super) value: f64,
+    pub(super) text: String,
+    pub(super) page: Option<&'a str>,
+}
+
+/// A history as a line, with its steps, and a link to the report of each point. Of more points than can be told apart by a hand
+/// those of some are there: the steps, and as many others as there is room for.
+///
+/// `commits` are the index of the first point's commit and of the last one's; where no commit between them lacks a point, the script can find the
+/// report of the point below a hand.
+pub(super) fn sparkline(spots: &[Spot<'_>], steps: &[usize], commits: (usize, usize), label: &str) -> Markup {
     const WIDE: f64 = 260.0;
     const HIGH: f64 = 34.0;
-    let Some(scale) = Scale::around(values.iter().copied(), HIGH - 4.0, 4.0) else { return html! { "–" } };
-    let across = |index: usize| 4.0 + index as f64 * (WIDE - 8.0) / values.len().saturating_sub(1).max(1) as f64;
-    let path: String = values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| {
-            format!("{}{} {}", if index == 0 { "M" } else { "L" }, place(across(index)), place(scale.at(*value)))
-        })
-        .collect();
+    let Some(scale) = Scale::around(spots.iter().map(|spot| spot.value), HIGH - 4.0, 4.0) else {
+        return html! { "–" };
+    };
+    let step = (WIDE - 8.0) / spots.len().saturating_sub(1).max(1) as f64;
+    let across = |index: usize| 4.0 + index as f64 * step;
+    let targets = targets(spots.len(), steps, &across);
+    let wide = step.clamp(TARGET, 40.0);
+    let is_whole = commits.1 - commits.0 + 1 == spots.len();
     html! {
-        svg role="img" aria-label=(label) viewBox=(format!("0 0 {WIDE} {HIGH}")) width=(WIDE) height=(HIGH) {
-            title { (label) }
-            path.curve d=(path) {}
+        // A group and no image: it has links in it.
+        svg role="group" aria-label=(label) viewBox=(format!("0 0 {WIDE} {HIGH}")) width=(WIDE) height=(HIGH)
+            data-from=[is_whole.then_some(commits.0)] data-points=[is_whole.then_some(spots.len())] {
+            path.curve d=(line(spots, &scale, step, &across)) {}
             @for step in steps { path.ci d=(format!("M{} 1V{}", place(across(*step)), HIGH - 1.0)) {} }
+            @for (at, spot) in targets.iter().map(|at| (*at, &spots[*at])) {
+                @let spot_at = format!("M{} {}h0", place(across(at)), place(scale.at(spot.value)));
+                @let area = html! {
+                    @if step >= TARGET || steps.contains(&at) { path.dots d=(spot_at) {} }
+                    rect.hit x=(place(across(at) - wide / 2.0)) y="0" width=(place(wide)) height=(HIGH) { title { (spot.text) } }
+                };
+                // Not for the keyboard, which would have to pass thousands of them: all reports are in the table below.
+                @if let Some(page) = spot.page { a href=(page) tabindex="-1" aria-label=(spot.text) { (area) } } @else { (area) }
+            }
         }
+    }
+}
+
+/// So wide is what a hand can meet.
+const TARGET: f64 = 7.0;
+
+/// The points that can be met one by one: all steps, and of the others as many as there is room for.
+fn targets(spots: usize, steps: &[usize], across: &dyn Fn(usize) -> f64) -> Vec<usize> {
+    let mut targets: Vec<usize> = Vec::new();
+    for at in 0..spots {
+        let is_free = |other: &usize| across(*other.max(&at)) - across(*other.min(&at)) >= TARGET;
+        if steps.contains(&at) || targets.last().is_none_or(is_free) && steps.iter().all(is_free) {
+            targets.push(at);
+        }
+    }
+    targets
+}
+
+/// The line of a history. Points within one pixel are drawn as the lowest and the highest of them, level stretches as one.
+fn line(spots: &[Spot<'_>], scale: &Scale, step: f64, across: &dyn Fn(usize) -> f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred at most")]
+    let together = ((1.0 / step).floor() as usize).max(1);
+    let mut points: Vec<(String, String)> = Vec::new();
+    for (index, within) in spots.chunks(together).enumerate() {
+        let values = || within.iter().map(|spot| spot.value);
+        let ends = [values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max)];
+        for value in &ends[..ends.len().min(within.len())] {
+            let point = (place(across(index * together)), place(scale.at(*value)));
+            let is_level = matches!(&points[..], [.., before, last] if before.1 == point.1 && last.1 == point.1);
+            if is_level {
+                points.pop();
+            }
+            points.push(point);
+        }
+    }
+    let drawn = points.iter().enumerate();
+    drawn.map(|(index, (x, y))| format!("{}{x} {y}", if index == 0 { "M" } else { "L" })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spots(values: &[f64]) -> Vec<Spot<'static>> {
+        values.iter().map(|value| Spot { value: *value, text: String::new(), page: Some("a.html") }).collect()
+    }
+
+    #[test]
+    fn each_point_leads_somewhere_and_of_a_thousand_those_that_can_be_met() {
+        let few = sparkline(&spots(&[1.0, 2.0, 3.0]), &[1], (0, 2), "three").into_string();
+        assert_eq!(few.matches("<a href").count(), 3, "{few}");
+        assert!(few.contains("data-from=\"0\" data-points=\"3\""));
+        let values: Vec<f64> = (0..1_000).map(|index| f64::from(index % 7)).collect();
+        let many = sparkline(&spots(&values), &[500, 501], (0, 1_200), "a thousand").into_string();
+        assert!((20..=40).contains(&many.matches("<a href").count()), "{}", many.matches("<a href").count());
+        assert!(!many.contains("data-from"), "commits without a point lie between");
+        assert!(many.len() < 20_000, "{} bytes", many.len());
+    }
+
+    #[test]
+    fn a_level_line_is_two_points() {
+        let level = sparkline(&spots(&[5.0; 1_000]), &[], (0, 999), "level").into_string();
+        assert!(level.contains("d=\"M4 17L"), "{level}");
+        assert_eq!(
+            level.split("class=\"curve\" d=\"").nth(1).unwrap().split('"').next().unwrap().matches('L').count(),
+            1
+        );
     }
 }

@@ -4,13 +4,15 @@ use maud::{Markup, html};
 
 use super::charts::{self, Ratio};
 use super::{cut, link_to, readable, save_link, shell, table, table_with};
-use crate::compare::{Comparison, Row};
+use crate::compare::{Comparison, KernelRow, Row};
 use crate::report::comparison as tables;
 use crate::stats::Verdict;
 use crate::units;
 
-/// Rows whose samples are shown side by side.
+/// Rows whose workers are shown side by side.
 const CLOUDS: usize = 40;
+/// Most rows of what the kernel did where no workers are shown.
+const KERNEL_ROWS: usize = 500;
 
 /// The page.
 #[must_use]
@@ -27,12 +29,16 @@ pub fn page(comparison: &Comparison) -> String {
         @if !comparison.facts.is_empty() { h2 { "Facts that differ" } (table(&tables::facts(&comparison.facts), "facts that differ")) }
         @if let Some(chart) = charts::forest("New over base, and its interval", &ratios) { h2 { "Ratios" } (chart) }
         @if !sorted.is_empty() { (table_with(&grid, "every ratio", &|row| Some(id_of(sorted[row])), &verdict)) }
-        @let shown: Vec<&&Row> = sorted.iter().filter(|row| !row.log_ratios.is_empty()).take(CLOUDS).collect();
+        @let shown: Vec<&Row> = sorted.iter().copied().filter(|row| !row.base_workers.is_empty() && !row.new_workers.is_empty()).collect();
         @if !shown.is_empty() {
-            h2 { "Each worker's ratio" }
-            p.dim { "A worker runs both sides, A B B A, and gives one ratio: these are the independent units that the intervals are of." }
-            div.row { @for row in shown { (workers(row)) } }
+            h2 { "Worker by worker, and what the kernel did otherwise" }
+            p.dim { "A dot is what is typical of one worker: the independent units that the intervals are of. Where a line joins two, the same worker ran both sides, A B B A."
+                " The kernel's figures are of one iteration in watched workers; they carry no verdict, but may be the reason of one." }
+            div.row { @for row in shown.iter().take(CLOUDS) { (workers(comparison, row)) } }
+            @if shown.len() > CLOUDS { p.dim { (shown.len() - CLOUDS) " more rows are in the table above and in the JSON" } }
         }
+        @let rest_of_kernel: Vec<&KernelRow> = comparison.kernel.iter().filter(|of| !shown.iter().take(CLOUDS).any(|row| of.is_of(row))).take(KERNEL_ROWS).collect();
+        @if !rest_of_kernel.is_empty() { h2 { "What the kernel did otherwise elsewhere" } (table(&tables::kernel(&rest_of_kernel), "what the kernel did otherwise elsewhere")) }
         @if !rest.is_empty() {
             h2 { "Without figures" }
             ul { @for row in rest { li id=(id_of(row)) { (cut(&row.case)) ": " span class=(class(row.verdict)) { (row.verdict.name()) }
@@ -99,9 +105,16 @@ fn ratio(row: &Row) -> Option<Ratio> {
     })
 }
 
-/// The ratios of the workers of one row, as per cent.
-fn workers(row: &Row) -> Markup {
-    let ratios: Vec<Vec<f64>> = vec![row.log_ratios.iter().map(|log| log.exp()).collect()];
-    let title = format!("{} {}: {} workers", row.case, row.metric, row.log_ratios.len());
-    html! { @if let Some(chart) = charts::cloud(&title, &ratios) { (chart) } }
+/// The workers of one row, and what the kernel did otherwise in that phase.
+fn workers(comparison: &Comparison, row: &Row) -> Markup {
+    let title = format!("{} {} {}", row.case, row.metric, row.ratio.map_or(String::new(), units::change));
+    let seen: Vec<&KernelRow> = comparison.kernel.iter().filter(|of| of.is_of(row)).collect();
+    html! {
+        div.card {
+            @if let Some(chart) = charts::clouds(&title, &row.base_workers, &row.new_workers, !row.log_ratios.is_empty()) { (chart) }
+            @if !seen.is_empty() {
+                (table(&tables::kernel_of_phase(&seen), &format!("what the kernel did otherwise in {title}")))
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod comparison;
 mod report;
 mod site;
 mod svg;
+mod timeline;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -45,6 +45,26 @@ document.querySelectorAll('table').forEach(table => {
   sortable(table);
   if (table.tBodies[0].rows.length > 12) filterable(table, table.closest('.wide') || table);
 });
+// Of many commits more lie in a line than can be drawn as links: the one below the pointer is found here.
+document.querySelectorAll('svg[data-points]').forEach(svg => {
+  const title = svg.appendChild(document.createElementNS('http://www.w3.org/2000/svg', 'title'));
+  const report = event => {
+    const box = svg.getBoundingClientRect(), points = Number(svg.dataset.points);
+    const share = ((event.clientX - box.left) * 260 / box.width - 4) / 252;
+    const at = Math.round(Math.min(Math.max(share, 0), 1) * (points - 1)) + Number(svg.dataset.from);
+    return document.querySelector(`tr[data-commit="${at}"]`);
+  };
+  svg.addEventListener('pointermove', event => {
+    const row = report(event);
+    if (row) title.textContent = [...row.cells].slice(0, 2).map(cell => cell.textContent.trim()).join(' ');
+  });
+  svg.addEventListener('click', event => {
+    const link = event.isTrusted && report(event)?.querySelector('a');
+    if (!link) return;
+    event.preventDefault();
+    location.href = link.href;
+  });
+});
 const reveal = () => {
   let name = location.hash.slice(1);
   try { name = decodeURIComponent(name); } catch { /* as it is */ }

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::charts::{self, Ratio};
-use super::{cut, link_to, readable, save_link, shell, table, table_with};
+use super::{cut, link_to, readable, save_link, shell, table, table_with, timeline};
 use crate::capture::Distribution;
 use crate::merge::by_machine;
 use crate::record::Status;
-use crate::report::document::{CaptureStatus, CaseReport, KernelPhase, KernelReport, Report, ScenarioReport, Spread};
+use crate::report::document::{
+    CaptureStatus, CaseReport, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
+};
 use crate::report::grid::Grid;
 use crate::report::{kernel, scheduler, table as tables, traps};
+use crate::traps::GENERATED;
 use crate::units;
 
 /// Cases of a scenario that are shown with all their figures; of more, only those that are not as expected are.
@@ -205,9 +208,18 @@ fn spreads(scenario: &ScenarioReport) -> BTreeMap<String, Vec<(String, &Spread)>
     for case in &scenario.cases {
         for measurement in case.measurements.iter().filter(|measurement| measurement.unit == "ns") {
             let Some(spread) = measurement.spread.as_ref().filter(|spread| spread.max > 0.0) else { continue };
-            let metric = measurement.metric.split('.').next().unwrap_or_default().to_owned();
-            let name = format!("{}/{}", case.workload, case.engine);
-            by_metric.entry(metric).or_default().push((name, spread));
+            let (metric, of) = measurement.metric.split_once('.').unwrap_or((&measurement.metric, ""));
+            let is_of_case =
+                |other: &&Measurement| other.metric.split('.').next() == Some(metric) && other.unit == "ns";
+            let mut name = case.workload.clone();
+            // What tells curves apart: the flavour where there are any, and what it is of where a case has several.
+            if case.flavour != GENERATED {
+                name = format!("{name}/{}", case.flavour);
+            }
+            if case.measurements.iter().filter(is_of_case).count() > 1 {
+                name = format!("{name} {of}");
+            }
+            by_metric.entry(metric.to_owned()).or_default().push((name, spread));
         }
     }
     by_metric
@@ -229,6 +241,7 @@ fn case_section(id: &str, case: &CaseReport, exact: Option<bool>) -> Markup {
                 @if let Some(wat) = &failure.wat { pre { (cut(wat)) } }
             }
             @if let (Some(exact), Some(seen)) = (exact, &case.kernel) { (kernel_section(case, seen, exact)) }
+            @if let Some(traced) = &case.timeline { @if let Some(drawn) = timeline::timeline(&case.id, traced) { (drawn) } }
             @if exact.is_some() { (size_section(case)) }
         }
     }

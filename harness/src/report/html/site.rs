@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use maud::html;
 
-use super::charts::sparkline;
+use super::charts::{Spot, sparkline};
 use super::{cut, shell};
-use crate::history::{History, Series};
+use crate::history::{History, Point, Series};
 use crate::report::history::{note, value as shown};
 use crate::units;
 
@@ -39,6 +39,8 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
     for series in history.series.iter().filter(|series| series.points.len() > 1) {
         machines.entry(&series.machine).or_default().push(series);
     }
+    // What has changed comes first.
+    machines.values_mut().for_each(|series| series.sort_by_key(|series| series.steps.is_empty()));
     let steps: usize = history.series.iter().map(|series| series.steps.len()).sum();
     let of_commits = entries.iter().filter(|entry| entry.is_of_commit);
     let pages: BTreeMap<&str, &str> =
@@ -57,14 +59,14 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
                         thead { tr { th.l scope="col" { "case" } th.l scope="col" { "metric" } th scope="col" { "last" } th scope="col" { "change" } th.l scope="col" { "over commits" } th.l scope="col" { "steps" } } }
                         tbody {
                             @for series in series.iter().take(SERIES) {
-                                @let values: Vec<f64> = series.points.iter().map(|point| point.value).collect();
+                                @let spots = spots(history, series, &pages);
                                 @let at: Vec<usize> = series.steps.iter().map(|step| step.at).collect();
-                                @let (first, last) = (values[0], values[values.len() - 1]);
+                                @let (first, last) = (spots[0].value, spots[spots.len() - 1].value);
                                 tr {
                                     td.l { (cut(&series.scenario)) "/" (cut(&series.case)) } td.l { (cut(&series.metric)) }
                                     td { (shown(series, last)) }
                                     td { @if first == 0.0 { "–" } @else { (units::change(last / first)) } }
-                                    td.l { (sparkline(&values, &at, &format!("{} values from {} to {}", values.len(), shown(series, first), shown(series, last)))) }
+                                    td.l { (sparkline(&spots, &at, ends(series), &format!("{} values from {} to {}", spots.len(), shown(series, first), shown(series, last)))) }
                                     td.l {
                                         @for step in &series.steps {
                                             @let commit = &history.commits[series.points[step.at].commit];
@@ -89,7 +91,7 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
                 thead { tr { th.l scope="col" { "report" } th.l scope="col" { "commit" } th.l scope="col" { "scenarios" } th.l scope="col" { "machine" } th.l scope="col" { "cases" } } }
                 tbody {
                     @for entry in entries {
-                        tr {
+                        tr data-commit=[place_of(history, entry)] {
                             td.l { a href=(entry.href) { (cut(&entry.started_at)) } }
                             td.l { code { (entry.commit.as_deref().map_or("–".to_owned(), |commit| format!("{commit:.12}"))) } @if !entry.is_of_commit { span.doubt { " not of it alone" } } }
                             td.l { (cut(&entry.scenarios.join(", "))) }
@@ -102,4 +104,29 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
         }
     };
     shell("wasiscope reports", &header, &content)
+}
+
+/// The points of a series with what is said of each.
+fn spots<'a>(history: &History, series: &Series, pages: &BTreeMap<&str, &'a str>) -> Vec<Spot<'a>> {
+    let spot = |point: &Point| {
+        let commit = &history.commits[point.commit];
+        Spot {
+            value: point.value,
+            text: format!("{:.12} {} {}", commit.id, shown(series, point.value), cut(&commit.subject)),
+            page: pages.get(commit.id.as_str()).copied(),
+        }
+    };
+    series.points.iter().map(spot).collect()
+}
+
+/// The commits of the first point and of the last.
+fn ends(series: &Series) -> (usize, usize) {
+    let at = |point: Option<&Point>| point.map_or(0, |point| point.commit);
+    (at(series.points.first()), at(series.points.last()))
+}
+
+/// Which commit of the history a report is of.
+fn place_of(history: &History, entry: &Entry) -> Option<usize> {
+    let commit = entry.commit.as_ref().filter(|_| entry.is_of_commit)?;
+    history.commits.iter().position(|known| known.id == *commit)
 }

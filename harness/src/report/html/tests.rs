@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wasiscope_ebpf_abi::Phase;
 
 use super::*;
+use crate::capture::{Traced, TracedEvent};
 use crate::compare::{Comparison, Row};
-use crate::record::{Failure, Outcome, Status};
+use crate::record::{Failure, Outcome, Span, Status, Timeline};
 use crate::report::Report;
 use crate::report::document::Git;
 use crate::report::fixtures::{around, case, machine, report};
@@ -26,6 +28,17 @@ fn hostile(text: &str) -> Report {
     bad.facts.insert(format!("size.section.{text}"), 10.into());
     bad.facts.insert("functions.largest".into(), json!([{"name": text, "bytes": 1}]));
     bad.measurements[0].metric = text.to_owned();
+    let happened = Traced::Call { name: text.to_owned(), duration_ns: 5, returned: 0 };
+    bad.timeline = Some(Timeline {
+        spans: vec![Span { phase: Phase::Run, start_ns: 0, end_ns: 10 }],
+        events: vec![TracedEvent {
+            at_ns: 1,
+            thread: 1,
+            thread_name: Some(text.into()),
+            phase: Phase::Run,
+            what: happened,
+        }],
+    });
     bad.failures = vec![Failure { what: text.into(), expected: text.into(), got: text.into(), wat: Some(text.into()) }];
     let mut report = report(vec![bad], None);
     report.scenarios[0].name = text.to_owned();
@@ -64,6 +77,7 @@ fn hostile_text_stays_text_on_every_page() {
         "machine": null, "tools": {}}, "new": {"label": HOSTILE, "git": null, "machine": null, "tools": {}}, "verdict": "regressed",
         "seed": 1, "confidence": 0.99, "interrupted": false, "budget_spent": false, "warnings": [HOSTILE],
         "facts": [{"case": HOSTILE, "fact": HOSTILE, "base": HOSTILE, "new": [HOSTILE]}],
+        "kernel": [{"case": HOSTILE, "phase": HOSTILE, "what": HOSTILE, "unit": HOSTILE, "base": 1.0, "new": 2.0}],
         "rows": [row(HOSTILE), Row::without_figures(HOSTILE, Verdict::Inconclusive, HOSTILE)],
     }))
     .unwrap();
@@ -96,6 +110,8 @@ fn row(text: &str) -> Row {
         new: Some(105.0),
         tolerance: 0.005,
         log_ratios: vec![0.05; 10],
+        base_workers: vec![100.0; 10],
+        new_workers: vec![105.0; 10],
         ..Row::without_figures(text, Verdict::Regressed, text)
     }
 }
@@ -165,9 +181,54 @@ fn a_frozen_report_has_this_page() {
             of_case.measurements.push(measurement);
         }
     }
-    let page = report_page(&report(vec![of_case], None));
-    // Style, script and the packed document have tests of their own, and would drown the rest.
+    let happened = Traced::Call { name: "mmap".to_owned(), duration_ns: 4_000, returned: 0 };
+    of_case.timeline = Some(Timeline {
+        spans: vec![Span { phase: Phase::Run, start_ns: 1_000, end_ns: 9_000 }],
+        events: vec![TracedEvent { at_ns: 2_000, thread: 1, thread_name: None, phase: Phase::Run, what: happened }],
+    });
+    insta::assert_snapshot!("report_page", body(&report_page(&report(vec![of_case], None))));
+}
+
+/// Style, script and the packed document have tests of their own, and would drown the rest.
+fn body(page: &str) -> String {
     let body = page.split("<body>").nth(1).unwrap().split("<script>").next().unwrap();
-    let body = body.split("base64,").next().unwrap().replace("><", ">\n<");
-    insta::assert_snapshot!("report_page", body);
+    body.split("base64,").next().unwrap().replace("><", ">\n<")
+}
+
+#[test]
+fn a_frozen_comparison_has_this_page() {
+    let comparison: Comparison = serde_json::from_value(json!({
+        "schema_version": 1, "wasiscope": "0.1.0", "base": {"label": "main", "git": null, "machine": null, "tools": {}},
+        "new": {"label": "HEAD", "git": {"commit": "0123456789abcdef", "dirty": false}, "machine": null, "tools": {}}, "verdict": "regressed",
+        "seed": 1, "confidence": 0.99, "interrupted": false, "budget_spent": false, "warnings": ["a warning"],
+        "facts": [{"case": "w/f/e", "fact": "size.wasm", "base": 10, "new": 12}],
+        "kernel": [{"case": "w/f/e", "phase": "run", "what": "mmap calls", "unit": "count", "base": 1.0, "new": 2.5}],
+        "rows": [Row { metric: "phase.run".into(), unit: "ns".into(), ..row("w/f/e") }, Row::without_figures("v/f/e", Verdict::Inconclusive, "only in new")],
+    }))
+    .unwrap();
+    insta::assert_snapshot!("comparison_page", body(&comparison_page(&comparison)));
+}
+
+#[test]
+fn frozen_reports_have_this_index() {
+    let mut gatherer = crate::history::Gatherer::new(crate::history::Wanted::default());
+    let mut entries = Vec::new();
+    for (day, bytes) in [(1, 40_000), (2, 40_000), (3, 41_000)] {
+        let mut of_case = case("hello/std/cranelift", "1", &[]);
+        of_case.facts.insert("size.wasm".into(), bytes.into());
+        let mut of_day = report(vec![of_case], None);
+        of_day.started_at = format!("2026-01-0{day}T00:00:00Z");
+        let commit = format!("{day}").repeat(40);
+        gatherer.add(&commit, &of_day);
+        entries.push(Entry {
+            href: format!("{day}.html"),
+            started_at: of_day.started_at.clone(),
+            commit: Some(commit),
+            is_of_commit: true,
+            scenarios: vec!["s".into()],
+            machine: of_day.machine.label(),
+            failed: false,
+        });
+    }
+    insta::assert_snapshot!("index_page", body(&index_page(&gatherer.history(None), &entries)));
 }
