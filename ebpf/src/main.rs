@@ -13,6 +13,7 @@ mod faults;
 mod kernel;
 mod maps;
 mod others;
+mod pipeline;
 mod schedule;
 mod who;
 

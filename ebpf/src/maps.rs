@@ -5,7 +5,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use wasiscope_ebpf_abi::{Counter, CounterKey, LEDGER_ENTRIES, PhaseCell, Running, Thread};
 
 /// Lets user space map an array into its memory (`BPF_F_MMAPABLE`, Linux 5.5).
-const MMAPABLE: u32 = 1 << 10;
+pub const MMAPABLE: u32 = 1 << 10;
 
 /// The phase cells; workers map them and write, the programs read.
 #[map]

@@ -113,7 +113,7 @@ pub fn remember(number: u32, thread: Thread) {
 
 /// The current process as wasiscope would number it; `None` outside wasiscope's pid namespace.
 #[inline(always)]
-fn thread_group() -> Option<u32> {
+pub fn thread_group() -> Option<u32> {
     let inode = fact!(pid_ns_ino);
     if inode == 0 {
         return Some((bpf_get_current_pid_tgid() >> 32) as u32);

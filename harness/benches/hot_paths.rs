@@ -24,6 +24,8 @@ fn message(criterion: &mut Criterion) {
         spans: Vec::new(),
         memory: Vec::new(),
         measured: Vec::new(),
+        counts: Vec::new(),
+        spreads: Vec::new(),
         preemptions: Some(0),
         line: None,
         ending: Ending::Returned,

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod machine;
 pub mod merge;
 pub mod module;
+pub mod pipeline;
 pub mod places;
 pub mod plan;
 pub mod prepare;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
+use crate::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, RATES, Wake};
 use crate::scenario::{
     Budgets, CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
 };
@@ -41,6 +42,8 @@ pub enum GuestSource {
     Check(Check),
     /// One that a worker brings along, for an experiment with sharing.
     Experiment(Experiment),
+    /// One that a worker brings along, to handle events badly.
+    Handler(Handler),
     /// One that traps when so many of its functions are active.
     Trap {
         /// How many.
@@ -80,6 +83,8 @@ pub struct Case {
     pub guest: GuestSource,
     /// What is tried with it, where it is more than run.
     pub experiment: Option<Experiment>,
+    /// The events that it handles, where it is a handler.
+    pub flow: Option<Flow>,
     /// The size, where the workload has one.
     pub n: Option<u64>,
     /// What the guest is given.
@@ -122,6 +127,18 @@ impl Case {
         self.experiment
     }
 
+    /// Whether its guest is passed through the phases, again and again.
+    #[must_use]
+    pub const fn is_passed(&self) -> bool {
+        self.check().is_none() && self.experiment.is_none() && self.flow.is_none()
+    }
+
+    /// The flow of events, where its guest is a handler.
+    #[must_use]
+    pub const fn flow(&self) -> Option<Flow> {
+        self.flow
+    }
+
     /// `workload/flavour/engine`.
     #[must_use]
     pub fn id(&self) -> String {
@@ -139,6 +156,7 @@ fn case_of(scenario: &Scenario, workload: &str, flavour: &str, engine: &Engine, 
         engine: engine.clone(),
         guest,
         experiment: None,
+        flow: None,
         n: None,
         input: Input::default(),
         expect: scenario.expect.clone(),
@@ -179,6 +197,7 @@ fn matrix_of_parts(scenario: &Scenario) -> Vec<Case> {
         if *part == Part::Cooperation {
             cases.extend(pools(scenario));
         }
+        cases.extend(flows(scenario, *part));
         if *part == Part::Mistakes {
             for (mistake, flavour) in
                 MISTAKES.iter().flat_map(|mistake| scenario.flavours.iter().map(move |flavour| (mistake, flavour)))
@@ -214,6 +233,42 @@ fn pools(scenario: &Scenario) -> Vec<Case> {
     };
     let pools = fair.into_iter().chain(greedy);
     pools.flat_map(|pool| scenario.flavours.iter().map(move |flavour| case(pool, *flavour))).collect()
+}
+
+/// The flows of events of a part: into the handler of every flavour, or into handlers that misbehave.
+fn flows(scenario: &Scenario, part: Part) -> Vec<Case> {
+    let calls = Calls::of(&scenario.calls);
+    let flows: Vec<Flow> = match part {
+        Part::Rates => RATES.iter().map(|rate| Flow::at(*rate, calls)).chain([Flow::flood(calls)]).collect(),
+        Part::Swaps => vec![Flow::swapped(calls)],
+        Part::Settings => Wake::ALL
+            .iter()
+            .flat_map(|wake| BATCHES.map(|batch| (*wake, batch)))
+            .filter(|set| *set != (Wake::default(), BATCH))
+            .flat_map(|(wake, batch)| {
+                let rates = RATES.iter().map(|rate| Flow::at(*rate, calls)).chain([Flow::flood(calls)]);
+                rates.map(move |flow| Flow { wake, batch, ..flow })
+            })
+            .collect(),
+        Part::Misbehaving => Handler::BAD.map(|handler| Flow::mishandled(handler, calls)).to_vec(),
+        _ => Vec::new(),
+    };
+    let engines = || scenario.engines.iter();
+    let mut cases = Vec::new();
+    for (flow, engine) in flows.iter().flat_map(|flow| engines().map(move |engine| (*flow, engine))) {
+        let case = |flavour: &str, guest| Case {
+            flow: Some(flow),
+            ..case_of(scenario, &flow.workload(), flavour, engine, guest)
+        };
+        if flow.handler == Handler::Good {
+            let built =
+                |flavour: &Flavour| GuestSource::Built { flavour: *flavour, workload: HANDLER_GUEST.to_owned() };
+            cases.extend(scenario.flavours.iter().map(|flavour| case(flavour.name(), built(flavour))));
+        } else {
+            cases.push(case(traps::GENERATED, GuestSource::Handler(flow.handler)));
+        }
+    }
+    cases
 }
 
 /// The experiments of a part, on every engine that makes no checks for them already.

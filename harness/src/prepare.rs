@@ -28,7 +28,11 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
                 .with_context(|| path.display().to_string())?;
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {}
+        GuestSource::Built { .. }
+        | GuestSource::Handler(_)
+        | GuestSource::Check(_)
+        | GuestSource::Experiment(_)
+        | GuestSource::Trap { .. } => {}
     }
     worker::check_engine(case.engine.settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
@@ -63,6 +67,9 @@ pub fn prepare(
             },
             GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
             GuestSource::Experiment(experiment) => Ok(written(scratch, &experiment.workload(), experiment.guest())?),
+            GuestSource::Handler(handler) => {
+                Ok(written(scratch, &format!("handler-{}", handler.name()), &handler.guest())?)
+            }
             GuestSource::Trap { depth } => {
                 Ok(written(scratch, &format!("depth-{depth}"), &traps::trapping_at(*depth))?)
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::{KernelEvents, TracedEvent};
+use crate::capture::{Distribution, KernelEvents, TracedEvent};
 
 /// Facts by name. Values are exact, so they are compared for equality and never averaged.
 pub type Facts = BTreeMap<String, serde_json::Value>;
@@ -260,6 +260,12 @@ pub struct ProcessRecord {
     /// What experiments measured, by metric.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub measured: BTreeMap<String, Vec<f64>>,
+    /// What flows of events counted, by name, over all iterations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
+    /// How durations of flows are spread, in nanoseconds, by metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spreads: BTreeMap<String, Distribution>,
     /// How often the phases of which [`is_repeated`] is true were passed in each iteration; a sample is their mean.
     #[serde(default = "once")]
     pub repeats: u32,
@@ -310,6 +316,8 @@ mod tests {
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
             memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
             measured: BTreeMap::from([("fairness".into(), vec![0.5])]),
+            counts: BTreeMap::from([("events.lost".into(), 3)]),
+            spreads: BTreeMap::new(),
             repeats: 7,
             preemptions: vec![0, 3],
             steal_ratio: Some(0.25),

@@ -28,6 +28,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
         kind: "workload",
         neighbours: 0,
         experiment: None,
+        flow: None,
         workload: "reference".to_owned(),
         flavour: "custom".to_owned(),
         engine,

@@ -119,15 +119,16 @@ fn of_scenario(places: &Places, path: &Path, scenario: &Scenario, absent: &[Flav
     let mut trials = Vec::new();
     for case in plan::matrix(scenario) {
         let name = format!("{}::{}", scenario.name, case.id());
-        let is_absent = is_absent(places, absent, &case);
+        let (is_absent, needs_kernel) = (is_absent(places, absent, &case), case.flow().is_some());
         let (there, file, only) = (places.clone(), path.to_owned(), case.id());
         let measured = format!("measured::{name}");
         let as_said = move || measure(&there, &file, &only).map_err(failed);
         trials.push(Trial::test(measured, as_said).with_ignored_flag(true));
         let (places, scenario) = (places.clone(), scenario.name.clone());
         let facts = move || hold(&places, &scenario, case, keep).map_err(failed);
-        // A toolchain that is not there makes no facts. Ignored tests are counted, by nextest as skipped.
-        trials.push(Trial::test(name, facts).with_ignored_flag(is_absent));
+        // A toolchain that is not there makes no facts, and a flow of events needs a kernel that is watched. Ignored tests are counted, by nextest
+        // as skipped.
+        trials.push(Trial::test(name, facts).with_ignored_flag(is_absent || needs_kernel));
     }
     trials
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 
-use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
+use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
 use crate::plan::GuestSource;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
@@ -64,6 +64,11 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
             }
             _ => {}
         }
+    }
+    // What flows of events count is a fact of the run: exact, and not the same in every run.
+    for (name, count) in processes.iter().flat_map(|process| &process.counts) {
+        let sum = facts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0) + count;
+        facts.insert(name.clone(), sum.into());
     }
     let unwatched: Vec<&ProcessRecord> = processes.iter().copied().filter(|process| !process.watched).collect();
     let watched: Vec<&ProcessRecord> = processes.iter().copied().filter(|process| process.watched).collect();
@@ -144,7 +149,12 @@ fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: 
         let floats: Vec<Vec<f64>> = samples;
         let summary = stats::summarise(&floats)?;
         let (unit, direction) = (unit.to_owned(), direction.to_owned());
-        let spread = spread(&floats, watched.iter().filter_map(|process| process.measured.get(metric)));
+        let flowed = flow_spread(unwatched.iter().filter_map(|process| process.spreads.get(metric)));
+        // A flow's other figures are one number an iteration.
+        let spread = match kind {
+            "pipeline" => flowed,
+            _ => spread(&floats, watched.iter().filter_map(|process| process.measured.get(metric))),
+        };
         Some(Measurement { metric: metric.clone(), unit, direction, samples: floats, warm_up: 0, summary, spread })
     });
     durations.chain(memory).chain(measured).collect()
@@ -170,7 +180,27 @@ fn spread<'a>(samples: &[Vec<f64>], watched: impl Iterator<Item = &'a Vec<f64>>)
     }
     let watched: Vec<f64> = watched.flatten().copied().collect();
     let watched_mean = (!watched.is_empty()).then(|| watched.iter().sum::<f64>() / watched.len() as f64);
-    Some(Spread { p50, p90, p99, max, buckets: buckets.into_iter().collect(), watched_mean })
+    Some(Spread { p50, p90, p99, max, sum: None, buckets: buckets.into_iter().collect(), watched_mean })
+}
+
+/// How the latencies of flows are spread: taken in nanoseconds, told in whole microseconds.
+fn flow_spread<'a>(spreads: impl Iterator<Item = &'a Distribution>) -> Option<Spread> {
+    let mut all = Distribution::default();
+    spreads.for_each(|of_process| all.merge(of_process));
+    let micros = |share: f64| all.quantile(share).map(|ns| ns as f64 / 1_000.0);
+    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+    for (upper_ns, count) in &all.buckets {
+        *buckets.entry(upper_ns.div_ceil(1_000)).or_default() += count;
+    }
+    Some(Spread {
+        p50: micros(0.5)?,
+        p90: micros(0.9)?,
+        p99: micros(0.99)?,
+        max: all.max? as f64 / 1_000.0,
+        sum: Some(all.sum as f64 / 1_000.0),
+        buckets: buckets.into_iter().collect(),
+        watched_mean: None,
+    })
 }
 
 /// What the machine did besides, and whether it was too much.
@@ -312,6 +342,8 @@ mod tests {
             samples: BTreeMap::from([(Phase::Spawn, vec![1_000_000]), (Phase::Run, iteration_ns.to_vec())]),
             memory: BTreeMap::new(),
             measured: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            spreads: BTreeMap::new(),
             repeats: 1,
             preemptions: Vec::new(),
             steal_ratio: None,
@@ -352,8 +384,8 @@ mod tests {
         assert_eq!(disturbance(&[]), None);
     }
 
-    fn of(upper_ns: u64, count: u64, sum: u64) -> capture::Distribution {
-        capture::Distribution { count, sum, min: Some(1), max: Some(upper_ns), buckets: vec![(upper_ns, count)] }
+    fn of(upper_ns: u64, count: u64, sum: u64) -> Distribution {
+        Distribution { count, sum, min: Some(1), max: Some(upper_ns), buckets: vec![(upper_ns, count)] }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cell;
 mod counter;
 mod kernel;
 mod phase;
+mod pipeline;
 mod thread;
 
 pub use cell::{PhaseCell, REGIONS, Region, RegionKind, cell_value};
@@ -16,6 +17,10 @@ pub use counter::{
 };
 pub use kernel::{CALLS, CallClass, KernelFacts, MISSING, PERF_AARCH64, PERF_X86_64};
 pub use phase::Phase;
+pub use pipeline::{
+    JOINT_ENTRIES, JOINT_FIELDS, JOINT_HOST, JOINT_KERNEL, JointMetrics, PIPELINE_CALLS, Pending, PipelineControl,
+    PipelineEvent, ReaderState,
+};
 pub use thread::{
     Call, LEDGER_ENTRIES, LEDGER_MAP_FULL, LEDGER_RING_FULL, LEDGER_SWITCH_UNSEEN, Owner, RECENT, Recent, Running,
     Thread, TraceEvent,
@@ -33,6 +38,10 @@ mod pod {
     unsafe impl aya::Pod for super::Thread {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::KernelFacts {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::JointMetrics {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::PipelineControl {}
 }
 
 #[cfg(test)]
@@ -50,5 +59,10 @@ mod tests {
         assert_eq!(size_of::<Running>(), 4 * 4 + size_of::<Call>() + RECENT * size_of::<Recent>());
         assert_eq!(size_of::<KernelFacts>(), 3 * 8 + 26 * 4 + CALLS);
         assert_eq!(size_of::<TraceEvent>(), 4 * 8 + 2 * 4 + 16 + 8);
+        assert_eq!(size_of::<PipelineEvent>(), 4 * 8 + 4 * 4);
+        assert_eq!(size_of::<JointMetrics>(), JOINT_FIELDS.len() * 8);
+        assert_eq!(size_of::<PipelineControl>(), 2 * 4 + 8 + PIPELINE_CALLS / 8);
+        assert_eq!(size_of::<Pending>(), 8 + 2 * 4);
+        assert_eq!(size_of::<ReaderState>(), 64);
     }
 }

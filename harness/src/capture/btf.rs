@@ -117,6 +117,14 @@ impl Btf {
         }
     }
 
+    /// Bytes of a structure; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// When the records are damaged.
+    pub fn size(&self, structure: &str) -> Result<Option<u32>, BtfError> {
+        Ok(self.find(structure, |kind| kind == KIND_STRUCT)?.map(|(_, record)| record.size_or_type))
+    }
+
     /// Where a member lies in a structure, in bytes; a path of several names goes into structures in structures. `None`
     /// when there is no such structure or member, or it is a bit field.
     ///

@@ -4,6 +4,8 @@ mod decode;
 mod enter;
 mod facts;
 mod kernel;
+mod layout;
+mod pipeline;
 mod watcher;
 
 use std::any::Any;
@@ -24,6 +26,7 @@ use self::facts::{FOLLOWING, Found};
 pub use self::kernel::Options;
 use self::watcher::{PERF_PAGE_FAULT, Watcher};
 use super::{Capture, CaptureError, KernelEvents, Ledger, ProgramCost, TracedEvent, WatchedWorker};
+use super::{Pipeline, PipelineOptions};
 
 /// Entries of the array of phase cells: how many workers can be open at once.
 const CELLS: u32 = 64;
@@ -32,6 +35,7 @@ const CELLS: u32 = 64;
 ///
 /// Dropping it, or dying with it, leaves nothing behind: neither programs nor maps are pinned.
 pub struct EbpfCapture {
+    options: Options,
     ebpf: Ebpf,
     watchers: Vec<Watcher>,
     /// Whether the programs rely on seeing that threads lose their processor.
@@ -69,6 +73,7 @@ impl EbpfCapture {
         let (cells, cells_fd) = take_map(&mut ebpf, "CELLS")?;
         let (watched, watched_fd) = take_map(&mut ebpf, "WATCHED")?;
         Ok(Self {
+            options: options.clone(),
             watchers,
             follows_switches,
             cells: cells.try_into().map_err(refused)?,
@@ -250,6 +255,10 @@ impl Capture for EbpfCapture {
         })?;
         self.watchers.iter_mut().try_for_each(|watcher| watcher.count_costs(&self.ebpf))?;
         Ok(Box::new(guard))
+    }
+
+    fn pipeline(&mut self, options: &PipelineOptions) -> Result<Box<dyn Pipeline>, CaptureError> {
+        Ok(Box::new(pipeline::EbpfPipeline::open(&self.options, options)?))
     }
 
     fn programs(&self) -> Result<Vec<ProgramCost>, CaptureError> {

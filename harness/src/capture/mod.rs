@@ -6,6 +6,7 @@
 pub mod btf;
 pub mod ebpf;
 mod events;
+mod pipeline;
 pub mod recorded;
 
 use std::os::fd::RawFd;
@@ -16,6 +17,8 @@ pub use events::{
     Births, BlockIo, Calls, Distribution, KernelEvents, Memory, OffCpu, PhaseEvents, Switches, Traced, TracedEvent,
     region_name,
 };
+
+pub use pipeline::{InheritedMap, Pipeline, PipelineMaps, PipelineOptions};
 
 /// What went wrong while watching; never the reason for a case to fail, only for its kernel side to be missing.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +175,14 @@ pub trait Capture {
     /// # Errors
     /// When the kernel keeps no such statistics.
     fn count_costs(&mut self) -> Result<Box<dyn std::any::Any>, CaptureError>;
+
+    /// The kernel's side of a flow of events into a handler.
+    ///
+    /// # Errors
+    /// When it cannot be had: from a stored capture, for one.
+    fn pipeline(&mut self, _options: &PipelineOptions) -> Result<Box<dyn Pipeline>, CaptureError> {
+        Err(CaptureError::Unavailable("events can flow from a live kernel only, and not be stored".to_owned()))
+    }
 
     /// The programs, with their costs as far as they were counted.
     ///

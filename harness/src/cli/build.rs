@@ -94,6 +94,7 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
             GuestSource::Built { .. }
             | GuestSource::Check(_)
             | GuestSource::Experiment(_)
+            | GuestSource::Handler(_)
             | GuestSource::Trap { .. } => continue,
             GuestSource::File(path) => {
                 module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())

@@ -101,6 +101,7 @@ fn case(workload: &str, n: u64) -> Case {
         kind: "workload",
         neighbours: 0,
         experiment: None,
+        flow: None,
         workload: workload.to_owned(),
         flavour: Flavour::TinygoLike.name().to_owned(),
         engine: Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME },

@@ -168,5 +168,5 @@ impl Source {
 pub(super) fn kernel_options() -> Options {
     let listens = matches!(rustix::process::dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
     let btf = std::env::var_os(BTF_VARIABLE).filter(|_| listens).map(PathBuf::from);
-    Options { btf, trace_bytes: None }
+    Options { btf, ..Options::default() }
 }

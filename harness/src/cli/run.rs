@@ -81,8 +81,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced, shard } = selection::cases(places, &arguments.selection)?;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
-    let has_timeline = |case: &Case| case.check().is_none() && case.experiment().is_none();
-    if arguments.trace.is_some() && !cases.iter().any(has_timeline) {
+    if arguments.trace.is_some() && !cases.iter().any(Case::is_passed) {
         bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
     }
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {

@@ -232,7 +232,7 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option
     let scenarios =
         if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
     // What a check comes to is a fact of the engine, and no guest of a revision.
-    let is_of_guests = |case: &Case| case.check().is_none() && case.experiment().is_none();
+    let is_of_guests = Case::is_passed;
     let cases = scenarios.iter().flat_map(plan::matrix).filter(is_of_guests);
     let cases: Vec<Case> = cases.collect();
     cases.iter().try_for_each(prepare::check)?;
@@ -343,6 +343,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
         kind: "workload",
         neighbours: 0,
         experiment: None,
+        flow: None,
         workload: stem.clone(),
         flavour: "custom".to_owned(),
         engine: engine.clone(),

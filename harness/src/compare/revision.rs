@@ -92,9 +92,11 @@ fn at_revision(case: &Case, root: &Path, there: &Path) -> Case {
         Err(_) => path.strip_prefix(root).map_or_else(|_| path.to_owned(), |inside| there.join(inside)),
     };
     let guest = match &case.guest {
-        GuestSource::Built { .. } | GuestSource::Check(_) | GuestSource::Experiment(_) | GuestSource::Trap { .. } => {
-            case.guest.clone()
-        }
+        GuestSource::Built { .. }
+        | GuestSource::Check(_)
+        | GuestSource::Experiment(_)
+        | GuestSource::Handler(_)
+        | GuestSource::Trap { .. } => case.guest.clone(),
         GuestSource::File(path) => GuestSource::File(moved(path)),
         GuestSource::Cargo(own) => GuestSource::Cargo(scenario::CargoGuest { dir: moved(&own.dir), ..own.clone() }),
     };

@@ -169,6 +169,7 @@ fn bytes(value: f64) -> String {
 pub(super) fn value(series: &Series, value: f64) -> String {
     match series.unit.as_str() {
         "ns" => units::duration(value),
+        "us" => units::duration(value * 1_000.0),
         "bytes" => bytes(value),
         "" => format!("{value}"),
         unit => format!("{value:.0} {unit}"),

@@ -11,6 +11,7 @@ pub mod html;
 pub mod json;
 mod kernel;
 pub mod parquet;
+mod pipeline;
 mod scheduler;
 pub mod sizes;
 pub mod snapshot;

@@ -7,7 +7,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
 use super::grid::Grid;
-use super::{kernel, scheduler, traps};
+use super::{kernel, pipeline, scheduler, traps};
 use crate::merge::by_machine;
 use crate::record::{self, Status};
 use crate::units;
@@ -52,6 +52,7 @@ fn of_one_machine(report: &Report, style: Style) -> String {
         match scenario.kind.as_str() {
             "traps" => text.push_str(&traps::render(scenario, style, exact)),
             "scheduler" => text.push_str(&scheduler::render(scenario, style, exact)),
+            "pipeline" => text.push_str(&pipeline::render(scenario, style)),
             _ => scenario.cases.iter().for_each(|case| render_case(&mut text, case, style, exact)),
         }
     }

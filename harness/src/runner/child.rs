@@ -1,6 +1,7 @@
 //! Real workers: child processes of this same executable.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,13 +9,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::capture::WatchedWorker;
 use crate::capture::ebpf::enter_watched;
+use crate::capture::{Pipeline, WatchedWorker};
 use crate::clock;
 use crate::interrupt::Interrupt;
-use crate::machine::CpuTimes;
-use crate::worker::{self, Message, Request};
+use crate::machine::{self, CpuTimes};
+use crate::pipeline::Flow;
+use crate::worker::{self, Message, Request, Task};
 
+use super::flow::{self, FlowError, Led};
 use super::{Death, WorkerRun, Workers};
 
 /// How often a waiting parent looks for Ctrl-C.
@@ -34,7 +37,13 @@ impl ChildWorkers {
         Self { executable, interrupt }
     }
 
-    fn start(&self, watched: Option<&WatchedWorker>, stderr: &std::fs::File) -> io::Result<Child> {
+    /// `inherited` are descriptors that the worker is to have beside its standard streams.
+    fn start(
+        &self,
+        watched: Option<&WatchedWorker>,
+        inherited: Vec<RawFd>,
+        stderr: &std::fs::File,
+    ) -> io::Result<Child> {
         let mut command = Command::new(&self.executable);
         command.arg(worker::VERB);
         if let Some(WatchedWorker { cells_fd, cell_index, slot, .. }) = watched {
@@ -51,6 +60,7 @@ impl ChildWorkers {
             if rustix::process::getppid() != Some(parent) {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
+            inherited.iter().try_for_each(|fd| flow::inherit(*fd))?;
             match &watched {
                 // SAFETY: this is the child between fork and exec, and the descriptors are open in it.
                 Some(watched) => unsafe { enter_watched(watched) },
@@ -65,6 +75,57 @@ impl ChildWorkers {
 
 impl Workers for ChildWorkers {
     fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun {
+        self.run_with(request, watched, Vec::new())
+    }
+
+    fn run_flow(
+        &mut self,
+        request: &Request,
+        (flow, iterations): (Flow, u32),
+        kernel: &mut dyn Pipeline,
+    ) -> (WorkerRun, Result<Led, FlowError>) {
+        let failed = |error| (WorkerRun::default(), Err(error));
+        let cpu = request.cpu.and_then(|cpu| machine::processors().into_iter().find(|other| *other != cpu));
+        let (ours, theirs) = match flow::pair() {
+            Ok(pair) => pair,
+            Err(error) => return failed(FlowError::Generator(error)),
+        };
+        let generator = match flow::Generator::start(&self.executable, cpu) {
+            Ok(generator) => generator,
+            Err(error) => return failed(error),
+        };
+        let mut request = request.clone();
+        let mut inherited = vec![theirs.as_raw_fd()];
+        if let Task::Flow { maps, socket, .. } = &mut request.task {
+            *socket = theirs.as_raw_fd();
+            inherited.extend([maps.ring_fd, maps.reader_fd, maps.joint.fd]);
+            inherited.extend(maps.granted.iter().map(|map| map.fd));
+        }
+        thread::scope(|scope| {
+            let generator = &generator;
+            let leader = scope.spawn(move || flow::lead(flow, iterations, generator, &ours, kernel));
+            // The worker has its own copy of this end; ours would keep the leader waiting for a worker that has died.
+            let run = self.run_with_own(&request, inherited, theirs);
+            (run, leader.join().unwrap_or_else(|_| Err(FlowError::Generator(io::Error::other("the leader panicked")))))
+        })
+    }
+}
+
+impl ChildWorkers {
+    fn run_with(&self, request: &Request, watched: Option<&WatchedWorker>, inherited: Vec<RawFd>) -> WorkerRun {
+        self.run_started(request, |stderr| self.start(watched, inherited, stderr))
+    }
+
+    /// As [`run_with`](Self::run_with), with a descriptor that is closed here as soon as the worker has it.
+    fn run_with_own(&self, request: &Request, inherited: Vec<RawFd>, theirs: OwnedFd) -> WorkerRun {
+        self.run_started(request, |stderr| {
+            let started = self.start(None, inherited, stderr);
+            drop(theirs);
+            started
+        })
+    }
+
+    fn run_started(&self, request: &Request, start: impl FnOnce(&std::fs::File) -> io::Result<Child>) -> WorkerRun {
         let mut run = WorkerRun::default();
         // A file and not a pipe: nobody has to read it while the worker lives.
         let mut stderr = match tempfile::tempfile() {
@@ -77,7 +138,7 @@ impl Workers for ChildWorkers {
         };
         let cpu_before = CpuTimes::now();
         let before_ns = clock::monotonic_ns();
-        let mut child = match self.start(watched, &stderr) {
+        let mut child = match start(&stderr) {
             Ok(child) => child,
             Err(error) => return WorkerRun::not_started(format!("cannot start a worker: {error}")),
         };
@@ -99,9 +160,7 @@ impl Workers for ChildWorkers {
         run.death = death.or_else(|| death_of(status, &mut stderr));
         run
     }
-}
 
-impl ChildWorkers {
     /// Takes messages until the worker closes its end; `Some` when it must be killed.
     fn listen(&self, messages: &Receiver<Message>, wall: Duration, run: &mut WorkerRun) -> Option<Death> {
         let mut deadline = Instant::now() + wall;

@@ -15,7 +15,7 @@ pub(super) fn label(prepared: &Prepared, which: &dyn std::fmt::Display) -> Strin
 pub fn labels(cases: &[Prepared], traced: bool) -> Vec<String> {
     let watched = cases.iter().filter(|prepared| prepared.can_be_watched() && prepared.guest.is_ok());
     let of_case = |prepared: &Prepared| {
-        let has_trace = traced && prepared.case.experiment().is_none() && prepared.case.check().is_none();
+        let has_trace = traced && prepared.case.is_passed();
         let trace = has_trace.then(|| label(prepared, &"trace"));
         let check = prepared.case.check().map(|_| label(prepared, &"check"));
         let processes = (0..prepared.case.processes).map(|process| label(prepared, &process));

@@ -4,6 +4,7 @@ mod callgrind;
 mod checks;
 mod child;
 mod facts;
+mod flow;
 mod judge;
 mod label;
 mod pairs;
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::{Capture, CaptureError, KernelEvents, WatchedWorker};
+use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, PipelineOptions, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
+use crate::pipeline::{self, Flow};
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::schedule::Experiment;
@@ -25,6 +27,7 @@ use crate::worker::{Iteration, Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
 use facts::{Judge, Known};
+pub use flow::{FlowError, Led};
 use judge::{judge, judge_death};
 use label::label;
 pub use label::labels;
@@ -41,6 +44,19 @@ pub fn facts_of(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path) 
 pub trait Workers {
     /// Runs one worker to its end, whatever that is.
     fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun;
+
+    /// Runs a worker through flows of events, with the process that makes the calls beside it.
+    ///
+    /// # Errors
+    /// When the parent's side of it goes wrong; the worker's own ending is in what is given back.
+    fn run_flow(
+        &mut self,
+        _request: &Request,
+        _flow: (Flow, u32),
+        _kernel: &mut dyn Pipeline,
+    ) -> (WorkerRun, Result<Led, FlowError>) {
+        (WorkerRun::not_started("these workers have no flows".to_owned()), Ok(Led::default()))
+    }
 
     /// The instructions between the guest's marks, of a few passes each.
     ///
@@ -96,8 +112,10 @@ pub struct Prepared {
 
 impl Prepared {
     /// A native executable is a process of the worker's own, which the kernel programs do not follow.
+    ///
+    /// Nor is a flow of events watched: its own programs are at the same tracepoints, and what they cost is part of what is measured.
     fn can_be_watched(&self) -> bool {
-        self.watch && !self.case.is_native()
+        self.watch && !self.case.is_native() && self.case.flow().is_none()
     }
 }
 
@@ -221,6 +239,7 @@ impl<'a> Runner<'a> {
             known.push(match (prepared.case.check(), prepared.case.experiment()) {
                 (Some(_), _) => None,
                 (None, Some(_)) => Some(Known::default()),
+                (None, None) if prepared.case.flow().is_some() => Some(Known::default()),
                 (None, None) => self.facts(index, prepared),
             });
         }
@@ -326,12 +345,18 @@ impl<'a> Runner<'a> {
             samples: BTreeMap::new(),
             memory: BTreeMap::new(),
             measured: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            spreads: BTreeMap::new(),
             repeats: known.repeats.max(1),
             preemptions: Vec::new(),
             steal_ratio: None,
             entered: BTreeMap::new(),
             kernel: None,
         };
+        if let Some(flow) = case.flow() {
+            self.flow(flow, step.process, prepared, &mut record);
+            return record;
+        }
         // Repeated passes are in no phase. A trap's signals must not be: watched traps are all in theirs.
         let repeats = if step.watched && known.traps_after.is_some() { 1 } else { known.repeats };
         record.repeats = repeats;
@@ -363,6 +388,47 @@ impl<'a> Runner<'a> {
         record
     }
 
+    /// One worker of a flow of events.
+    fn flow(&mut self, flow: Flow, process: u32, prepared: &Prepared, record: &mut ProcessRecord) {
+        let kernel = match &mut self.capture {
+            Some(capture) => capture.pipeline(&PipelineOptions {
+                calls: flow.calls,
+                ring_bytes: pipeline::RING_BYTES,
+                wake: flow.wake,
+            }),
+            None => Err(CaptureError::Unavailable("the kernel is not watched".to_owned())),
+        };
+        let mut kernel = match kernel {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                let reason = format!("a flow of events needs a live kernel: {error}");
+                record.outcome = Outcome { expected: true, ..Outcome::because(Status::Skipped, reason) };
+                return;
+            }
+        };
+        let iterations = prepared.case.iterations;
+        let task = Task::Flow { flow, iterations, maps: kernel.maps(), socket: -1 };
+        let request = match self.request(prepared, process, &Known::default(), task) {
+            Ok(request) => request,
+            Err(outcome) => {
+                record.outcome = outcome;
+                return;
+            }
+        };
+        let (run, led) = self.workers.run_flow(&request, (flow, iterations), kernel.as_mut());
+        record.outcome = take_iterations(&run, &prepared.case, &Known::default(), record);
+        match led {
+            Ok(led) => _ = record.counts.insert(pipeline::PROGRAM_SWAPS.to_owned(), u64::from(led.swaps)),
+            Err(error) if record.outcome.expected => {
+                record.outcome = Outcome::because(Status::Failed, error.to_string());
+            }
+            Err(_) => {}
+        }
+        if let Some(wrong) = pipeline::wrong(flow, &record.counts).filter(|_| record.outcome.expected) {
+            record.outcome = Outcome::because(Status::Failed, wrong);
+        }
+    }
+
     fn watch(&mut self, request: &Request, label: &str) -> (WorkerRun, Option<KernelEvents>) {
         let slot = self.next_slot;
         self.next_slot += 1;
@@ -390,7 +456,7 @@ impl<'a> Runner<'a> {
     fn walked<'c>(&self, cases: &'c [Prepared]) -> impl Iterator<Item = (&'c Prepared, Known)> + use<'c> {
         let known = self.known.clone();
         let learnt = cases.iter().zip(known).filter_map(|(prepared, known)| Some((prepared, known?)));
-        learnt.filter(|(prepared, _)| prepared.case.experiment().is_none())
+        learnt.filter(|(prepared, _)| prepared.case.is_passed())
     }
 
     /// One more watched worker of every case that can be watched, only to learn what the kernel programs cost. Its samples
@@ -509,6 +575,12 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
         }
         for (metric, samples) in &iteration.measured {
             record.measured.entry(metric.clone()).or_default().extend(samples);
+        }
+        for (name, count) in &iteration.counts {
+            *record.counts.entry(name.clone()).or_default() += count;
+        }
+        for (metric, spread) in &iteration.spreads {
+            record.spreads.entry(metric.clone()).or_default().merge(spread);
         }
         for (metric, bytes) in &iteration.memory {
             record.memory.entry(metric.clone()).or_default().push(*bytes);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::Call;
 use crate::traps::Share;
 
 pub use diagnostic::ScenarioError;
@@ -133,6 +134,8 @@ pub enum Kind {
     Traps,
     /// Sharing a processor.
     Scheduler,
+    /// Kernel events into handlers.
+    Pipeline,
 }
 
 impl Kind {
@@ -143,6 +146,7 @@ impl Kind {
             Self::Workload => "workload",
             Self::Traps => "traps",
             Self::Scheduler => "scheduler",
+            Self::Pipeline => "pipeline",
         }
     }
 
@@ -157,6 +161,7 @@ impl Kind {
             Self::Scheduler => {
                 &[Part::Timers, Part::Cooperation, Part::Preemption, Part::Crowd, Part::Threads, Part::Price]
             }
+            Self::Pipeline => &[Part::Rates, Part::Swaps, Part::Misbehaving, Part::Settings],
         }
     }
 }
@@ -187,13 +192,21 @@ pub enum Part {
     Cooperation,
     /// What an engine's checks cost the workloads.
     Price,
+    /// Events at several rates, and as many as there can be.
+    Rates,
+    /// Handler and kernel program swapped while events flow.
+    Swaps,
+    /// Handlers that trap, never come back, are slow, refuse, or ask for what they must not have.
+    Misbehaving,
+    /// Other sizes of batches, and other times to wake the reader.
+    Settings,
 }
 
 impl Part {
     /// Whether it is done in every flavour of the scenario.
     #[must_use]
     pub const fn is_of_flavours(self) -> bool {
-        matches!(self, Self::Mistakes | Self::Cooperation | Self::Price)
+        matches!(self, Self::Mistakes | Self::Cooperation | Self::Price | Self::Rates | Self::Swaps | Self::Settings)
     }
 
     /// The name in scenarios.
@@ -211,6 +224,10 @@ impl Part {
             Self::Threads => "threads",
             Self::Cooperation => "cooperation",
             Self::Price => "price",
+            Self::Rates => "rates",
+            Self::Swaps => "swaps",
+            Self::Misbehaving => "misbehaving",
+            Self::Settings => "settings",
         }
     }
 }
@@ -230,6 +247,8 @@ pub struct Scenario {
     pub parts: Vec<Part>,
     /// How much of the matrix of traps is tried.
     pub share: Share,
+    /// The system calls whose events handlers get, in a scenario of `kind: pipeline`.
+    pub calls: Vec<Call>,
     /// The guest that it brings along; then there are no workloads and no flavours.
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
+use crate::pipeline::Call;
 use crate::record::metric_names;
 use crate::traps::Share;
 
@@ -45,6 +46,7 @@ struct WireScenario {
     cargo: Option<WireCargo>,
     parts: Option<NonEmpty<Part>>,
     share: Option<Share>,
+    calls: Option<NonEmpty<Call>>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default = "default_engines")]
@@ -70,11 +72,14 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         Problem::new(&error.to_string(), place)
     })?;
     if wire.kind == Kind::Workload && wire.parts.is_some() {
-        let message = "`parts` is for scenarios of `kind: traps` or `scheduler`".to_owned();
+        let message = "`parts` is for scenarios of `kind: traps`, `scheduler` or `pipeline`".to_owned();
         return Err(Problem::at_key(text, "parts", message));
     }
     if wire.kind != Kind::Traps && wire.share.is_some() {
         return Err(Problem::at_key(text, "share", "`share` is for scenarios of `kind: traps`".to_owned()));
+    }
+    if wire.kind != Kind::Pipeline && wire.calls.is_some() {
+        return Err(Problem::at_key(text, "calls", "`calls` is for scenarios of `kind: pipeline`".to_owned()));
     }
     let said = wire.parts.is_some();
     let mut parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
@@ -98,6 +103,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         kind: wire.kind,
         parts,
         share: wire.share.unwrap_or_default(),
+        calls: wire.calls.map_or_else(|| vec![Call::Read], |calls| calls.0),
         own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
         args: wire.args,
         workloads: workloads.unwrap_or_default(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::{EVENTS_PER_SECOND, PROBE_LATENCY};
+
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -223,6 +225,8 @@ impl Yields {
 pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
     match metric.split('.').next() {
         Some(FAIRNESS) => ("index", HIGHER),
+        Some(PROBE_LATENCY) => ("us", LOWER),
+        Some(EVENTS_PER_SECOND) => ("1/s", HIGHER),
         Some(THROUGHPUT | SPEED_UP) => ("ratio", HIGHER),
         Some(ITEMS) => ("1/s", HIGHER),
         Some("memory") => ("bytes", LOWER),

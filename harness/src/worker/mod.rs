@@ -14,6 +14,7 @@ mod memory;
 mod native;
 mod pair;
 mod pass;
+mod pipeline;
 mod privileges;
 mod protocol;
 mod schedule;
@@ -28,11 +29,13 @@ use anyhow::{Context, bail};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
+use crate::pipeline::generator;
 use cell::PhaseCell;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};
+pub use pipeline::Signal;
 pub use protocol::{Ending, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
@@ -55,16 +58,21 @@ fn busy(arguments: &[String]) -> ! {
 pub fn serve_if_asked() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
-        Some(VERB) => Some(main(&arguments[2..]).map_or_else(
-            |error| {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            },
-            |()| ExitCode::SUCCESS,
-        )),
+        Some(VERB) => Some(status(main(&arguments[2..]))),
         Some(BUSY_VERB) => busy(&arguments[2..]),
+        Some(generator::VERB) => Some(status(generator::serve(&arguments[2..]))),
         _ => None,
     }
+}
+
+fn status(served: anyhow::Result<()>) -> ExitCode {
+    served.map_or_else(
+        |error| {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
 }
 
 /// Runs as a worker: everything after [`VERB`] in `arguments`. What goes wrong with the guest is a message, not an error.
@@ -114,6 +122,10 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
     }
     if let Task::Experiment { experiment, iterations } = task {
         let done = schedule::run(experiment, iterations, &subject, cell, &mut |message| send(message));
+        return done.or_else(|error| send(&refused(&error)));
+    }
+    if let Task::Flow { flow, iterations, maps, socket } = &task {
+        let done = pipeline::run((*flow, *iterations), (maps, *socket), &subject, &cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error)));
     }
     let worker = Worker::new(subject, cell)?;

@@ -41,6 +41,8 @@ pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
         spans: Vec::new(),
         memory: Vec::new(),
         measured: Vec::new(),
+        counts: Vec::new(),
+        spreads: Vec::new(),
         preemptions: None,
         line: pass.line,
         ending: pass.ending,

@@ -71,6 +71,8 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
         spans: Vec::new(),
         memory: Vec::new(),
         measured: Vec::new(),
+        counts: Vec::new(),
+        spreads: Vec::new(),
         preemptions: None,
         line: None,
         ending: Ending::Returned,

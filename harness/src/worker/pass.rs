@@ -213,6 +213,8 @@ impl Worker {
             spans: Vec::new(),
             memory: first.memory,
             measured: Vec::new(),
+            counts: Vec::new(),
+            spreads: Vec::new(),
             preemptions: None,
             line: first.line,
             ending: first.ending,

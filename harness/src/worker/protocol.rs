@@ -1,11 +1,14 @@
 //! What parent and worker say to each other: one JSON request on the worker's stdin, JSON lines on its stdout.
 //! (The guest's own stdio never touches these: it is held in memory.)
 
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
+use crate::capture::{Distribution, PipelineMaps};
+use crate::pipeline::Flow;
 use crate::plan::Input;
 use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
@@ -94,6 +97,17 @@ pub enum Task {
         experiment: Experiment,
         /// How often.
         iterations: u32,
+    },
+    /// Flows of kernel events into the guest.
+    Flow {
+        /// Which.
+        flow: Flow,
+        /// How often.
+        iterations: u32,
+        /// What was inherited from the parent.
+        maps: PipelineMaps,
+        /// The socket over which both say how far they are.
+        socket: RawFd,
     },
     /// Timed passes of two guests, alternating A B B A, B A A B, …
     Compare {
@@ -208,6 +222,12 @@ pub struct Iteration {
     /// What an experiment measured, by metric.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measured: Vec<(String, Vec<f64>)>,
+    /// What a flow of events counted, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<(String, u64)>,
+    /// How durations of a flow are spread, by metric, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spreads: Vec<(String, Distribution)>,
     /// How often the kernel took the processor away; `None` where it does not tell.
     pub preemptions: Option<u64>,
     /// The protocol line that the guest printed.

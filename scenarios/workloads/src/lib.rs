@@ -18,6 +18,7 @@ pub mod clock;
 pub mod cooperation;
 pub mod deflate;
 pub mod dispatch;
+pub mod events;
 pub mod fib;
 pub mod fileio;
 pub mod fnv;

@@ -14,7 +14,7 @@ use super::facts::{self, Found};
 use super::with_causes;
 
 /// The programs, without a line of this machine: built by ci/build-ebpf.
-static OBJECT: &[u8] =
+pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ebpf/prebuilt/wasiscope.bpf.o"));
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -28,6 +28,8 @@ pub struct Options {
     pub btf: Option<PathBuf>,
     /// Bytes of the ring buffer for single events, a power of two of pages; `None` when no iteration will be traced.
     pub trace_bytes: Option<u32>,
+    /// Bytes of the ring buffer of a flow of events, likewise.
+    pub pipeline_bytes: Option<u32>,
 }
 
 /// Creates the maps and prepares the programs for this kernel; without `may_follow`, for one on which switches are not seen.
@@ -48,6 +50,9 @@ pub(super) fn load_object(options: &Options, may_follow: bool) -> Result<(Ebpf, 
     loader.btf(None).verifier_log_level(VerifierLogLevel::VERBOSE).override_global("KERNEL", &found.facts, true);
     if let Some(bytes) = options.trace_bytes {
         loader.map_max_entries("EVENTS", bytes);
+    }
+    if let Some(bytes) = options.pipeline_bytes {
+        loader.map_max_entries("PIPE_EVENTS", bytes);
     }
     let ebpf = loader
         .load(OBJECT)

@@ -36,8 +36,18 @@ impl Scripted {
         let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
         let entered = vec![Phase::Run];
         let (spans, memory) = (Vec::new(), Vec::new());
-        let iteration =
-            Iteration { timed, entered, spans, memory, measured: Vec::new(), preemptions: None, line, ending };
+        let iteration = Iteration {
+            timed,
+            entered,
+            spans,
+            memory,
+            measured: Vec::new(),
+            counts: Vec::new(),
+            spreads: Vec::new(),
+            preemptions: None,
+            line,
+            ending,
+        };
         Message::Compared { side, iteration }
     }
 }
@@ -77,6 +87,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
             kind: "workload",
             neighbours: 0,
             experiment: None,
+            flow: None,
             workload: "w".into(),
             flavour: "custom".into(),
             engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },

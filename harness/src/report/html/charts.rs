@@ -162,6 +162,7 @@ pub(super) fn strip(measurement: &Measurement) -> Markup {
 pub(super) fn value(measurement: &Measurement, value: f64) -> String {
     match measurement.unit.as_str() {
         "ns" => units::duration(value),
+        "us" => units::duration(value * 1_000.0),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are whole and not below 0")]
         "bytes" => units::bytes(value.max(0.0) as u64),
         _ => format!("{value:.3}"),
@@ -216,7 +217,7 @@ pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
 }
 
 /// How samples of an experiment are spread: the share that is longer, on axes on which a tail shows.
-pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, &Spread)]) -> Option<Markup> {
+pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Option<Markup> {
     const LEFT: f64 = 70.0;
     const RIGHT: f64 = 640.0;
     const HIGH: f64 = 260.0;
@@ -244,7 +245,7 @@ pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, &Spread)]) -> O
         end: (f64, f64),
         y: f64,
     }
-    let label = |(index, (name, spread)): (usize, &'a (String, &Spread))| {
+    let label = |(index, (name, spread)): (usize, &'a (String, Spread))| {
         let all: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
         let end = (across(1.0 / all.max(1) as f64), scale.at(spread.max));
         Label { name, class: format!("c{}", index % 8), end, y: end.1 }

@@ -13,7 +13,7 @@ use crate::report::document::{
     CaptureStatus, CaseReport, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
 };
 use crate::report::grid::Grid;
-use crate::report::{kernel, scheduler, table as tables, traps};
+use crate::report::{kernel, pipeline, scheduler, table as tables, traps};
 use crate::traps::GENERATED;
 use crate::units;
 
@@ -125,6 +125,7 @@ fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<
     let body = match scenario.kind.as_str() {
         "traps" => of_traps(scenario, exact),
         "scheduler" => of_scheduler(scenario, exact),
+        "pipeline" => html! { (grids(&pipeline::sections(scenario), scenario)) (curves(scenario)) },
         _ => of_workloads(report, scenario, &linked),
     };
     let in_full = scenario.cases.len() <= IN_FULL;
@@ -196,6 +197,12 @@ fn of_scheduler(scenario: &ScenarioReport, exact: bool) -> Markup {
     html! {
         (grids(&scheduler::sections(scenario, exact), scenario))
         (prices(scenario))
+        (curves(scenario))
+    }
+}
+
+fn curves(scenario: &ScenarioReport) -> Markup {
+    html! {
         @for (metric, curves) in spreads(scenario) {
             @if let Some(chart) = charts::percentiles(&metric, &curves) { (chart) }
         }
@@ -203,14 +210,15 @@ fn of_scheduler(scenario: &ScenarioReport, exact: bool) -> Markup {
 }
 
 /// The spreads in time of a scenario's cases, by metric without its suffix.
-fn spreads(scenario: &ScenarioReport) -> BTreeMap<String, Vec<(String, &Spread)>> {
-    let mut by_metric: BTreeMap<String, Vec<(String, &Spread)>> = BTreeMap::new();
+fn spreads(scenario: &ScenarioReport) -> BTreeMap<String, Vec<(String, Spread)>> {
+    let mut by_metric: BTreeMap<String, Vec<(String, Spread)>> = BTreeMap::new();
     for case in &scenario.cases {
-        for measurement in case.measurements.iter().filter(|measurement| measurement.unit == "ns") {
+        for measurement in case.measurements.iter().filter(|measurement| is_time(measurement)) {
             let Some(spread) = measurement.spread.as_ref().filter(|spread| spread.max > 0.0) else { continue };
             let (metric, of) = measurement.metric.split_once('.').unwrap_or((&measurement.metric, ""));
-            let is_of_case =
-                |other: &&Measurement| other.metric.split('.').next() == Some(metric) && other.unit == "ns";
+            let is_of_case = |other: &&Measurement| {
+                other.metric.split('.').next() == Some(metric) && other.spread.is_some() && is_time(other)
+            };
             let mut name = case.workload.clone();
             // What tells curves apart: the flavour where there are any, and what it is of where a case has several.
             if case.flavour != GENERATED {
@@ -219,10 +227,29 @@ fn spreads(scenario: &ScenarioReport) -> BTreeMap<String, Vec<(String, &Spread)>
             if case.measurements.iter().filter(is_of_case).count() > 1 {
                 name = format!("{name} {of}");
             }
-            by_metric.entry(metric.to_owned()).or_default().push((name, spread));
+            by_metric.entry(metric.to_owned()).or_default().push((name, in_ns(spread, &measurement.unit)));
         }
     }
     by_metric
+}
+
+/// Charts are drawn in nanoseconds.
+fn in_ns(spread: &Spread, unit: &str) -> Spread {
+    let scale: u64 = if unit == "us" { 1_000 } else { 1 };
+    let scaled = |value: f64| value * scale as f64;
+    Spread {
+        p50: scaled(spread.p50),
+        p90: scaled(spread.p90),
+        p99: scaled(spread.p99),
+        max: scaled(spread.max),
+        sum: spread.sum.map(scaled),
+        buckets: spread.buckets.iter().map(|(upper, count)| (upper.saturating_mul(scale), *count)).collect(),
+        watched_mean: spread.watched_mean.map(scaled),
+    }
+}
+
+fn is_time(measurement: &Measurement) -> bool {
+    matches!(measurement.unit.as_str(), "ns" | "us")
 }
 
 /// `exact` is whether nothing was lost, where the kernel's side is shown case by case: other kinds of scenario have it in tables of their own.

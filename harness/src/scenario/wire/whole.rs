@@ -110,6 +110,7 @@ fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     // Others have no guests that make mistakes, and outside wasm there is no engine to ask.
     let can_be = |flavour: &Flavour| match scenario.kind {
         Kind::Scheduler => *flavour != Flavour::Native,
+        // Others export no function of a program's.
         _ => matches!(flavour, Flavour::TinygoLike | Flavour::Std),
     };
     if let Some(other) = scenario.flavours.iter().find(|flavour| !can_be(flavour)) {

@@ -69,6 +69,8 @@ pub(super) fn run(
             spans: Vec::new(),
             memory: Vec::new(),
             measured,
+            counts: Vec::new(),
+            spreads: Vec::new(),
             preemptions: None,
             line: None,
             ending: Ending::Returned,
@@ -78,7 +80,7 @@ pub(super) fn run(
 }
 
 /// A thread that ends the engine's epochs until it is dropped, and tells when it ended the latest one.
-struct Ticker {
+pub(super) struct Ticker {
     ended_ns: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -86,7 +88,7 @@ struct Ticker {
 
 impl Ticker {
     /// Epochs of this length, from now on.
-    fn start(engine: &Engine, tick: Duration) -> Self {
+    pub(super) fn start(engine: &Engine, tick: Duration) -> Self {
         let (ended_ns, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (engine, ended, stop) = (engine.clone(), Arc::clone(&ended_ns), Arc::clone(&over));
         let thread = thread::spawn(move || {

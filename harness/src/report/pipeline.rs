@@ -1,0 +1,84 @@
+//! A scenario of kernel events into handlers for a reader: how fast, how late, what went wrong, and that nothing is missing.
+
+use std::fmt::Write;
+
+use super::document::{CaseReport, Measurement, ScenarioReport};
+use super::grid::Grid;
+use super::table::{Style, sections_text};
+use crate::pipeline::{
+    ERRORS, EVENTS_PER_SECOND, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE, PROBE_LATENCY, PROGRAM_SWAPS, REPLACED,
+    Reason,
+};
+use crate::record::Status;
+use crate::units;
+
+/// Everything about one scenario.
+pub(super) fn render(scenario: &ScenarioReport, style: Style) -> String {
+    let mut text = sections_text(&sections(scenario), style);
+    text.push_str("docs/pipeline.md reads these tables.\n\n");
+    for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+    }
+    text
+}
+
+/// Its tables, each with what it is about.
+pub(super) fn sections(scenario: &ScenarioReport) -> Vec<(&'static str, Grid)> {
+    let sections = [
+        ("from the kernel's stamp to the handler's return (probe_latency_us)", latencies(scenario)),
+        ("what became of every event", accounts(scenario)),
+        ("what was swapped, replaced and refused meanwhile", others(scenario)),
+    ];
+    sections.into_iter().filter_map(|(title, table)| Some((title, table?))).collect()
+}
+
+fn measured<'a>(case: &'a CaseReport, metric: &str) -> Option<&'a Measurement> {
+    case.measurements.iter().find(|found| found.metric == metric)
+}
+
+fn count(case: &CaseReport, name: &str) -> Option<u64> {
+    case.facts.get(name).and_then(serde_json::Value::as_u64)
+}
+
+fn latencies(scenario: &ScenarioReport) -> Option<Grid> {
+    let mut table = Grid::new(&["case", "events a second", "p50", "p90", "p99", "max", "events"]);
+    for case in &scenario.cases {
+        let Some(spread) = measured(case, PROBE_LATENCY).and_then(|found| found.spread.as_ref()) else { continue };
+        let rate = measured(case, EVENTS_PER_SECOND).map(|found| format!("{:.0}", found.summary.median));
+        let quantiles = [spread.p50, spread.p90, spread.p99, spread.max].map(|us| units::duration(us * 1_000.0));
+        let events: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
+        let row = [case.id.clone(), rate.unwrap_or("–".to_owned())].into_iter().chain(quantiles);
+        table.add_row(row.chain([events.to_string()]));
+    }
+    table.if_any()
+}
+
+fn accounts(scenario: &ScenarioReport) -> Option<Grid> {
+    let reasons = Reason::ALL.map(Reason::name);
+    let header: Vec<&str> = ["case", "generated", "handled", "lost", "errors"].into_iter().chain(reasons).collect();
+    let mut table = Grid::new(&header);
+    for case in scenario.cases.iter().filter(|case| case.facts.contains_key(GENERATED)) {
+        let errors = reasons.map(|reason| format!("{ERRORS}.{reason}"));
+        let names = [GENERATED, HANDLED, LOST, ERRORS].map(str::to_owned).into_iter().chain(errors);
+        let counts = names.map(|name| count(case, &name).map_or("–".to_owned(), |count| count.to_string()));
+        table.add_row([case.id.clone()].into_iter().chain(counts));
+    }
+    table.note("Generated: by the count of the process that made the calls. Handled: a handler was called, however that ended. A case in which the two and \
+                what was lost do not add up has failed.");
+    table.if_any()
+}
+
+fn others(scenario: &ScenarioReport) -> Option<Grid> {
+    let names = [HANDLER_SWAPS, PROGRAM_SWAPS, REPLACED, MISUSE];
+    let mut table =
+        Grid::new(&["case", "handlers swapped", "programs swapped", "instances replaced", "requests refused"]);
+    for case in &scenario.cases {
+        let counts = names.map(|name| count(case, name).unwrap_or(0));
+        if counts.iter().any(|count| *count > 0) {
+            table.add_row([case.id.clone()].into_iter().chain(counts.map(|count| count.to_string())));
+        }
+    }
+    table.if_any()
+}

@@ -1,0 +1,149 @@
+//! A flow of events: the kernel's side, the process that makes the calls, and the worker with the handler, started and led by the parent.
+//!
+//! What belongs to the flow is settled by order alone: the worker says that it is ready before the generator's calls become events, and they cease to be
+//! before the worker is told that no more will come.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::capture::{CaptureError, Pipeline};
+use crate::pipeline::generator::{self, Made, Order};
+use crate::pipeline::{Flow, generator::VERB};
+use crate::worker::Signal;
+
+/// What a flow came to on the parent's side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Led {
+    /// Swaps of the kernel program that were done while calls were being made.
+    pub swaps: u32,
+}
+
+/// What went wrong on the parent's side.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The generator could not be started, or did not answer.
+    #[error("the process that makes the calls: {0}")]
+    Generator(#[source] io::Error),
+    /// The kernel's side.
+    #[error(transparent)]
+    Kernel(#[from] CaptureError),
+}
+
+/// The process that makes the calls; killed when this is dropped.
+pub(super) struct Generator {
+    child: Child,
+    socket: OwnedFd,
+}
+
+impl Generator {
+    pub(super) fn start(executable: &Path, cpu: Option<usize>) -> Result<Self, FlowError> {
+        let (ours, theirs) = pair().map_err(FlowError::Generator)?;
+        let mut command = Command::new(executable);
+        command.arg(VERB).arg(theirs.as_raw_fd().to_string()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let (fd, parent) = (theirs.as_raw_fd(), rustix::process::getpid());
+        let prepare = move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if let Some(cpu) = cpu {
+                let mut set = rustix::thread::CpuSet::new();
+                set.set(cpu);
+                // A machine that forbids it makes calls all the same.
+                let _ = rustix::thread::sched_setaffinity(None, &set);
+            }
+            inherit(fd)
+        };
+        // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
+        unsafe { command.pre_exec(prepare) };
+        let child = command.spawn().map_err(FlowError::Generator)?;
+        Ok(Self { child, socket: ours })
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // One that is gone already does no harm.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two ends that end with whoever holds them, and are closed by exec.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let kind = rustix::net::SocketType::SEQPACKET;
+    Ok(rustix::net::socketpair(rustix::net::AddressFamily::UNIX, kind, flags, None)?)
+}
+
+/// Lets a descriptor survive the coming exec. For use between fork and exec: one system call.
+pub(super) fn inherit(fd: RawFd) -> io::Result<()> {
+    // SAFETY: changes a flag of a descriptor of the child's own.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Leads the worker at the other end of `worker` through so many flows. Ends early, without an error, when the worker is gone: how it died is known
+/// elsewhere.
+pub(super) fn lead(
+    flow: Flow,
+    iterations: u32,
+    generator: &Generator,
+    worker: &OwnedFd,
+    kernel: &mut dyn Pipeline,
+) -> Result<Led, FlowError> {
+    let mut led = Led::default();
+    let order = Order { events: flow.events, per_second: flow.per_second, calls: flow.calls };
+    for _ in 0..iterations {
+        if !matches!(generator::hear::<Signal>(worker), Ok(Some(Signal::Ready))) {
+            return Ok(led);
+        }
+        kernel.begin(generator.child.id())?;
+        let made = make(&order, flow.swaps, &generator.socket, kernel, &mut led);
+        kernel.end()?;
+        if generator::tell(worker, &Signal::Made { events: made?.events }).is_err() {
+            return Ok(led);
+        }
+    }
+    Ok(led)
+}
+
+/// Has the calls made, and swaps the kernel program meanwhile.
+fn make(
+    order: &Order,
+    swaps: u32,
+    generator: &OwnedFd,
+    kernel: &mut dyn Pipeline,
+    led: &mut Led,
+) -> Result<Made, FlowError> {
+    let answer = || match generator::hear::<Made>(generator) {
+        Ok(Some(made)) => Ok(made),
+        Ok(None) => Err(FlowError::Generator(io::ErrorKind::UnexpectedEof.into())),
+        Err(error) => Err(FlowError::Generator(error)),
+    };
+    generator::tell(generator, order).map_err(FlowError::Generator)?;
+    if swaps == 0 {
+        return answer();
+    }
+    let began = Instant::now();
+    let whole = Duration::from_secs_f64(f64::from(order.events) / f64::from(order.per_second.unwrap_or(order.events)));
+    thread::scope(|scope| {
+        let answered = scope.spawn(answer);
+        for swap in 1..=swaps {
+            // Spread over nine tenths of the time, so that the last ones are under load too.
+            let due = whole.mul_f64(0.9 * f64::from(swap) / f64::from(swaps));
+            thread::sleep(due.saturating_sub(began.elapsed()));
+            if answered.is_finished() {
+                break;
+            }
+            kernel.swap()?;
+            led.swaps += u32::from(!answered.is_finished());
+        }
+        answered.join().unwrap_or_else(|_| Err(FlowError::Generator(io::Error::other("its listener panicked"))))
+    })
+}
