@@ -124,7 +124,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Guards against a slip of the hand, such as the name of a guest for that of a report: only what is empty, or begins as
-/// reports, stored captures and timelines do, is replaced, and tables that say they are this tool's.
+/// reports, stored captures, timelines, pages and metrics do, is replaced, and tables that say they are this tool's.
 fn may_be_replaced(path: &Path) -> io::Result<bool> {
     let mut beginning = [0; 64];
     let mut file = fs::File::open(path)?;
@@ -133,7 +133,7 @@ fn may_be_replaced(path: &Path) -> io::Result<bool> {
         return is_own_table(&mut file);
     }
     let text: String = String::from_utf8_lossy(&beginning[..length]).split_whitespace().collect();
-    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":", "<!DOCTYPEhtml><!--wasiscope-->"];
+    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":", "<!DOCTYPEhtml><!--wasiscope-->", "#wasiscope"];
     Ok(["", "{}"].contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin)))
 }
 

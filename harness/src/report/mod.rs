@@ -16,6 +16,7 @@ mod scheduler;
 pub mod sizes;
 pub mod snapshot;
 pub mod table;
+pub mod telemetry;
 pub mod timeline;
 mod traps;
 
