@@ -17,6 +17,7 @@ mod progress;
 mod run;
 mod selection;
 mod snapshot;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::capture::CaptureError;
 use crate::places::Places;
+use crate::report::telemetry::send::SendError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +67,7 @@ enum Verb {
     History(Box<history::Arguments>),
     /// Which commit made the difference, by comparing those between a good one and a bad one
     Bisect(bisect::Arguments),
-    /// Every sample of reports as a table in Parquet, for DuckDB, Spark and the like
+    /// Reports for other tools: every sample as a table in Parquet, every figure as metrics for OpenTelemetry and Prometheus
     Export(export::Arguments),
     /// One page for each report, and an index with history across commits
     Html(html::Arguments),
@@ -118,7 +120,7 @@ pub enum Exit {
     BadInput = 2,
     /// Inconclusive, where that was asked to fail.
     Inconclusive = 3,
-    /// A capability that was required is missing.
+    /// A capability that was required is missing, or a receiver that was to take the metrics.
     CapabilityMissing = 4,
     /// Ctrl-C.
     Interrupted = 130,
@@ -128,7 +130,7 @@ impl Exit {
     /// The status that belongs to an error.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<CaptureError>() {
+        if error.is::<CaptureError>() || error.is::<SendError>() {
             Self::CapabilityMissing
         } else if error.is::<StoppedEarly>() {
             Self::Interrupted

@@ -11,6 +11,7 @@ use rand::RngExt;
 use super::capture::{CaptureArguments, Source, When};
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
+use super::telemetry::{Outlets, TelemetryArguments};
 use super::{Exit, print};
 use super::{planted, prices};
 use crate::capture::Coverage;
@@ -41,6 +42,8 @@ pub(super) struct Arguments {
     /// Also write the page: one file that needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    telemetry: TelemetryArguments,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -96,8 +99,10 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
     let page_place = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
+    let outlets = Outlets::open(&arguments.telemetry)?;
     let mut source = Source::open(&arguments.kernel, trace_place.is_some())?;
-    check_distinct([Some(&out), trace_place.as_ref(), source.destination(), page_place.as_ref()])?;
+    let places_named = [trace_place.as_ref(), source.destination(), page_place.as_ref(), outlets.file()];
+    check_distinct([Some(&out)].into_iter().chain(places_named))?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
 
     let progress = Progress::new();
@@ -251,6 +256,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     if let Some(path) = &stored {
         eprintln!("capture: {}", path.display());
     }
+    outlets.write(&report)?;
+    let is_sent = outlets.send_or_tell(&report, &|| interrupt.raised());
     if arguments.plant_fault.is_some() && !report.has_failures() {
         eprintln!("error: a fault was planted, and not found");
         return Ok(Exit::CaseFailed);
@@ -261,6 +268,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
             Exit::CapabilityMissing
         }
         _ if report.has_failures() => Exit::CaseFailed,
+        _ if !is_sent => Exit::CapabilityMissing,
         _ => Exit::Done,
     })
 }
@@ -271,12 +279,14 @@ pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destinati
 }
 
 /// Two documents in one place would be one.
-pub(super) fn check_distinct(places: [Option<&Destination>; 4]) -> anyhow::Result<()> {
+pub(super) fn check_distinct<'a>(places: impl IntoIterator<Item = Option<&'a Destination>>) -> anyhow::Result<()> {
     let files: Vec<_> = places.into_iter().flatten().filter(|place| place.is_file()).map(Destination::path).collect();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut seen = BTreeSet::new();
     match files.iter().find(|path| !seen.insert(absolute(path))) {
-        Some(twice) => bail!("--out, --html, --trace and --capture-save: two of them would be {}", twice.display()),
+        Some(twice) => {
+            bail!("--out, --html, --trace, --prometheus and --capture-save: two of them would be {}", twice.display())
+        }
         None => Ok(()),
     }
 }
