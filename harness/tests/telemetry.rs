@@ -21,7 +21,7 @@ use std::process::{Command, Output};
 use common::{Run, WASISCOPE, file, guest, root};
 use decoded::{received, resource};
 use expected::{Content, Figure, Figures, Series};
-use receivers::{grpc, http, ok, taken};
+use receivers::{grpc, grpcs, http, https, identity, ok, taken};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -58,7 +58,7 @@ fn watched(folder: tempfile::TempDir, more: &[&str]) -> Run {
 /// A report with experiments, which have spreads, and of which one is made a pipeline's.
 fn experiments() -> (tempfile::TempDir, Value) {
     let folder = tempfile::tempdir().unwrap();
-    let text = "name: s\nkind: scheduler\nparts: [timers]\nengines: [cranelift]\nprocesses: 2\niterations: 1\n";
+    let text = "name: s\nkind: scheduler\nparts: [timers]\nengines: [cranelift]\nprocesses: 8\niterations: 1\n";
     let scenario = file(&folder, "s.yaml", text);
     let run = Run::in_folder(folder, &[&scenario, "--only", "{clock,sleep-0}/*", "--capture", "off"]);
     assert_eq!(run.code(), 0, "{}", run.stderr());
@@ -224,7 +224,9 @@ fn a_run_sends_over_http_and_writes_for_prometheus_what_its_report_says() {
 fn a_report_of_experiments_and_pipelines_arrives_over_grpc() {
     let (folder, report) = experiments();
     let wanted = expected::figures(&report);
-    assert!(wanted.keys().any(|(name, _)| name == "probe_latency_us"));
+    let has =
+        |what: &str| wanted.keys().any(|(name, labels)| name == what || labels.values().any(|value| value == what));
+    assert!(["probe_latency_us", "ci_low", "spread.p99"].into_iter().all(has), "a report with everything");
     let (address, got) = grpc(vec![Ok(taken(0, ""))]);
     let url = format!("grpc://{address}");
     let output = export(folder.path(), &["report.json", "--otlp", &url, "--prometheus", "w.prom"]);
@@ -259,6 +261,55 @@ fn headers_and_protocol_of_the_environment_hold() {
     let output = command.env("OTEL_EXPORTER_OTLP_HEADERS", "secret").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("OTEL_EXPORTER_OTLP_HEADERS: write name=value"), "{}", stderr(&output));
+}
+
+/// Numbers that are 0 become numbers that are nowhere else, so that none can stand in the place of another.
+fn tell_apart(value: &mut Value, next: &mut u64) {
+    match value {
+        Value::Number(number) if number.as_u64() == Some(0) => {
+            *next += 1;
+            *value = (*next).into();
+        }
+        // What is counted in buckets has to add up.
+        Value::Object(of) if !of.contains_key("buckets") && !of.contains_key("blocked") => {
+            of.values_mut().for_each(|value| tell_apart(value, next));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_figure_of_the_kernel_stands_in_the_place_of_another() {
+    let run = watched(tempfile::tempdir().unwrap(), &[]);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let mut report = run.report();
+    let mut next = 1_000_000_000;
+    tell_apart(&mut report["scenarios"][0]["cases"][0]["kernel"], &mut next);
+    tell_apart(&mut report["capture"]["ledger"], &mut next);
+    assert!(next > 1_000_000_100, "most are 0 in so small a run");
+    fs::write(run.folder.path().join("apart.json"), report.to_string()).unwrap();
+    let (address, got) = grpc(vec![Ok(taken(0, ""))]);
+    let output = export(run.folder.path(), &["apart.json", "--otlp", &format!("grpc://{address}")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_same(&received(&got, &report), &expected::figures(&report));
+}
+
+#[test]
+fn an_encrypted_receiver_is_spoken_to_when_it_is_trusted_and_only_then() {
+    let folder = small();
+    let identity = identity(&folder.path().join("receiver.pem"));
+    for (scheme, (address, got)) in [("https", https(vec![ok()], &identity)), ("grpcs", grpcs(&identity))] {
+        let url = format!("{scheme}://localhost:{}", address.port());
+        let mut command = Command::new(WASISCOPE);
+        quiet(&mut command).current_dir(folder.path()).args(["export", "report.json", "--otlp", &url]);
+        let output = command.env("SSL_CERT_FILE", "receiver.pem").output().unwrap();
+        assert_eq!((output.status.code(), got.lock().unwrap().len()), (Some(0), 1), "{}", stderr(&output));
+        // Another one that calls itself the same.
+        receivers::identity(&folder.path().join("other.pem"));
+        let output = command.env("SSL_CERT_FILE", "other.pem").output().unwrap();
+        assert_eq!((output.status.code(), got.lock().unwrap().len()), (Some(4), 1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    }
 }
 
 #[test]
