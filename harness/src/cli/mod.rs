@@ -38,7 +38,7 @@ Examples:
   wasiscope doctor                           what this machine lacks, and the mend
 
 Exit status: 0 done · 1 a case failed or a regression was confirmed · 2 bad usage or input · 3 inconclusive, where that was
-asked to fail · 4 a required capability is missing · 130 interrupted";
+asked to fail · 4 a required capability, or the receiver of metrics, is missing · 130 interrupted";
 
 /// What a WebAssembly guest really costs, with the kernel watched at the same time.
 #[derive(Debug, Parser)]
