@@ -8,6 +8,7 @@ use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 
 use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
+use crate::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
 use crate::plan::GuestSource;
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
 use crate::report::document::{
@@ -149,10 +150,15 @@ fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: 
         let floats: Vec<Vec<f64>> = samples;
         let summary = stats::summarise(&floats)?;
         let (unit, direction) = (unit.to_owned(), direction.to_owned());
-        let flowed = flow_spread(unwatched.iter().filter_map(|process| process.spreads.get(metric)));
+        let flowed = |metric: &str| {
+            let mut all = Distribution::default();
+            unwatched.iter().filter_map(|process| process.spreads.get(metric)).for_each(|of| all.merge(of));
+            all
+        };
         // A flow's other figures are one number an iteration.
         let spread = match kind {
-            "pipeline" => flowed,
+            "pipeline" if metric == PROBE_LATENCY => flow_spread(&flowed(metric), flowed(PROBE_LATENCY_BUCKETS)),
+            "pipeline" => None,
             _ => spread(&floats, watched.iter().filter_map(|process| process.measured.get(metric))),
         };
         Some(Measurement { metric: metric.clone(), unit, direction, samples: floats, warm_up: 0, summary, spread })
@@ -183,22 +189,16 @@ fn spread<'a>(samples: &[Vec<f64>], watched: impl Iterator<Item = &'a Vec<f64>>)
     Some(Spread { p50, p90, p99, max, sum: None, buckets: buckets.into_iter().collect(), watched_mean })
 }
 
-/// How the latencies of flows are spread: taken in nanoseconds, told in whole microseconds.
-fn flow_spread<'a>(spreads: impl Iterator<Item = &'a Distribution>) -> Option<Spread> {
-    let mut all = Distribution::default();
-    spreads.for_each(|of_process| all.merge(of_process));
-    let micros = |share: f64| all.quantile(share).map(|ns| ns as f64 / 1_000.0);
-    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
-    for (upper_ns, count) in &all.buckets {
-        *buckets.entry(upper_ns.div_ceil(1_000)).or_default() += count;
-    }
+/// How the latencies of a flow are spread: quantiles of nanoseconds, buckets of whole microseconds, all told in microseconds.
+fn flow_spread(in_ns: &Distribution, in_us: Distribution) -> Option<Spread> {
+    let micros = |share: f64| in_ns.quantile(share).map(|ns| ns as f64 / 1_000.0);
     Some(Spread {
         p50: micros(0.5)?,
         p90: micros(0.9)?,
         p99: micros(0.99)?,
-        max: all.max? as f64 / 1_000.0,
-        sum: Some(all.sum as f64 / 1_000.0),
-        buckets: buckets.into_iter().collect(),
+        max: in_ns.max? as f64 / 1_000.0,
+        sum: Some(in_ns.sum as f64 / 1_000.0),
+        buckets: in_us.buckets,
         watched_mean: None,
     })
 }

@@ -162,6 +162,8 @@ pub const LOOPS_EVERY: u32 = 5_000;
 
 /// From the kernel's stamp to the handler's return.
 pub const PROBE_LATENCY: &str = "probe_latency_us";
+/// The same as a spread in whole microseconds, rounded up; only its buckets.
+pub const PROBE_LATENCY_BUCKETS: &str = "probe_latency_us.buckets";
 /// Of one iteration, what all but one of a hundred stay below.
 pub const PROBE_LATENCY_P99: &str = "probe_latency_us.p99";
 /// Events that were handled in a second.

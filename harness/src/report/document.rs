@@ -416,7 +416,7 @@ pub struct Spread {
     pub p99: f64,
     /// The largest.
     pub max: f64,
-    /// All together, where the samples are not in the report one by one.
+    /// All together, where the samples are not in the report one by one. Buckets are then of samples rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum: Option<f64>,
     /// The largest whole number that belongs to a bucket, and how many samples do; eight buckets to the octave, empty ones left

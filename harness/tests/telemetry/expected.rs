@@ -142,6 +142,8 @@ fn case(walk: &mut Walk, context: &[(&str, &str)], case: &Value) {
             add(walk, name, "{execution}", "sum", &[], fact);
         } else if let Some(reason) = name.strip_prefix("bpf_to_wasm_err.") {
             add(walk, "bpf_to_wasm_err", "{error}", "sum", &[("reason", reason)], fact);
+        } else if name == "bpf_to_wasm_err" {
+            // What the reasons add up to.
         } else if fact.is_number() {
             let is_size = name.starts_with("size.") || name.ends_with("bytes");
             let (metric, unit) = if is_size { ("wasiscope.fact.size", "By") } else { ("wasiscope.fact.value", "1") };
@@ -191,12 +193,15 @@ fn measurement(walk: &mut Walk, labels: &[(&str, &str)], of: &Value) {
     let samples: Vec<Vec<f64>> = serde_json::from_value(of["samples"].clone()).unwrap();
     let all: Vec<f64> = samples.into_iter().flatten().collect();
     let fractions = all.iter().any(|sample| sample.fract() != 0.0);
+    // A flow's samples are not in the report, but their sum is; its buckets are of samples rounded up.
+    let flowed = spread["sum"].as_f64();
+    let in_buckets = || spread["buckets"].as_array().unwrap().iter().map(|bucket| bucket[1].as_u64().unwrap()).sum();
     let content = Content::Histogram {
-        count: all.len() as u64,
-        sum: Some(all.iter().sum()),
+        count: if flowed.is_some() { in_buckets() } else { all.len() as u64 },
+        sum: flowed.or_else(|| Some(all.iter().sum())),
         min: None,
         max: spread["max"].as_f64(),
-        buckets: buckets(&spread["buckets"], if fractions { 1.0 } else { 0.0 }),
+        buckets: buckets(&spread["buckets"], if fractions && flowed.is_none() { 1.0 } else { 0.0 }),
     };
     if metric == "probe_latency_us" {
         walk.add(metric, "us", "histogram", &plain_labels, content);

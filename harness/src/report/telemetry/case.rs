@@ -6,6 +6,7 @@ use wasiscope_ebpf_abi::{bucket_of, bucket_upper};
 use super::catalogue::{self, Definition};
 use super::label::{self, Label};
 use super::{Histogram, Metrics, Span, Value, kernel};
+use crate::pipeline;
 use crate::report::document::{CaseReport, Measurement, Price, Spread};
 
 /// Everything about one case. `context` is what it belongs to: a scenario, or a run whose reference it is.
@@ -28,7 +29,12 @@ pub(super) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &C
     for (definition, value) in numbers {
         of_case.add_known(definition, [], value);
     }
-    for (name, fact) in &case.facts {
+    // What is there by reason is not there a second time as their sum.
+    let is_sum = |name: &str, fact: &Json| {
+        let by_reason = format!("{name}.");
+        name == pipeline::ERRORS && fact.is_number() && case.facts.keys().any(|other| other.starts_with(&by_reason))
+    };
+    for (name, fact) in case.facts.iter().filter(|(name, fact)| !is_sum(name, fact)) {
         add_fact(&mut of_case, name, fact);
     }
     for measurement in &case.measurements {
@@ -170,11 +176,12 @@ fn add_measurement(of: &mut Of<'_>, measurement: &Measurement) {
 /// lies just below the next whole number, and that is the bound.
 fn histogram(spread: &Spread, samples: &[Vec<f64>]) -> Histogram {
     let all = || samples.iter().flatten().copied();
-    let is_whole = all().all(|sample| sample.fract() == 0.0);
+    // Rounded up, they are at most the bound.
+    let is_whole = spread.sum.is_some() || all().all(|sample| sample.fract() == 0.0);
     let bound = |upper: u64| if is_whole { upper as f64 } else { upper as f64 + 1.0 };
     let count = spread.buckets.iter().map(|(_, count)| count).sum();
     // Only of all samples the sum is that of the spread; a report may have kept fewer.
-    let sum = (all().count() as u64 == count).then(|| all().sum());
+    let sum = spread.sum.or_else(|| (all().count() as u64 == count).then(|| all().sum()));
     let max = (count > 0).then_some(spread.max);
     Histogram { count, sum, min: None, max, buckets: buckets(&spread.buckets, bound) }
 }

@@ -33,7 +33,7 @@ fn values(telemetry: &Telemetry, name: &str) -> BTreeMap<String, Value> {
 
 fn with_spread(metric: &str, unit: &str, samples: Vec<Vec<f64>>, buckets: Vec<(u64, u64)>) -> CaseReport {
     let mut case = case("w");
-    let spread = Spread { p50: 1.0, p90: 2.0, p99: 3.0, max: 9.5, buckets, watched_mean: None };
+    let spread = Spread { p50: 1.0, p90: 2.0, p99: 3.0, max: 9.5, sum: None, buckets, watched_mean: None };
     let summary = case.measurements[0].summary.clone();
     case.measurements = vec![Measurement {
         metric: metric.to_owned(),
@@ -140,6 +140,24 @@ fn a_pipelines_figures_keep_their_names() {
     assert_eq!((metric("probe_latency_us").unit, metric("wasm_exec_count").kind), ("us", Kind::Sum));
     let statistics = values(&telemetry, "wasiscope.measurement.value");
     assert!(statistics.keys().all(|labels| labels.contains("wasiscope.unit = us")), "{statistics:?}");
+}
+
+#[test]
+fn a_flows_errors_are_exported_by_reason_and_its_histogram_with_its_sum() {
+    let mut case = with_spread("probe_latency_us", "us", vec![vec![1.5]], vec![(1, 1), (2, 2)]);
+    case.facts = BTreeMap::from([
+        ("bpf_to_wasm_err".to_owned(), json!(5)),
+        ("bpf_to_wasm_err.trap".to_owned(), json!(5)),
+        ("bpf_to_wasm_err.decode".to_owned(), json!(0)),
+    ]);
+    case.measurements[0].spread.as_mut().unwrap().sum = Some(4.5);
+    let telemetry = one(&fixtures::report(vec![case], None));
+    let errors =
+        [("decode", 0), ("trap", 5)].map(|(reason, count)| (format!("reason = {reason}"), Value::Count(count)));
+    assert_eq!(values(&telemetry, "bpf_to_wasm_err"), errors.into());
+    let latency = histogram(&telemetry, "probe_latency_us");
+    assert_eq!((latency.count, latency.sum), (3, Some(4.5)), "of all events, not of the samples that are kept");
+    assert_eq!(latency.buckets, [(0.0, 0), (1.0, 1), (2.0, 2)], "rounded up, they are at most the bound");
 }
 
 #[test]
