@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
-use crate::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, RATES, Wake};
+use crate::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, Maps, RATES, Wake};
 use crate::scenario::{
     Budgets, CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
 };
@@ -237,7 +237,7 @@ fn pools(scenario: &Scenario) -> Vec<Case> {
 
 /// The flows of events of a part: into the handler of every flavour, or into handlers that misbehave.
 fn flows(scenario: &Scenario, part: Part) -> Vec<Case> {
-    let calls = Calls::of(&scenario.calls);
+    let (calls, maps) = (Calls::of(&scenario.calls), Maps::of(&scenario.maps));
     let flows: Vec<Flow> = match part {
         Part::Rates => RATES.iter().map(|rate| Flow::at(*rate, calls)).chain([Flow::flood(calls)]).collect(),
         Part::Swaps => vec![Flow::swapped(calls)],
@@ -256,10 +256,16 @@ fn flows(scenario: &Scenario, part: Part) -> Vec<Case> {
     let engines = || scenario.engines.iter();
     let mut cases = Vec::new();
     for (flow, engine) in flows.iter().flat_map(|flow| engines().map(move |engine| (*flow, engine))) {
+        let handler = if scenario.own.is_some() { Handler::Own } else { flow.handler };
+        let flow = Flow { maps, handler, ..flow };
         let case = |flavour: &str, guest| Case {
             flow: Some(flow),
             ..case_of(scenario, &flow.workload(), flavour, engine, guest)
         };
+        if let Some(own) = &scenario.own {
+            cases.push(case("custom", own_source(own).1));
+            continue;
+        }
         if flow.handler == Handler::Good {
             let built =
                 |flavour: &Flavour| GuestSource::Built { flavour: *flavour, workload: HANDLER_GUEST.to_owned() };
@@ -364,15 +370,20 @@ pub fn matrix(scenario: &Scenario) -> Vec<Case> {
 }
 
 fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
-    let (workload, guest) = match own {
+    let (workload, guest) = own_source(own);
+    let input = Input { args: scenario.args.clone(), ..Input::default() };
+    Case { input, ..case_of(scenario, &workload, "custom", engine, guest) }
+}
+
+/// What a scenario brings along, and what it is called.
+fn own_source(own: &OwnGuest) -> (String, GuestSource) {
+    match own {
         OwnGuest::Wasm(path) => {
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             (stem.unwrap_or_default(), GuestSource::File(path.clone()))
         }
         OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
-    };
-    let input = Input { args: scenario.args.clone(), ..Input::default() };
-    Case { input, ..case_of(scenario, &workload, "custom", engine, guest) }
+    }
 }
 
 /// One worker to start.

@@ -24,8 +24,10 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
     match &case.guest {
         GuestSource::File(path) => {
             let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
-            module::check(&module::read(path)?, call.unwrap_or(("_start", &[])))
-                .with_context(|| path.display().to_string())?;
+            let (place, length) = ("0".to_owned(), "0".to_owned());
+            let handles = [place, length];
+            let usual = if case.flow().is_some() { ("handle_event", &handles[..]) } else { ("_start", &[][..]) };
+            module::check(&module::read(path)?, call.unwrap_or(usual)).with_context(|| path.display().to_string())?;
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
         GuestSource::Built { .. }

@@ -84,3 +84,77 @@ fn live_handlers_that_misbehave_stop_nothing_and_are_counted_by_what_they_did() 
     assert_eq!(count(&case("wild"), "bpf_to_wasm_err"), 0);
     assert_eq!(count(&case("slow"), "bpf_to_wasm_err"), 0);
 }
+
+/// A handler that reads the joint metrics, and every entry of the map behind them, at each thousandth event: what it sees must be its own work.
+const READER: &str = r#"(module
+  (import "wasiscope" "joint_metrics" (func $joint (param i32 i32) (result i32)))
+  (import "wasiscope" "map_open" (func $open (param i32 i32) (result i32)))
+  (import "wasiscope" "map_next_key" (func $next (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasiscope" "map_lookup" (func $lookup (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasm_bpf" "wasm_bpf_map_fd_by_name" (func $fd (param i64 i32) (result i32)))
+  (import "wasm_bpf" "wasm_bpf_map_operate" (func $operate (param i32 i32 i32 i32 i32 i64) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 0) "joint\00pending\00")
+  (global $calls (mut i64) (i64.const 0))
+  (global $seen (mut i64) (i64.const 0))
+  (func (export "handled") (result i64) (global.get $calls))
+  (func $must (param $holds i32) (if (i32.eqz (local.get $holds)) (then unreachable)))
+  (func (export "handle_event") (param $ptr i32) (param $len i32) (result i32)
+    (local $map i32)
+    (call $must (i32.eq (local.get $len) (i32.const 48)))
+    (global.set $calls (i64.add (global.get $calls) (i64.const 1)))
+    (if (i64.ne (i64.rem_u (global.get $calls) (i64.const 1000)) (i64.const 0)) (then (return (i32.const 0))))
+    (call $must (i32.eqz (call $joint (i32.const 64) (i32.const 64))))
+    ;; The host writes its side after each batch: never more than this guest was called, and it only grows.
+    (call $must (i64.le_u (i64.load (i32.const 80)) (global.get $calls)))
+    (call $must (i64.ge_u (i64.load (i32.const 80)) (global.get $seen)))
+    (global.set $seen (i64.load (i32.const 80)))
+    ;; The kernel has generated what this guest has got, at least.
+    (call $must (i64.ge_u (i64.load (i32.const 64)) (global.get $calls)))
+    (local.set $map (call $open (i32.const 0) (i32.const 5)))
+    (call $must (i32.ge_s (local.get $map) (i32.const 0)))
+    ;; Two keys, 0 and 1.
+    (call $must (i32.eq (call $next (local.get $map) (i32.const 0) (i32.const 0) (i32.const 256) (i32.const 4)) (i32.const 1)))
+    (call $must (i32.eqz (i32.load (i32.const 256))))
+    (call $must (i32.eq (call $next (local.get $map) (i32.const 256) (i32.const 4) (i32.const 260) (i32.const 4)) (i32.const 1)))
+    (call $must (i32.eqz (call $next (local.get $map) (i32.const 260) (i32.const 4) (i32.const 264) (i32.const 4))))
+    (call $must (i32.ge_s (call $lookup (local.get $map) (i32.const 256) (i32.const 4) (i32.const 1024) (i32.const 65536)) (i32.const 64)))
+    ;; The same by the names of wasm-bpf.
+    (local.set $map (call $fd (i64.const 1) (i32.const 0)))
+    (call $must (i32.eqz (call $operate (local.get $map) (i32.const 1) (i32.const 256) (i32.const 1024) (i32.const 0) (i64.const 0))))
+    (call $must (i32.eqz (call $operate (local.get $map) (i32.const 4) (i32.const 256) (i32.const 0) (i32.const 268) (i64.const 0))))
+    (call $must (i32.eq (i32.load (i32.const 268)) (i32.const 1)))
+    ;; Not granted here.
+    (call $must (i32.lt_s (call $open (i32.const 6) (i32.const 7)) (i32.const 0)))
+    (i32.const 0)))"#;
+
+#[test]
+fn live_a_handler_of_ones_own_reads_the_joint_metrics_and_what_it_is_granted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    file(&folder, "reader.wasm", wat::parse_str(READER).expect("a module"));
+    let text = "name: own\nkind: pipeline\nwasm: reader.wasm\nparts: [rates]\nengines: [cranelift]\nprocesses: 1\niterations: 1\n";
+    let scenario = file(&folder, "own.yaml", text);
+    let run = Run::in_folder(folder, &[&scenario, "--capture", "on", "--only", "rate-50k/*"]);
+    assert_eq!(run.code(), 0, "{}\n{}", run.stderr(), run.stdout());
+    let case = run.case("rate-50k/custom/cranelift");
+    adds_up(&case);
+    assert_eq!(count(&case, "bpf_to_wasm_err"), 0, "what it saw was as it must be: {}", case["facts"]);
+    // The map that was not granted, each time.
+    assert_eq!(count(&case, "host.refused"), 50);
+}
+
+#[test]
+fn live_what_a_handler_of_ones_own_does_wrong_is_counted_and_no_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = "(module (memory (export \"memory\") 1) (func (export \"handle_event\") (param i32 i32) (result i32) unreachable))";
+    file(&folder, "bad.wasm", wat::parse_str(module).expect("a module"));
+    let text = "name: own\nkind: pipeline\nwasm: bad.wasm\nparts: [rates]\nengines: [cranelift]\nprocesses: 1\niterations: 1\nlimits: {wall: 60s}\n";
+    let scenario = file(&folder, "own.yaml", text);
+    let run = Run::in_folder(folder, &[&scenario, "--capture", "on", "--only", "rate-10k/*"]);
+    assert_eq!(run.code(), 0, "{}\n{}", run.stderr(), run.stdout());
+    let case = run.case("rate-10k/custom/cranelift");
+    adds_up(&case);
+    let trapped = count(&case, "bpf_to_wasm_err.trap");
+    assert_eq!((trapped, count(&case, "handler.replaced")), (count(&case, "wasm_exec_count"), trapped));
+    assert!(trapped > 0);
+}

@@ -32,11 +32,19 @@ fn what_cannot_be_is_an_error_that_points_into_the_file() {
         ("flavours: [go]\n", "go"),
         ("parts: [misbehaving]\nflavours: [std]\n", "`flavours` are for the parts rates, swaps, settings"),
         ("workloads: [sort]\n", "workloads"),
+        ("maps: [joint, events]\n", "events"),
+        ("wasm: none.wasm\n", "no file"),
     ] {
         let run = scenario(text);
         assert_eq!(run.code(), 2, "{text}: {}", run.stdout());
         assert!(run.stderr().contains(wanted), "{text}: {}", run.stderr());
     }
+    let folder = tempfile::tempdir().expect("a folder");
+    file(&folder, "command.wasm", common::guest(""));
+    let path = file(&folder, "flows.yaml", "name: flows\nkind: pipeline\nwasm: command.wasm\n");
+    let run = Run::in_folder(folder, &[&path]);
+    assert_eq!(run.code(), 2);
+    assert!(run.stderr().contains("handle_event"), "{}", run.stderr());
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(&folder, "flows.yaml", "name: flows\nworkloads: [sort]\nflavours: [std]\ncalls: [read]\n");
     let run = Run::in_folder(folder, &[&path]);

@@ -23,6 +23,8 @@ pub struct Flow {
     pub calls: Calls,
     /// What handles them.
     pub handler: Handler,
+    /// The maps that it may read.
+    pub maps: Maps,
     /// When the reader is woken.
     pub wake: Wake,
     /// Most events that are put into the guest's memory at once.
@@ -61,8 +63,10 @@ impl Wake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Handler {
-    /// A guest of the catalogue's workspaces, or any other that does its work.
+    /// A guest of the catalogue's workspaces, which does its work.
     Good,
+    /// One that a scenario brings along: what it does is counted, and whatever it is it has not failed.
+    Own,
     /// One that traps at some events.
     Traps,
     /// One that never comes back from some.
@@ -73,6 +77,49 @@ pub enum Handler {
     Refuses,
     /// One that asks the host for what it must not have: places outside of its memory, huge lengths, handles that it was never given.
     Wild,
+}
+
+/// Maps of the flow that a handler can be let read, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Maps(u8);
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantedMap {
+    /// The joint metrics: an array for each CPU, with an entry of the kernel's and one of the host's.
+    Joint,
+    /// Calls that have not returned: a table by thread.
+    Pending,
+}
+
+impl GrantedMap {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Joint, Self::Pending];
+
+    /// The name in scenarios and for guests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+impl Maps {
+    /// These.
+    #[must_use]
+    pub fn of(maps: &[GrantedMap]) -> Self {
+        Self(maps.iter().fold(0, |bits, map| bits | 1 << *map as u8))
+    }
+
+    /// Whether the map of this name is among them.
+    #[must_use]
+    pub fn has(self, name: &str) -> bool {
+        GrantedMap::ALL.into_iter().any(|map| map.name() == name && self.0 & 1 << map as u8 != 0)
+    }
 }
 
 /// System calls that the generator can make, as a set.
@@ -192,7 +239,7 @@ pub const MISUSE: &str = "host.refused";
 /// The program that handles events, in the guests' workspaces.
 pub const HANDLER_GUEST: &str = "events";
 
-/// Bytes of the ring buffer: 43,000 events, a fifth of a second at the highest rate.
+/// Bytes of the ring buffer: 75,000 events with their headers, a third of a second at the highest rate.
 pub const RING_BYTES: u32 = 4 << 20;
 /// Most events at once where nothing else is said. docs/pipeline.md has the figures that chose it, and [`Wake::Asleep`].
 pub const BATCH: u32 = 256;
@@ -211,7 +258,7 @@ pub fn wrong(flow: Flow, counts: &BTreeMap<String, u64>) -> Option<String> {
         return Some(format!("{} events came twice, or out of order", count(DOUBLED)));
     }
     let expected = flow.handler.error_of(generated);
-    for reason in Reason::ALL {
+    for reason in Reason::ALL.into_iter().filter(|_| flow.handler != Handler::Own) {
         let (name, errors) = (reason.name(), count(&format!("{ERRORS}.{}", reason.name())));
         let right = match expected {
             // One in so many has the error, of those that were not lost.
@@ -235,7 +282,16 @@ pub fn wrong(flow: Flow, counts: &BTreeMap<String, u64>) -> Option<String> {
 
 impl Flow {
     const fn plain(calls: Calls) -> Self {
-        Self { per_second: None, events: 0, swaps: 0, calls, handler: Handler::Good, wake: Wake::Asleep, batch: BATCH }
+        Self {
+            per_second: None,
+            events: 0,
+            swaps: 0,
+            calls,
+            handler: Handler::Good,
+            maps: Maps(1),
+            wake: Wake::Asleep,
+            batch: BATCH,
+        }
     }
 
     /// At a rate.
@@ -272,18 +328,12 @@ impl Flow {
             return format!("{rate}-{}-{}", self.wake.name(), self.batch);
         }
         match (self.handler, self.swaps, self.per_second) {
-            (Handler::Good, 0, Some(rate)) if rate % 1_000 == 0 => format!("rate-{}k", rate / 1_000),
-            (Handler::Good, 0, Some(rate)) => format!("rate-{rate}"),
-            (Handler::Good, 0, None) => "flood".to_owned(),
-            (Handler::Good, ..) => "swaps".to_owned(),
+            (Handler::Good | Handler::Own, 0, Some(rate)) if rate % 1_000 == 0 => format!("rate-{}k", rate / 1_000),
+            (Handler::Good | Handler::Own, 0, Some(rate)) => format!("rate-{rate}"),
+            (Handler::Good | Handler::Own, 0, None) => "flood".to_owned(),
+            (Handler::Good | Handler::Own, ..) => "swaps".to_owned(),
             (handler, ..) => format!("handler-{}", handler.name()),
         }
-    }
-
-    /// Whether events may be lost: a flood is there to find out how much is too much, and a handler that must be cut off makes all others wait.
-    #[must_use]
-    pub const fn may_lose(self) -> bool {
-        self.per_second.is_none() || !matches!(self.handler, Handler::Good)
     }
 }
 
@@ -296,6 +346,7 @@ impl Handler {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
+            Self::Own => "own",
             Self::Traps => "traps",
             Self::Loops => "loops",
             Self::Slow => "slow",
@@ -308,19 +359,19 @@ impl Handler {
     #[must_use]
     pub const fn error_of(self, events: u64) -> Option<(&'static str, u64)> {
         match self {
-            Self::Good | Self::Slow | Self::Wild => None,
+            Self::Good | Self::Own | Self::Slow | Self::Wild => None,
             Self::Traps => Some((Reason::Trap.name(), events / MISHANDLES_EVERY as u64)),
             Self::Loops => Some((Reason::Timeout.name(), events / LOOPS_EVERY as u64)),
             Self::Refuses => Some((Reason::Returned.name(), events / MISHANDLES_EVERY as u64)),
         }
     }
 
-    /// The guest, as text; empty for a good one, which is built.
+    /// The guest, as text; empty for one that is built or brought along.
     #[must_use]
     pub fn guest(self) -> String {
         let every = if self == Self::Loops { LOOPS_EVERY } else { MISHANDLES_EVERY };
         let misdeed = match self {
-            Self::Good => return String::new(),
+            Self::Good | Self::Own => return String::new(),
             Self::Traps => "unreachable",
             Self::Loops => "(loop $for_ever (br $for_ever))",
             // A few tenths of a millisecond.

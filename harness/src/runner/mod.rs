@@ -407,7 +407,9 @@ impl<'a> Runner<'a> {
             }
         };
         let iterations = prepared.case.iterations;
-        let task = Task::Flow { flow, iterations, maps: kernel.maps(), socket: -1 };
+        let mut maps = kernel.maps();
+        maps.granted.retain(|map| flow.maps.has(&map.name));
+        let task = Task::Flow { flow, iterations, maps, socket: -1 };
         let request = match self.request(prepared, process, &Known::default(), task) {
             Ok(request) => request,
             Err(outcome) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::Call;
+use crate::pipeline::{Call, GrantedMap};
 use crate::traps::Share;
 
 pub use diagnostic::ScenarioError;
@@ -249,6 +249,8 @@ pub struct Scenario {
     pub share: Share,
     /// The system calls whose events handlers get, in a scenario of `kind: pipeline`.
     pub calls: Vec<Call>,
+    /// The maps that these handlers may read.
+    pub maps: Vec<GrantedMap>,
     /// The guest that it brings along; then there are no workloads and no flavours.
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
-use crate::pipeline::Call;
+use crate::pipeline::{Call, GrantedMap};
 use crate::record::metric_names;
 use crate::traps::Share;
 
@@ -47,6 +47,7 @@ struct WireScenario {
     parts: Option<NonEmpty<Part>>,
     share: Option<Share>,
     calls: Option<NonEmpty<Call>>,
+    maps: Option<NonEmpty<GrantedMap>>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default = "default_engines")]
@@ -78,8 +79,10 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
     if wire.kind != Kind::Traps && wire.share.is_some() {
         return Err(Problem::at_key(text, "share", "`share` is for scenarios of `kind: traps`".to_owned()));
     }
-    if wire.kind != Kind::Pipeline && wire.calls.is_some() {
-        return Err(Problem::at_key(text, "calls", "`calls` is for scenarios of `kind: pipeline`".to_owned()));
+    for (key, is_there) in [("calls", wire.calls.is_some()), ("maps", wire.maps.is_some())] {
+        if is_there && wire.kind != Kind::Pipeline {
+            return Err(Problem::at_key(text, key, format!("`{key}` is for scenarios of `kind: pipeline`")));
+        }
     }
     let said = wire.parts.is_some();
     let mut parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
@@ -93,7 +96,12 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
     if parts.contains(&Part::Price) && workloads.is_none() {
         workloads = Some(priced_workloads(wire.kind));
     }
-    if parts.iter().any(|part| part.is_of_flavours()) && flavours.is_none() {
+    let own = own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?;
+    if !said {
+        // Settings are for who wants to choose others; a handler that is brought along is none of those that misbehave on purpose.
+        parts.retain(|part| *part != Part::Settings && (own.is_none() || *part != Part::Misbehaving));
+    }
+    if parts.iter().any(|part| part.is_of_flavours()) && flavours.is_none() && own.is_none() {
         flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
     }
     let scenario = Scenario {
@@ -104,7 +112,8 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         parts,
         share: wire.share.unwrap_or_default(),
         calls: wire.calls.map_or_else(|| vec![Call::Read], |calls| calls.0),
-        own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?,
+        maps: wire.maps.map_or_else(|| vec![GrantedMap::Joint], |maps| maps.0),
+        own,
         args: wire.args,
         workloads: workloads.unwrap_or_default(),
         flavours: flavours.unwrap_or_default(),

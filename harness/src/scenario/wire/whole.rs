@@ -69,7 +69,18 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
 
 /// What a scenario can say that is made of parts.
 fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
-    if scenario.own.is_some() {
+    let has = |part| scenario.parts.contains(&part);
+    if scenario.kind == Kind::Pipeline && scenario.own.is_some() {
+        if !scenario.flavours.is_empty() {
+            return Err(("flavours", "a handler that is brought along has no flavours: leave them out".to_owned()));
+        }
+        if has(Part::Misbehaving) {
+            return Err((
+                "parts",
+                "the part `misbehaving` brings its own handlers: leave out `wasm` and `cargo`".to_owned(),
+            ));
+        }
+    } else if scenario.own.is_some() {
         let kind = scenario.kind.name();
         return Err((
             "kind",
@@ -86,7 +97,6 @@ fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
             ));
         }
     }
-    let has = |part| scenario.parts.contains(&part);
     if let Some(other) = scenario.parts.iter().find(|part| !scenario.kind.parts().contains(part)) {
         let all: Vec<&str> = scenario.kind.parts().iter().map(|part| part.name()).collect();
         let (kind, other) = (scenario.kind.name(), other.name());
