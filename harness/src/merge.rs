@@ -358,11 +358,12 @@ fn capture(sources: &[Source]) -> CaptureReport {
     });
     let mut ledger = Ledger::default();
     for source in sources {
-        let Ledger { ring_dropped, map_full, recursion_missed, switches_unseen } = source.capture.ledger;
+        let Ledger { ring_dropped, map_full, recursion_missed, switches_unseen, events_lost } = source.capture.ledger;
         ledger.ring_dropped += ring_dropped;
         ledger.map_full += map_full;
         ledger.recursion_missed += recursion_missed;
         ledger.switches_unseen += switches_unseen;
+        ledger.events_lost += events_lost;
     }
     let mut programs: Vec<ProgramCost> = Vec::new();
     for program in sources.iter().flat_map(|source| &source.capture.programs) {

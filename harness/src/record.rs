@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Distribution, KernelEvents, TracedEvent};
+use crate::pipeline;
 
 /// Facts by name. Values are exact, so they are compared for equality and never averaged.
 pub type Facts = BTreeMap<String, serde_json::Value>;
@@ -93,6 +94,17 @@ pub enum Record {
     Process(ProcessRecord),
     /// What a check came to.
     Check(CheckRecord),
+}
+
+impl Record {
+    /// Events of a flow that found no room.
+    #[must_use]
+    pub fn events_lost(&self) -> u64 {
+        match self {
+            Self::Process(process) => process.counts.get(pipeline::LOST).copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
 }
 
 /// What a check, or a part of one, came to.

@@ -5,14 +5,15 @@
 
 mod common;
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use common::{Run, WASISCOPE, file, root};
+use common::{WASISCOPE, root};
 use serde_json::{Value, json};
 
 /// A session of a browser, by the WebDriver protocol.
@@ -107,43 +108,75 @@ impl Drop for Browser {
     }
 }
 
-/// Pages of a run, of a comparison and of a site, made once in each process.
-fn pages() -> &'static (tempfile::TempDir, PathBuf, PathBuf, PathBuf) {
-    static PAGES: OnceLock<(tempfile::TempDir, PathBuf, PathBuf, PathBuf)> = OnceLock::new();
+/// Pages of a run, of a comparison and of a site.
+struct Pages {
+    report: PathBuf,
+    comparison: PathBuf,
+    site: PathBuf,
+}
+
+/// Made once for this executable: each test is a process of its own, and they would all make the same.
+fn pages() -> &'static Pages {
+    static PAGES: OnceLock<Pages> = OnceLock::new();
     PAGES.get_or_init(|| {
-        let few = ["--capture", "off", "--processes", "8", "--iterations", "1", "--seed", "1", "--trace", "trace.json"];
-        let run = Run::new(&[&["startup", "catalogue", "--only", "{hello,sort}/*", "--html", "report.html"][..], &few].concat());
-        assert_eq!(run.code(), 0, "{}", run.stderr());
-        let guest = |name: &str, n: u32| {
-            let text = format!(
-                "(module (memory (export \"memory\") 1) (func (export \"_start\") (local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {n}))))))"
-            );
-            file(&run.folder, name, text)
-        };
-        let (base, new) = (guest("base.wat", 200_000), guest("new.wat", 300_000));
-        let at = |name: &str| run.folder.path().join(name);
-        let wasiscope = |arguments: &[&str]| {
-            let output = Command::new(WASISCOPE).current_dir(run.folder.path()).args(arguments).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        };
-        wasiscope(&["compare", &base, &new, "--metric", "phase.run", "--processes", "10", "--html", "comparison.html", "--fail-on", "never"]);
-        // The same report of two commits: a history.
-        let report: Value = serde_json::from_slice(&std::fs::read(at("report.json")).unwrap()).unwrap();
-        for (name, commit, started_at) in [("one.json", "a", "2026-01-01T00:00:00Z"), ("two.json", "b", "2026-01-02T00:00:00Z")] {
-            let mut of_commit = report.clone();
-            of_commit["git"] = json!({"commit": commit.repeat(40), "dirty": false});
-            of_commit["started_at"] = json!(started_at);
-            std::fs::write(at(name), of_commit.to_string()).unwrap();
+        // Of this wasiscope, by this test.
+        let built = [PathBuf::from(WASISCOPE), std::env::current_exe().unwrap()].map(|file| {
+            let built = fs::metadata(file).unwrap().modified().unwrap();
+            built.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos()
+        });
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pages-{}-{}", built[0], built[1]));
+        fs::create_dir_all(&folder).unwrap();
+        let lock = fs::File::create(folder.join("lock")).unwrap();
+        // Until this process has made them, or ends.
+        lock.lock().unwrap();
+        let done = folder.join("done");
+        if !done.is_file() {
+            make(&folder);
+            fs::write(done, "").unwrap();
         }
-        wasiscope(&["html", "one.json", "two.json", "--out", "site"]);
-        let (report, comparison, site) = (at("report.html"), at("comparison.html"), at("site/index.html"));
-        (run.folder, report, comparison, site)
+        let at = |name: &str| folder.join(name);
+        Pages { report: at("report.html"), comparison: at("comparison.html"), site: at("site/index.html") }
     })
+}
+
+fn make(folder: &Path) {
+    let wasiscope = |arguments: &[&str]| {
+        let mut command = Command::new(WASISCOPE);
+        // The folder lies in this checkout, to whose commits these do not belong.
+        command.current_dir(folder).env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap());
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let root = root().display().to_string();
+    let run = ["run", "--root", &root, "startup", "catalogue", "--only", "{hello,sort}/*", "--html", "report.html"];
+    let few = ["--capture", "off", "--processes", "8", "--iterations", "1", "--seed", "1", "--trace", "trace.json"];
+    wasiscope(&[&run[..], &few, &["--out", "report.json"]].concat());
+    let guest = |name: &str, n: u32| {
+        let text = format!(
+            "(module (memory (export \"memory\") 1) (func (export \"_start\") (local $i i32) (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {n}))))))"
+        );
+        fs::write(folder.join(name), text).unwrap();
+    };
+    guest("base.wat", 200_000);
+    guest("new.wat", 300_000);
+    let compared = ["compare", "base.wat", "new.wat", "--metric", "phase.run", "--processes", "10"];
+    wasiscope(&[&compared[..], &["--html", "comparison.html", "--fail-on", "never"]].concat());
+    // The same report of two commits: a history.
+    let report: Value = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
+    for (name, commit, started_at) in
+        [("one.json", "a", "2026-01-01T00:00:00Z"), ("two.json", "b", "2026-01-02T00:00:00Z")]
+    {
+        let mut of_commit = report.clone();
+        of_commit["git"] = json!({"commit": commit.repeat(40), "dirty": false});
+        of_commit["started_at"] = json!(started_at);
+        fs::write(folder.join(name), of_commit.to_string()).unwrap();
+    }
+    wasiscope(&["--root", ".", "html", "one.json", "two.json", "--out", "site"]);
 }
 
 #[test]
 fn pages_load_without_a_network_and_without_a_complaint() {
-    let (_, report, comparison, site) = pages();
+    let Pages { report, comparison, site } = pages();
     let browser = Browser::start();
     for page in [report, comparison, site] {
         browser.open(page, "");
@@ -156,7 +189,7 @@ fn pages_load_without_a_network_and_without_a_complaint() {
 
 #[test]
 fn tables_sort_and_filter() {
-    let (_, report, ..) = pages();
+    let Pages { report, .. } = pages();
     let browser = Browser::start();
     browser.open(report, "");
     // By size: 4.1 KiB before 45.5 KiB, and back.
@@ -190,7 +223,7 @@ fn tables_sort_and_filter() {
 
 #[test]
 fn deep_links_open_what_they_point_to() {
-    let (_, report, ..) = pages();
+    let Pages { report, .. } = pages();
     let browser = Browser::start();
     browser.open(report, "#startup/hello/std/cranelift/phase.run");
     assert!(browser.is("document.getElementById('startup/hello/std/cranelift').open"));
@@ -202,7 +235,7 @@ fn deep_links_open_what_they_point_to() {
 
 #[test]
 fn points_of_the_index_lead_to_their_reports() {
-    let (_, _, _, site) = pages();
+    let Pages { site, .. } = pages();
     let browser = Browser::start();
     browser.open(site, "");
     // The first of two points of the first series is the older commit.
@@ -218,7 +251,7 @@ fn points_of_the_index_lead_to_their_reports() {
 
 #[test]
 fn the_traced_iteration_of_a_case_is_drawn_phase_by_phase() {
-    let (_, report, ..) = pages();
+    let Pages { report, .. } = pages();
     let browser = Browser::start();
     browser.open(report, "#startup/hello/std/cranelift");
     let drawing =
@@ -233,7 +266,7 @@ fn the_traced_iteration_of_a_case_is_drawn_phase_by_phase() {
 
 #[test]
 fn dark_print_and_narrow_screens() {
-    let (_, report, comparison, site) = pages();
+    let Pages { report, comparison, site } = pages();
     let browser = Browser::start();
     let lightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3";
     for page in [report, comparison, site] {
@@ -261,8 +294,8 @@ fn dark_print_and_narrow_screens() {
 #[test]
 fn an_accessibility_checker_finds_nothing_serious() {
     let axe = root().join("target/tools/axe/node_modules/axe-core/axe.min.js");
-    let axe = std::fs::read_to_string(axe).unwrap_or_else(|error| panic!("axe-core: {error}; run ci/setup --browser"));
-    let (_, report, comparison, site) = pages();
+    let axe = fs::read_to_string(axe).unwrap_or_else(|error| panic!("axe-core: {error}; run ci/setup --browser"));
+    let Pages { report, comparison, site } = pages();
     let browser = Browser::start();
     for scheme in ["light", "dark"] {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);

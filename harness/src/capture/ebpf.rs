@@ -245,6 +245,8 @@ impl Capture for EbpfCapture {
             map_full: lost(LEDGER_MAP_FULL)?,
             recursion_missed,
             switches_unseen: lost(LEDGER_SWITCH_UNSEEN)?,
+            // A flow's own ring buffer is gone with it; what it lost is in the case.
+            events_lost: 0,
         })
     }
 

@@ -56,6 +56,9 @@ pub struct Ledger {
     /// Waits for a processor whose end was not seen: they are missing in the times off the processor, and nowhere else.
     #[serde(default)]
     pub switches_unseen: u64,
+    /// Events on their way into handlers that found no room in their ring buffer; the cases say which (`events.lost`). Nothing else is missing for them.
+    #[serde(default)]
+    pub events_lost: u64,
 }
 
 impl Ledger {

@@ -28,7 +28,7 @@ use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
 use crate::report::document::Git;
 use crate::report::{html, json, table};
-use crate::runner::{ChildWorkers, Pair, Pairs, Prepared, Settings};
+use crate::runner::{ChildWorkers, Opens, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
 use crate::stats::{FALSE_ALARMS, Verdict};
@@ -348,10 +348,15 @@ fn live(
     progress: &Progress,
     interrupt: Interrupt,
 ) -> anyhow::Result<Comparison> {
-    let mut capture = match arguments.capture {
-        When::Off => None,
-        When::Auto => EbpfCapture::load(&kernel_options()).ok(),
-        When::On => Some(EbpfCapture::load(&kernel_options())?),
+    let boxed = |capture: EbpfCapture| Box::new(capture) as Box<dyn Capture>;
+    let open: Opens<'_> = match arguments.capture {
+        When::Off => Box::new(|| None),
+        When::Auto => Box::new(|| EbpfCapture::load(&kernel_options()).ok().map(boxed)),
+        // Refused before anything is run.
+        When::On => {
+            let capture = EbpfCapture::load(&kernel_options())?;
+            Box::new(|| Some(boxed(capture)))
+        }
     };
     let own = arguments.tolerances();
     let mut seen = BTreeSet::new();
@@ -388,7 +393,7 @@ fn live(
         instructions: false,
         planted: None,
     };
-    let mut runner = Pairs::new(&mut workers, &walk).with_capture(capture.as_mut().map(|of| of as &mut dyn Capture));
+    let mut runner = Pairs::new(&mut workers, &walk).with_capture(open);
     let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
     progress.finish();
     Ok(Comparison {

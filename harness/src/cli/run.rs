@@ -172,7 +172,8 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         return Ok(Exit::Interrupted);
     }
 
-    let capture = source.report(trouble);
+    let mut capture = source.report(trouble);
+    capture.ledger.events_lost = records.iter().map(Record::events_lost).sum();
     let lossless = source.is_live() && capture.ledger.counts_are_exact();
     let coverage = Coverage { lossless, ..Coverage::of(&capture.programs) };
     let mut scenarios = |cases: &[Prepared]| {

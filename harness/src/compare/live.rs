@@ -193,12 +193,13 @@ pub fn compare(
     let changed = |at: usize| rows.iter().any(|(of, row)| *of == at && row.verdict.is_change());
     for (_, pair) in running.iter().enumerate().filter(|(at, _)| changed(*at)) {
         let Ok(plan) = &pair.plan else { continue };
-        if settings.interrupt.raised() {
+        if settings.interrupt.raised() || stops.contains(&Some(Stop::BudgetSpent)) {
             break;
         }
         on_event(Event::Watching { id: &pair.id });
         done.kernel.extend(watched(&pair.id, &pair.candidate.pair, plan, runner));
     }
+    done.interrupted |= settings.interrupt.raised();
     done.interrupted |= stops.contains(&Some(Stop::Interrupted));
     done.budget_spent = stops.contains(&Some(Stop::BudgetSpent));
     done.rows = rows.into_iter().map(|(_, row)| row).collect();

@@ -254,7 +254,9 @@ impl Sides<'_> {
                 [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
             let same = identical && base.facts == new.facts && !is_experiment;
             let (verdict, note) = match same {
-                _ if is_experiment => (Verdict::Inconclusive, "metrics of `kind: scheduler` are not compared"),
+                _ if is_experiment => {
+                    (Verdict::Inconclusive, "what experiments and flows of events measure is not compared")
+                }
                 true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
                 false => (Verdict::Inconclusive, "nothing was measured on either side"),
             };

@@ -30,6 +30,10 @@ pub struct Order {
     pub calls: Calls,
 }
 
+/// What it says first: that all it does to get ready is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready;
+
 /// What it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
@@ -73,6 +77,7 @@ pub fn serve(arguments: &[String]) -> anyhow::Result<()> {
     // SAFETY: whoever started this process has given it the descriptor for itself; nothing else here knows of it.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let devices = Devices { zero: File::open("/dev/zero")?, null: OpenOptions::new().write(true).open("/dev/null")? };
+    tell(&socket, &Ready)?;
     while let Some(order) = hear::<Order>(&socket)? {
         tell(&socket, &devices.make(&order)?)?;
     }

@@ -346,6 +346,9 @@ fn render_capture(text: &mut String, report: &Report) {
             ledger.switches_unseen
         );
     }
+    if ledger.events_lost > 0 {
+        let _ = writeln!(text, "  {} events found no room on their way into handlers", ledger.events_lost);
+    }
     if ledger.ring_dropped > 0 {
         let _ = writeln!(text, "  {} events are missing in the timeline: its buffer was full", ledger.ring_dropped);
     }

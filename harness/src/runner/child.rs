@@ -106,6 +106,8 @@ impl Workers for ChildWorkers {
             let leader = scope.spawn(move || flow::lead(flow, iterations, generator, &ours, kernel));
             // The worker has its own copy of this end; ours would keep the leader waiting for a worker that has died.
             let run = self.run_with_own(&request, inherited, theirs);
+            // Else the leader would wait for calls that nobody handles.
+            generator.end();
             (run, leader.join().unwrap_or_else(|_| Err(FlowError::Generator(io::Error::other("the leader panicked")))))
         })
     }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::capture::{CaptureError, Pipeline};
-use crate::pipeline::generator::{self, Made, Order};
+use crate::pipeline::generator::{self, Made, Order, Ready};
 use crate::pipeline::{Flow, generator::VERB};
 use crate::worker::Signal;
 
@@ -67,6 +67,15 @@ impl Generator {
     }
 }
 
+impl Generator {
+    /// Ends it, whatever it does: its worker has ended.
+    pub(super) fn end(&self) {
+        // It is reaped when this is dropped, so its number is its own until then.
+        let _ =
+            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::KILL);
+    }
+}
+
 impl Drop for Generator {
     fn drop(&mut self) {
         // One that is gone already does no harm.
@@ -99,6 +108,12 @@ pub(super) fn lead(
 ) -> Result<Led, FlowError> {
     let mut led = Led::default();
     let order = Order { events: flow.events, per_second: flow.per_second, calls: flow.calls };
+    // What it calls while it starts is no event, and its loader reads files.
+    match generator::hear::<Ready>(&generator.socket) {
+        Ok(Some(Ready)) => {}
+        Ok(None) => return Err(FlowError::Generator(io::ErrorKind::UnexpectedEof.into())),
+        Err(error) => return Err(FlowError::Generator(error)),
+    }
     for _ in 0..iterations {
         if !matches!(generator::hear::<Signal>(worker), Ok(Some(Signal::Ready))) {
             return Ok(led);

@@ -31,7 +31,7 @@ pub use flow::{FlowError, Led};
 use judge::{judge, judge_death};
 use label::label;
 pub use label::labels;
-pub use pairs::{Charged, ChargedPair, Pair, PairPlan, PairSamples, Pairs};
+pub use pairs::{Charged, ChargedPair, Opens, Pair, PairPlan, PairSamples, Pairs};
 
 /// The facts of one case, and how it ended; nothing is timed. Its answer is held against the scenario alone, because a guest of another
 /// revision may be of another catalogue.
@@ -419,15 +419,19 @@ impl<'a> Runner<'a> {
         };
         let (run, led) = self.workers.run_flow(&request, (flow, iterations), kernel.as_mut());
         record.outcome = take_iterations(&run, &prepared.case, &Known::default(), record);
+        let parent_decided = matches!(run.death, Some(Death::Interrupted | Death::TimedOut));
         match led {
             Ok(led) => _ = record.counts.insert(pipeline::PROGRAM_SWAPS.to_owned(), u64::from(led.swaps)),
-            Err(error) if record.outcome.expected => {
-                record.outcome = Outcome::because(Status::Failed, error.to_string());
-            }
+            // Of what follows from it the worker knows less.
+            Err(error) if !parent_decided => record.outcome = Outcome::because(Status::Failed, error.to_string()),
             Err(_) => {}
         }
-        if let Some(wrong) = pipeline::wrong(flow, &record.counts).filter(|_| record.outcome.expected) {
-            record.outcome = Outcome::because(Status::Failed, wrong);
+        if record.outcome.status == Status::Ok {
+            let wrong = pipeline::wrong(flow, &record.counts).or_else(|| match kernel.joint() {
+                Ok(joint) => pipeline::unlike(&joint, &record.counts),
+                Err(error) => Some(error.to_string()),
+            });
+            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, wrong));
         }
     }
 

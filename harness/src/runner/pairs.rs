@@ -90,9 +90,14 @@ pub struct ChargedPair {
 pub struct Pairs<'a> {
     workers: &'a mut dyn Workers,
     settings: &'a Settings<'a>,
-    capture: Option<&'a mut dyn Capture>,
+    capture: Option<Box<dyn Capture>>,
+    /// Where that comes from, until it is needed.
+    open: Option<Opens<'a>>,
     next_slot: u32,
 }
+
+/// Opens a capture; `None` where there is none to be had.
+pub type Opens<'a> = Box<dyn FnOnce() -> Option<Box<dyn Capture>> + 'a>;
 
 /// The facts of both sides of a pair.
 pub type FactsOfBoth = (Facts, Facts);
@@ -100,19 +105,23 @@ pub type FactsOfBoth = (Facts, Facts);
 impl<'a> Pairs<'a> {
     /// Over real or fake workers.
     pub fn new(workers: &'a mut dyn Workers, settings: &'a Settings<'a>) -> Self {
-        Self { workers, settings, capture: None, next_slot: 1 }
+        Self { workers, settings, capture: None, open: None, next_slot: 1 }
     }
 
-    /// With a kernel that can be watched: nothing is while anything is timed.
+    /// With a kernel that can be watched: it is opened when something is to be watched, because that takes longer than to compare two guests, and nothing
+    /// is watched while anything is timed.
     #[must_use]
-    pub fn with_capture(self, capture: Option<&'a mut dyn Capture>) -> Self {
-        Self { capture, ..self }
+    pub fn with_capture(self, open: Opens<'a>) -> Self {
+        Self { open: Some(open), ..self }
     }
 
     /// A few watched workers of each side, in turns. `None` without capture, or when a side goes wrong under it.
     pub fn watch(&mut self, pair: &Pair, plan: &PairPlan) -> Option<(ChargedPair, Coverage)> {
         if [&pair.base, &pair.new].iter().any(|prepared| !prepared.can_be_watched()) {
             return None;
+        }
+        if let Some(open) = self.open.take() {
+            self.capture = open();
         }
         self.capture.as_mut()?.arm().ok()?;
         let mut both = ChargedPair::default();
@@ -143,11 +152,14 @@ impl<'a> Pairs<'a> {
         let run = self.workers.run(&request, Some(&cell));
         let events = capture.collect(slot).ok()?;
         let mut charged = Charged { entered: BTreeMap::from([(Phase::Spawn, 1)]), events };
+        let mut good = 0;
         for message in &run.messages {
             let Message::Iteration(iteration) = message else { continue };
             iteration.entered.iter().for_each(|phase| *charged.entered.entry(*phase).or_default() += 1);
+            let judged = judge(&prepared.case, &iteration.ending, iteration.line.as_ref(), known.check.as_deref());
+            good += u32::from(judged.expected);
         }
-        run.death.is_none().then_some(charged)
+        (run.death.is_none() && good == WATCHED_ITERATIONS).then_some(charged)
     }
 
     /// The facts of both sides, and how the pair will be timed with `iterations` passes a side in each worker.

@@ -1,5 +1,6 @@
 //! The programs and maps of a flow of events into a handler.
 
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 
 use aya::Ebpf;
@@ -47,6 +48,10 @@ impl EbpfPipeline {
     /// # Errors
     /// When the kernel refuses, or the metrics in the object do not lie where they are looked for.
     pub(super) fn open(options: &Options, wanted: &PipelineOptions) -> Result<Self, CaptureError> {
+        check_kernel(
+            &rustix::system::uname().release().to_string_lossy(),
+            fs::read_to_string(UNPRIVILEGED).ok().as_deref(),
+        )?;
         let options = Options { btf: options.btf.clone(), trace_bytes: None, pipeline_bytes: Some(wanted.ring_bytes) };
         let (mut ebpf, _) = kernel::load_object(&options, true)?;
         layout::check_types(kernel::OBJECT)?;
@@ -148,6 +153,21 @@ impl Pipeline for EbpfPipeline {
     }
 }
 
+/// Whether `bpf(2)` is forbidden to who has no privileges.
+const UNPRIVILEGED: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
+
+/// The worker reads and writes maps by their descriptors, without privileges. Before Linux 5.19 that setting forbade it.
+fn check_kernel(release: &str, setting: Option<&str>) -> Result<(), CaptureError> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match setting.map(str::trim) {
+        Some(setting) if setting != "0" && version < (5, 19) => Err(CaptureError::Unavailable(format!(
+            "Linux {release} forbids workers without privileges to read maps: sysctl kernel.unprivileged_bpf_disabled=0, or Linux 5.19"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn control(calls: Calls, wake: Wake) -> PipelineControl {
     let wake = match wake {
         Wake::CaughtUp => PipelineControl::WAKE_CAUGHT_UP,
@@ -179,4 +199,18 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<MapData, CaptureError> {
 
 fn unavailable(name: &str, error: &impl std::error::Error) -> CaptureError {
     CaptureError::Unavailable(format!("program {name}: {}", with_causes(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_kernels_must_let_workers_read_maps() {
+        let refused = |release: &str, setting: Option<&str>| check_kernel(release, setting).is_err();
+        assert!(refused("5.15.0-91-generic", Some("2\n")));
+        assert!(!refused("5.15.0-91-generic", Some("0\n")));
+        assert!(!refused("5.19.1", Some("2\n")) && !refused("6.18.0", Some("1")));
+        assert!(!refused("5.10.0", None), "a kernel without the setting forbids nothing");
+    }
 }

@@ -52,14 +52,17 @@ document.querySelectorAll('svg[data-points]').forEach(svg => {
     const box = svg.getBoundingClientRect(), points = Number(svg.dataset.points);
     const share = ((event.clientX - box.left) * 260 / box.width - 4) / 252;
     const at = Math.round(Math.min(Math.max(share, 0), 1) * (points - 1)) + Number(svg.dataset.from);
-    return document.querySelector(`tr[data-commit="${at}"]`);
+    // Of several reports of one commit the line does not say which.
+    const rows = document.querySelectorAll(`tr[data-commit="${at}"]`);
+    return rows.length === 1 ? rows[0] : null;
   };
   svg.addEventListener('pointermove', event => {
     const row = report(event);
     if (row) title.textContent = [...row.cells].slice(0, 2).map(cell => cell.textContent.trim()).join(' ');
   });
   svg.addEventListener('click', event => {
-    const link = event.isTrusted && report(event)?.querySelector('a');
+    if (event.target.closest('a') || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const link = report(event)?.querySelector('a');
     if (!link) return;
     event.preventDefault();
     location.href = link.href;

@@ -42,9 +42,7 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
     // What has changed comes first.
     machines.values_mut().for_each(|series| series.sort_by_key(|series| series.steps.is_empty()));
     let steps: usize = history.series.iter().map(|series| series.steps.len()).sum();
-    let of_commits = entries.iter().filter(|entry| entry.is_of_commit);
-    let pages: BTreeMap<&str, &str> =
-        of_commits.filter_map(|entry| Some((entry.commit.as_deref()?, entry.href.as_str()))).collect();
+    let pages = Pages::of(entries);
     let header = html! {
         h1 { "wasiscope reports" }
         p.verdict { (entries.len()) " reports of " (history.commits.len()) " commits, " (steps) " steps" }
@@ -72,7 +70,7 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
                                             @let commit = &history.commits[series.points[step.at].commit];
                                             @let text = format!("{:.12} {}", commit.id, if step.before == 0.0 { String::new() } else { units::change(step.after / step.before) });
                                             @let note = note(history, series, step);
-                                            @if let Some(href) = pages.get(commit.id.as_str()) { a href=(href) { (text) } } @else { (text) }
+                                            @if let Some(href) = pages.get(series, &commit.id) { a href=(href) { (text) } } @else { (text) }
                                             @if !note.is_empty() { " (" (cut(&note)) ")" }
                                             " "
                                         }
@@ -107,13 +105,13 @@ pub fn index(history: &History, entries: &[Entry]) -> String {
 }
 
 /// The points of a series with what is said of each.
-fn spots<'a>(history: &History, series: &Series, pages: &BTreeMap<&str, &'a str>) -> Vec<Spot<'a>> {
+fn spots<'a>(history: &History, series: &Series, pages: &Pages<'a>) -> Vec<Spot<'a>> {
     let spot = |point: &Point| {
         let commit = &history.commits[point.commit];
         Spot {
             value: point.value,
             text: format!("{:.12} {} {}", commit.id, shown(series, point.value), cut(&commit.subject)),
-            page: pages.get(commit.id.as_str()).copied(),
+            page: pages.get(series, &commit.id),
         }
     };
     series.points.iter().map(spot).collect()
@@ -129,4 +127,30 @@ fn ends(series: &Series) -> (usize, usize) {
 fn place_of(history: &History, entry: &Entry) -> Option<usize> {
     let commit = entry.commit.as_ref().filter(|_| entry.is_of_commit)?;
     history.commits.iter().position(|known| known.id == *commit)
+}
+
+/// The pages of commits. One commit may have several: of other machines, of other scenarios.
+struct Pages<'a> {
+    exact: BTreeMap<(&'a str, &'a str, &'a str), &'a str>,
+    of_commit: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Pages<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let mut pages = Self { exact: BTreeMap::new(), of_commit: BTreeMap::new() };
+        for entry in entries.iter().filter(|entry| entry.is_of_commit) {
+            let Some(commit) = entry.commit.as_deref() else { continue };
+            pages.of_commit.insert(commit, &entry.href);
+            let of_scenarios =
+                entry.scenarios.iter().map(|scenario| (entry.machine.as_str(), scenario.as_str(), commit));
+            pages.exact.extend(of_scenarios.map(|key| (key, entry.href.as_str())));
+        }
+        pages
+    }
+
+    /// That of a series' machine and scenario; of a report of many machines, which is called by its first, that of the commit.
+    fn get(&self, series: &Series, commit: &str) -> Option<&'a str> {
+        let exact = self.exact.get(&(series.machine.as_str(), series.scenario.as_str(), commit));
+        exact.or_else(|| self.of_commit.get(commit)).copied()
+    }
 }

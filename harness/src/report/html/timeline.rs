@@ -160,7 +160,8 @@ fn lane(marks: &[Mark<'_>], scale: &Scale, start_ns: u64, range: &RangeInclusive
         let y = place(top + kind.stripe() * STRIPE + STRIPE / 2.0);
         let mut path = String::new();
         let mut drawn_to = f64::NEG_INFINITY;
-        let of_kind = marks.iter().filter(|mark| mark.kind == kind);
+        let mut of_kind: Vec<&Mark<'_>> = marks.iter().filter(|mark| mark.kind == kind).collect();
+        of_kind.sort_by_key(|mark| mark.start_ns);
         for mark in of_kind {
             let end_ns = mark.start_ns.saturating_add(mark.duration_ns);
             if end_ns < *range.start() || mark.start_ns > *range.end() {
@@ -244,6 +245,19 @@ mod tests {
         assert_eq!(page.matches("H540\"").count(), 2, "{page}");
         assert_eq!(page.matches("M475 ").count(), 2);
         assert!(page.contains("<td>2</td><td>120 ns</td><td>100 ns</td>"), "{page}");
+    }
+
+    #[test]
+    fn waits_of_several_threads_are_all_there() {
+        let wait = |at_ns, thread, blocked_ns, runnable_ns| TracedEvent {
+            thread,
+            ..event(at_ns, Traced::OffCpu { blocked_ns, runnable_ns })
+        };
+        // The first begins to wait for a processor after the second has long got one.
+        let traced = run(vec![wait(1_000, 1, 500, 100), wait(1_100, 2, 0, 200)]);
+        let page = timeline("w/f/e", &traced).unwrap().into_string();
+        assert_eq!(page.matches("M215 ").count(), 2, "from 1,100: {page}");
+        assert_eq!(page.matches("M475 ").count(), 2, "from 1,500: {page}");
     }
 
     #[test]

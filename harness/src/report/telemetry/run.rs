@@ -139,6 +139,7 @@ fn add_capture(metrics: &mut Metrics, run: &Run<'_>) {
         ("map_full", ledger.map_full),
         ("recursion_missed", ledger.recursion_missed),
         ("switches_unseen", ledger.switches_unseen),
+        ("events_lost", ledger.events_lost),
     ];
     for (kind, count) in lost {
         let labels = label::with(&run.labels, label::text("wasiscope.loss", kind));

@@ -209,7 +209,7 @@ fn the_kernels_side_by_phase() {
     let queue = histogram(&telemetry, "wasiscope.kernel.run_queue");
     assert_eq!((queue.count, queue.sum, queue.min, queue.max), (2, Some(20.0), Some(8.0), Some(12.0)));
     let lost = values(&telemetry, "wasiscope.capture.lost");
-    assert_eq!((lost.len(), &lost["wasiscope.loss = map_full"]), (4, &Value::Count(3)));
+    assert_eq!((lost.len(), &lost["wasiscope.loss = map_full"]), (5, &Value::Count(3)));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::schedule::Ticker;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
 use crate::pipeline::{
-    DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, Flow, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
+    CPUS, DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, Flow, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
     PROBE_LATENCY, PROBE_LATENCY_BUCKETS, PROBE_LATENCY_P99, REPLACED, Reason, generator,
 };
 use handler::{Handler, Instance};
@@ -159,8 +159,9 @@ fn used(buckets: &[u64]) -> Vec<(u64, u64)> {
 }
 
 impl Tally {
-    fn error(&mut self, reason: Reason) {
+    fn error(&mut self, reason: Reason, joint: &mut JointMetrics) {
         self.errors[reason as usize] += 1;
+        joint.bpf_to_wasm_err += 1;
     }
 
     fn all_errors(&self) -> u64 {
@@ -215,18 +216,20 @@ impl<'a> Pump<'a> {
         let kernel = read_entry(&maps.joint, JOINT_KERNEL)?;
         let lost = kernel.events_lost - self.lost_before;
         self.lost_before = kernel.events_lost;
-        Ok(iteration(&tally, made.unwrap_or(0), lost))
+        let cpus = self.sequences.iter().filter(|sequence| **sequence > 0).count();
+        Ok(iteration(&tally, made.unwrap_or(0), lost, cpus as u64))
     }
 
     /// Takes what there is, up to a batch, and gives its room back.
     fn take_batch(&mut self, tally: &mut Tally) -> usize {
         self.batch.clear();
         let batch = &mut self.batch;
+        let joint = &mut self.joint;
         let taken = self.ring.read(self.room, |record| {
             if record.len() == EVENT_BYTES {
                 batch.extend_from_slice(record);
             } else {
-                tally.error(Reason::Decode);
+                tally.error(Reason::Decode, joint);
             }
         });
         self.ring.release();
@@ -236,7 +239,7 @@ impl<'a> Pump<'a> {
     fn hand_over(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         let events = self.batch.len() / EVENT_BYTES;
         if let Err(reason) = self.instance.put(&self.batch) {
-            (0..events).for_each(|_| tally.error(reason));
+            (0..events).for_each(|_| tally.error(reason, &mut self.joint));
             return Ok(());
         }
         for index in 0..events {
@@ -253,8 +256,7 @@ impl<'a> Pump<'a> {
             tally.last_ns = now_ns;
             self.took(now_ns.saturating_sub(at_ns), tally);
             let Err(reason) = answer else { continue };
-            tally.error(reason);
-            self.joint.bpf_to_wasm_err += 1;
+            tally.error(reason, &mut self.joint);
             if matches!(reason, Reason::Trap | Reason::Timeout) {
                 // What has trapped is asked nothing more.
                 tally.refused += self.instance.take_refused();
@@ -332,7 +334,7 @@ impl<'a> Pump<'a> {
     }
 }
 
-fn iteration(tally: &Tally, made: u64, lost: u64) -> Iteration {
+fn iteration(tally: &Tally, made: u64, lost: u64, cpus: u64) -> Iteration {
     let decode = tally.errors[Reason::Decode as usize];
     let bounds = tally.errors[Reason::Bounds as usize];
     let mut counts = vec![
@@ -340,6 +342,7 @@ fn iteration(tally: &Tally, made: u64, lost: u64) -> Iteration {
         (HANDLED.to_owned(), tally.called + decode + bounds),
         (LOST.to_owned(), lost),
         (DOUBLED.to_owned(), tally.doubled),
+        (CPUS.to_owned(), cpus),
         (EXEC_COUNT.to_owned(), tally.called),
         (ERRORS.to_owned(), tally.all_errors()),
         (REPLACED.to_owned(), tally.replaced),

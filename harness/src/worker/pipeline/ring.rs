@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// A record begins with its length and these bits in the same word, then an offset that is the kernel's own.
 const HEADER_BYTES: usize = 8;
@@ -36,6 +36,7 @@ impl Sign {
         // SAFETY: the first word of a page that is mapped, for writing, as long as `self` lives. Sequentially consistent, because the reader looks into
         // the ring buffer next, and must not have looked before it was seen to sleep.
         unsafe { self.asleep.as_ref() }.store(u64::from(asleep), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 }
 
