@@ -11,10 +11,62 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::capture::{CaptureError, Pipeline};
+use super::facts::Known;
+use super::{Death, Prepared, Runner, take_iterations};
+use crate::capture::{CaptureError, Pipeline, PipelineOptions};
 use crate::pipeline::generator::{self, Made, Order, Ready};
-use crate::pipeline::{Flow, generator::VERB};
-use crate::worker::Signal;
+use crate::pipeline::{self, Flow, generator::VERB};
+use crate::record::{Outcome, ProcessRecord, Status};
+use crate::worker::{Signal, Task};
+
+impl Runner<'_> {
+    /// One worker of a flow of events.
+    pub(super) fn flow(&mut self, flow: Flow, process: u32, prepared: &Prepared, record: &mut ProcessRecord) {
+        let kernel = match &mut self.capture {
+            Some(capture) => capture.pipeline(&PipelineOptions {
+                calls: flow.calls,
+                ring_bytes: pipeline::RING_BYTES,
+                wake: flow.wake,
+            }),
+            None => Err(CaptureError::Unavailable("the kernel is not watched".to_owned())),
+        };
+        let mut kernel = match kernel {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                let reason = format!("a flow of events needs a live kernel: {error}");
+                record.outcome = Outcome { expected: true, ..Outcome::because(Status::Skipped, reason) };
+                return;
+            }
+        };
+        let iterations = prepared.case.iterations;
+        let mut maps = kernel.maps();
+        maps.granted.retain(|map| flow.maps.has(&map.name));
+        let task = Task::Flow { flow, iterations, maps, socket: -1 };
+        let request = match self.request(prepared, process, &Known::default(), task) {
+            Ok(request) => request,
+            Err(outcome) => {
+                record.outcome = outcome;
+                return;
+            }
+        };
+        let (run, led) = self.workers.run_flow(&request, (flow, iterations), kernel.as_mut());
+        record.outcome = take_iterations(&run, &prepared.case, &Known::default(), record);
+        let parent_decided = matches!(run.death, Some(Death::Interrupted | Death::TimedOut));
+        match led {
+            Ok(led) => _ = record.counts.insert(pipeline::PROGRAM_SWAPS.to_owned(), u64::from(led.swaps)),
+            // Of what follows from it the worker knows less.
+            Err(error) if !parent_decided => record.outcome = Outcome::because(Status::Failed, error.to_string()),
+            Err(_) => {}
+        }
+        if record.outcome.status == Status::Ok {
+            let wrong = pipeline::wrong(flow, &record.counts).or_else(|| match kernel.joint() {
+                Ok(joint) => pipeline::unlike(&joint, &record.counts),
+                Err(error) => Some(error.to_string()),
+            });
+            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, wrong));
+        }
+    }
+}
 
 /// What a flow came to on the parent's side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

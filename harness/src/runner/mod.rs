@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, PipelineOptions, WatchedWorker};
+use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
-use crate::pipeline::{self, Flow};
+use crate::pipeline::Flow;
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::schedule::Experiment;
@@ -386,53 +386,6 @@ impl<'a> Runner<'a> {
         }
         record.outcome = take_iterations(&run, case, known, &mut record);
         record
-    }
-
-    /// One worker of a flow of events.
-    fn flow(&mut self, flow: Flow, process: u32, prepared: &Prepared, record: &mut ProcessRecord) {
-        let kernel = match &mut self.capture {
-            Some(capture) => capture.pipeline(&PipelineOptions {
-                calls: flow.calls,
-                ring_bytes: pipeline::RING_BYTES,
-                wake: flow.wake,
-            }),
-            None => Err(CaptureError::Unavailable("the kernel is not watched".to_owned())),
-        };
-        let mut kernel = match kernel {
-            Ok(kernel) => kernel,
-            Err(error) => {
-                let reason = format!("a flow of events needs a live kernel: {error}");
-                record.outcome = Outcome { expected: true, ..Outcome::because(Status::Skipped, reason) };
-                return;
-            }
-        };
-        let iterations = prepared.case.iterations;
-        let mut maps = kernel.maps();
-        maps.granted.retain(|map| flow.maps.has(&map.name));
-        let task = Task::Flow { flow, iterations, maps, socket: -1 };
-        let request = match self.request(prepared, process, &Known::default(), task) {
-            Ok(request) => request,
-            Err(outcome) => {
-                record.outcome = outcome;
-                return;
-            }
-        };
-        let (run, led) = self.workers.run_flow(&request, (flow, iterations), kernel.as_mut());
-        record.outcome = take_iterations(&run, &prepared.case, &Known::default(), record);
-        let parent_decided = matches!(run.death, Some(Death::Interrupted | Death::TimedOut));
-        match led {
-            Ok(led) => _ = record.counts.insert(pipeline::PROGRAM_SWAPS.to_owned(), u64::from(led.swaps)),
-            // Of what follows from it the worker knows less.
-            Err(error) if !parent_decided => record.outcome = Outcome::because(Status::Failed, error.to_string()),
-            Err(_) => {}
-        }
-        if record.outcome.status == Status::Ok {
-            let wrong = pipeline::wrong(flow, &record.counts).or_else(|| match kernel.joint() {
-                Ok(joint) => pipeline::unlike(&joint, &record.counts),
-                Err(error) => Some(error.to_string()),
-            });
-            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, wrong));
-        }
     }
 
     fn watch(&mut self, request: &Request, label: &str) -> (WorkerRun, Option<KernelEvents>) {

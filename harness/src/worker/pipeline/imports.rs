@@ -318,11 +318,7 @@ pub(super) fn write_host(map: &InheritedMap, metrics: &JointMetrics) -> io::Resu
 }
 
 fn metrics_of(bytes: &[u8]) -> JointMetrics {
-    let word = |index: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-        u64::from_ne_bytes(word)
-    };
+    let word = |index: usize| super::word(bytes, index * 8);
     JointMetrics {
         events_generated: word(0),
         events_lost: word(1),

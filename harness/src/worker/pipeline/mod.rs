@@ -212,7 +212,7 @@ impl<'a> Pump<'a> {
             made = self.wait(socket)?;
         }
         self.close_account(&mut tally);
-        // What is left was never refused by a later event.
+        // The kernel's count goes on over all iterations.
         let kernel = read_entry(&maps.joint, JOINT_KERNEL)?;
         let lost = kernel.events_lost - self.lost_before;
         self.lost_before = kernel.events_lost;
