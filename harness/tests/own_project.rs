@@ -42,8 +42,10 @@ fn run(commands: &str, folder: &Path) -> (String, PathBuf) {
     let mut shell = Command::new("bash");
     for (name, _) in std::env::vars() {
         // What cargo and nextest tell this test is not meant for those within it.
-        let is_home = ["CARGO_HOME", "RUSTUP_HOME"].contains(&name.as_str());
-        if ["CARGO", "NEXTEST", "RUST", "INSTA", "__CARGO"].iter().any(|prefix| name.starts_with(prefix)) && !is_home {
+        let told = ["CARGO", "NEXTEST", "RUST", "INSTA", "__CARGO"].iter().any(|prefix| name.starts_with(prefix));
+        // But where things are, and how dependencies are built: they would be built once more.
+        let kept = ["CARGO_HOME", "RUSTUP_HOME", "CARGO_INCREMENTAL", "CARGO_PROFILE_"].iter().any(|prefix| name.starts_with(prefix));
+        if told && !kept {
             shell.env_remove(name);
         }
     }

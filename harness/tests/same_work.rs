@@ -80,8 +80,9 @@ fn assert_equal_work(sizes: &BTreeMap<String, u64>, flavours: &str, engines: &st
 }
 
 #[test]
-fn every_workload_is_the_same_work_in_every_flavour_on_every_engine() {
-    assert_equal_work(&quick_sizes(), "tinygo-like, std, native", "cranelift, cranelift-checked, winch, pulley");
+fn every_workload_is_the_same_work_in_both_flavours_on_every_engine() {
+    // The engine `cranelift` with these sizes is what the suite's tests are of, and native code has the next test.
+    assert_equal_work(&quick_sizes(), "tinygo-like, std", "cranelift-checked, winch, pulley");
 }
 
 #[test]
@@ -99,7 +100,8 @@ fn go_does_the_same_work_where_it_has_the_workload() {
     let mut sizes = quick_sizes();
     sizes.retain(|workload, _| root().join("guest-std/go/cmd").join(workload).is_dir());
     assert!(sizes.len() >= 7, "{sizes:?}");
-    assert_equal_work(&sizes, "go", "cranelift");
+    // Go's guests are large, and Winch is the quickest compiler.
+    assert_equal_work(&sizes, "go", "winch");
 }
 
 /// The smallest guest is the point of the flavour: what it costs to be a program at all.
