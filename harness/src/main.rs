@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         return exit;
     }
     let exit = Cli::parse().run().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        cli::say(&format!("error: {error:#}"));
         cli::Exit::of(&error)
     });
     exit.into()

@@ -6,7 +6,7 @@
 //! (off on, on off, …), so that drift cancels and programs are attached once in two rounds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -106,6 +106,15 @@ pub struct Case {
 }
 
 impl Case {
+    /// The file that the guest is in, where somebody named one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.guest {
+            GuestSource::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether the guest is a native executable and no wasm.
     #[must_use]
     pub fn is_native(&self) -> bool {

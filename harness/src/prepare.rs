@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
-use crate::guest::{self, Artifact};
-use crate::module;
+use crate::guest::{self, Artifact, NoGuest};
+use crate::module::{self, ModuleError};
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
+use crate::record::Status;
 use crate::runner::Prepared;
 use crate::scenario::EngineSettings;
 use crate::traps::{self, Check, Reserved};
@@ -62,7 +63,15 @@ pub fn prepare(
     for case in cases {
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
-            GuestSource::File(path) => Ok(own_copy(path, scratch)?),
+            GuestSource::File(path) => match check(&case) {
+                Err(error) if error.is::<ModuleError>() => {
+                    Err(NoGuest { status: Status::Failed, reason: format!("{error:#}") })
+                }
+                checked => {
+                    checked?;
+                    Ok(own_copy(path, scratch)?)
+                }
+            },
             GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
                 Ok(artifact) => Ok(kept(artifact, scratch)?),
                 Err(error) => Err(error.into()),

@@ -71,8 +71,19 @@ impl Outcome {
     /// Ended otherwise, which nobody expected so far.
     #[must_use]
     pub fn because(status: Status, detail: impl Into<String>) -> Self {
-        Self { status, detail: Some(detail.into()), expected: false }
+        Self { status, detail: Some(bounded(detail.into())), expected: false }
     }
+}
+
+/// Guests have a say in reasons; this much of one is enough.
+fn bounded(mut detail: String) -> String {
+    const BYTES: usize = 2_000;
+    if detail.len() > BYTES {
+        let end = (0..=BYTES).rev().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+        detail.truncate(end);
+        detail.push('…');
+    }
+    detail
 }
 
 /// One line of the journal: what one worker gave.

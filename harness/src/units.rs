@@ -1,4 +1,6 @@
-//! Figures in the unit a person expects.
+//! Figures in the unit a person expects, and text that is fit to be shown.
+
+use std::borrow::Cow;
 
 /// Nanoseconds as `812 ns`, `12.4 µs`, `3.05 ms`, `1.20 s`: three significant digits.
 #[must_use]
@@ -60,6 +62,21 @@ pub fn percent_plain(share: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Text of somebody else's as it may be shown in a terminal: what would steer it, or turn the order of letters round, is spelt out,
+/// in the way that JSON has for it: a document stays the same.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |char: char| {
+        (char.is_control() && !['\n', '\t'].contains(&char))
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |char: char| if steers(char) { format!("\\u{:04x}", u32::from(char)) } else { char.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 fn three_digits(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 99.95 {
@@ -99,6 +116,12 @@ mod tests {
         assert_eq!(change(0.9958), "-0.42 %");
         assert_eq!(change(2.5), "+150 %");
         assert_eq!((percent_plain(0.99).as_str(), percent_plain(0.9975).as_str()), ("99", "99.75"));
+    }
+
+    #[test]
+    fn text_does_not_steer_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\u{9b}b\u{202e}c\r\n\td"), "a\\u001b[2J\\u009bb\\u202ec\\u000d\n\td");
+        assert!(matches!(printable("plain µs → ×1.2\n"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -44,7 +44,9 @@ fn run(commands: &str, folder: &Path) -> (String, PathBuf) {
         // What cargo and nextest tell this test is not meant for those within it.
         let told = ["CARGO", "NEXTEST", "RUST", "INSTA", "__CARGO"].iter().any(|prefix| name.starts_with(prefix));
         // But where things are, and how dependencies are built: they would be built once more.
-        let kept = ["CARGO_HOME", "RUSTUP_HOME", "CARGO_INCREMENTAL", "CARGO_PROFILE_"].iter().any(|prefix| name.starts_with(prefix));
+        let kept = ["CARGO_HOME", "RUSTUP_HOME", "CARGO_INCREMENTAL", "CARGO_PROFILE_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         if told && !kept {
             shell.env_remove(name);
         }

@@ -100,25 +100,25 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
                 module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
             }
             GuestSource::Cargo(own) => {
-                guest::build_own(places, &own, &mut |line| eprintln!("{line}")).map_err(|error| error.to_string())
+                guest::build_own(places, &own, &mut |line| tell!("{line}")).map_err(|error| error.to_string())
             }
         };
         let name = format!("{workload}/custom");
         match artifact {
             Ok(artifact) => built.push(Built { name, artifact }),
             Err(reason) => {
-                eprintln!("error: {name}: {reason}");
+                tell!("error: {name}: {reason}");
                 exit = Exit::CaseFailed;
             }
         }
     }
-    for ((flavour, workload), result) in guest::build(places, &wanted, &mut |line| eprintln!("{line}")) {
+    for ((flavour, workload), result) in guest::build(places, &wanted, &mut |line| tell!("{line}")) {
         let name = format!("{workload}/{}", flavour.name());
         match result {
             Ok(artifact) => built.push(Built { name, artifact }),
-            Err(NoGuest { status: Status::Skipped, reason }) => eprintln!("skipped: {name}: {reason}"),
+            Err(NoGuest { status: Status::Skipped, reason }) => tell!("skipped: {name}: {reason}"),
             Err(NoGuest { reason, .. }) => {
-                eprintln!("error: {name}: {reason}");
+                tell!("error: {name}: {reason}");
                 exit = Exit::CaseFailed;
             }
         }

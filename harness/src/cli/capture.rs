@@ -11,6 +11,7 @@ use super::run::destination;
 use crate::capture::ebpf::{EbpfCapture, Options};
 use crate::capture::recorded::{RecordedCapture, Recorder, Recording};
 use crate::capture::{Capture, CaptureError};
+use crate::privileges;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureReport, CaptureStatus};
 
@@ -72,7 +73,7 @@ impl Source {
         }
         let place = arguments.capture_save.as_deref().map(|path| destination("--capture-save", path)).transpose()?;
         let options = Options { trace_bytes: trace.then_some(TRACE_BYTES), ..kernel_options() };
-        Ok(match (EbpfCapture::load(&options), place) {
+        Ok(match (load(&options, arguments.capture_cost), place) {
             (Ok(capture), Some(place)) => Self::Saved(Recorder::new(capture), place),
             (Ok(capture), None) => Self::Live(capture),
             (Err(error), place) if arguments.capture == When::On || place.is_some() => return Err(error.into()),
@@ -161,6 +162,17 @@ impl Source {
         place.write_with(|out| Ok(serde_json::to_writer(out, &recording)?)).with_context(named)?;
         Ok(Some(place.path().to_owned()))
     }
+}
+
+/// Loads the kernel's side. From then on this process keeps only the privileges that watching needs.
+///
+/// # Errors
+/// When this kernel or these privileges do not allow it.
+pub(super) fn load(options: &Options, counts_costs: bool) -> Result<EbpfCapture, CaptureError> {
+    let capture = EbpfCapture::load(options)?;
+    privileges::keep_watching(counts_costs)
+        .map_err(|error| CaptureError::Kernel(format!("cannot give up privileges: {error}")))?;
+    Ok(capture)
 }
 
 /// What the environment says of this kernel. A binary with capabilities of its own, which is what the kernel does not

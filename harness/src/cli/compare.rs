@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
-use super::capture::{When, kernel_options};
+use super::capture::{When, kernel_options, load};
 use super::progress::Progress;
 use super::run::Format;
 use super::selection::{self, InputArguments};
@@ -351,10 +351,10 @@ fn live(
     let boxed = |capture: EbpfCapture| Box::new(capture) as Box<dyn Capture>;
     let open: Opens<'_> = match arguments.capture {
         When::Off => Box::new(|| None),
-        When::Auto => Box::new(|| EbpfCapture::load(&kernel_options()).ok().map(boxed)),
+        When::Auto => Box::new(|| load(&kernel_options(), false).ok().map(boxed)),
         // Refused before anything is run.
         When::On => {
-            let capture = EbpfCapture::load(&kernel_options())?;
+            let capture = load(&kernel_options(), false)?;
             Box::new(|| Some(boxed(capture)))
         }
     };

@@ -101,7 +101,7 @@ fn write_table(arguments: &Arguments, out: &Destination) -> anyhow::Result<()> {
     }
     let rows = written.with_context(|| format!("cannot write {}", out.path().display()))?;
     let reports = arguments.reports.len();
-    eprintln!(
+    tell!(
         "parquet: {} ({rows} samples of {reports} report{})",
         out.path().display(),
         if reports == 1 { "" } else { "s" }

@@ -153,8 +153,8 @@ fn add(store: &Store, path: &Path) -> anyhow::Result<()> {
     let commit = report.git.as_ref().map(|git| git.commit.clone()).unwrap_or_default();
     let added = store.add(&report).with_context(|| format!("cannot keep {}", path.display()))?;
     match added {
-        Added::New => eprintln!("kept {} as a report of {commit:.12}", path.display()),
-        Added::Already => eprintln!("{} was kept already, as a report of {commit:.12}", path.display()),
+        Added::New => tell!("kept {} as a report of {commit:.12}", path.display()),
+        Added::Already => tell!("{} was kept already, as a report of {commit:.12}", path.display()),
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             Ok(report) => report,
             // In a folder one damaged file is not the end of the others.
             Err(error) if !arguments.reports.contains(path) => {
-                eprintln!("left out: {error}");
+                tell!("left out: {error}");
                 left_out.push(error.to_string());
                 continue;
             }
@@ -78,7 +78,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         history.left_out.push(SHALLOW.to_owned());
     }
     write(&arguments.out.join("index.html"), &html::index_page(&history, &entries))?;
-    eprintln!("pages: {} and {} more", arguments.out.join("index.html").display(), entries.len());
+    tell!("pages: {} and {} more", arguments.out.join("index.html").display(), entries.len());
     Ok(Exit::Done)
 }
 

@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         print_report(&report, format)?;
     }
     let (cases, runs) = (report.cases().count(), report.sources.len().max(1));
-    eprintln!("report: {} ({cases} cases of {runs} runs)", out.path().display());
+    tell!("report: {} ({cases} cases of {runs} runs)", out.path().display());
     Ok(if report.has_failures() { Exit::CaseFailed } else { Exit::Done })
 }
 

@@ -1,5 +1,10 @@
 //! The command line: one file per verb, and nothing in them that a user of the library would miss.
 
+/// A line on stderr. Where that takes nothing, there is nobody to be told.
+macro_rules! tell {
+    ($($message:tt)*) => { $crate::cli::say(&format!($($message)*)) };
+}
+
 mod bisect;
 mod build;
 mod calibrate;
@@ -16,17 +21,21 @@ mod prices;
 mod progress;
 mod run;
 mod selection;
+mod selftest;
 mod snapshot;
+mod soak;
 mod telemetry;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::capture::CaptureError;
 use crate::places::Places;
 use crate::report::telemetry::send::SendError;
+use crate::units;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +82,10 @@ enum Verb {
     Html(html::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
+    /// The same run again and again, to see that nothing grows: memory, descriptors, threads, kernel objects, files
+    Soak(Box<soak::Arguments>),
+    /// Guests that mean harm and faults of the machine, tried on this very binary: whether it holds
+    Selftest(selftest::Arguments),
     /// Scenarios, workloads, flavours, engines
     List(list::Arguments),
     /// Toolchains, kernel features, privileges; each line says how to mend it
@@ -85,9 +98,15 @@ impl Cli {
     /// # Errors
     /// When the verb could not do what it is for; [`Exit::of`] gives the exit status.
     pub fn run(self) -> anyhow::Result<Exit> {
+        // The worker is this very file, whatever its name may be by now.
+        if !Path::new("/proc/self/exe").exists() {
+            bail!(
+                "there is no /proc here, without which no worker can be started or looked at: mount -t proc proc /proc"
+            );
+        }
         let places = Places::find(self.root.as_deref());
         match self.verb {
-            Verb::Run(arguments) => run::run(&places, *arguments),
+            Verb::Run(arguments) => run::run(&places, &arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::Compare(arguments) => compare::run(&places, &arguments),
             Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
@@ -97,6 +116,8 @@ impl Cli {
             Verb::Export(arguments) => export::run(&arguments),
             Verb::Html(arguments) => html::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
+            Verb::Soak(arguments) => soak::run(&places, *arguments),
+            Verb::Selftest(arguments) => selftest::run(&arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),
         }
@@ -156,13 +177,19 @@ enum ListFormat {
     Json,
 }
 
-/// Prints to stdout. A reader that went away (`| head`) ends the output, and that is no error.
+/// A line on stderr, for people; an error that cannot be said is none to end for.
+pub fn say(line: &str) {
+    use std::io::{Write, stderr};
+    let _ = writeln!(stderr(), "{}", units::printable(line));
+}
+
+/// Prints to stdout, in which text of guests may be. A reader that went away (`| head`) ends the output, and that is no error.
 ///
 /// # Errors
 /// When stdout cannot take it for any other reason.
 fn print(text: &str) -> anyhow::Result<()> {
     use std::io::{ErrorKind, Write, stdout};
-    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+    match stdout().write_all(units::printable(text).as_bytes()).and_then(|()| stdout().flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).context("stdout")),
         _ => Ok(()),
     }

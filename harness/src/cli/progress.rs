@@ -21,6 +21,28 @@ impl Progress {
         Self(bar)
     }
 
+    /// One that counts so many of `what`.
+    pub(super) fn of(length: usize, what: &str) -> Self {
+        let this = Self::new();
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}} (left {{eta}})  {{msg}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            this.0.set_style(style);
+        }
+        this.0.set_length(length as u64);
+        this.0.enable_steady_tick(Duration::from_millis(200));
+        this
+    }
+
+    /// The next of them is this one.
+    pub(super) fn next(&self, name: &str) {
+        self.0.set_message(name.to_owned());
+    }
+
+    /// It is done.
+    pub(super) fn done(&self) {
+        self.0.inc(1);
+    }
+
     pub(super) fn on(&self, event: &Event<'_>) {
         match event {
             Event::Planned { workers } => {
@@ -60,7 +82,7 @@ impl Progress {
 
     /// A line that stays, above the bar.
     pub(super) fn say(&self, line: &str) {
-        self.0.suspend(|| eprintln!("{line}"));
+        self.0.suspend(|| tell!("{line}"));
     }
 
     pub(super) fn finish(&self) {

@@ -38,10 +38,10 @@ pub(super) struct Arguments {
     kernel: CaptureArguments,
     /// Where the report goes [default: target/wasiscope/report.json]
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Also write the page: one file that needs nothing else
     #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    pub(super) html: Option<PathBuf>,
     #[command(flatten)]
     telemetry: TelemetryArguments,
     /// What is printed on stdout
@@ -77,7 +77,12 @@ pub(super) enum Format {
     Markdown,
 }
 
-pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
+    once(places, arguments, None)
+}
+
+/// A run; with an interrupt of somebody else's it is one of many, and says nothing but what went wrong.
+pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Interrupt>) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let started_at = jiff::Timestamp::now();
     let cpu_before = CpuTimes::now();
@@ -96,7 +101,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let journal_place = if out.is_file() { out.path().to_owned() } else { scratch.path().join("report") };
     let mut journal =
         Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
-    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    let interrupt = of_many.cloned().map_or_else(Interrupt::on_signals, Ok).context("cannot listen for Ctrl-C")?;
     let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
     let page_place = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
     let outlets = Outlets::open(&arguments.telemetry)?;
@@ -115,12 +120,14 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     source.check(&labels)?;
     let mut records: Vec<Record> = Vec::new();
     let mut trouble: Option<String> = None;
+    let mut journal_fails = false;
     let mut on_event = |event: Event<'_>| {
         progress.on(&event);
         match event {
             Event::Recorded(record) => {
-                if let Err(error) = journal.append(record) {
+                if let (Err(error), false) = (journal.append(record), journal_fails) {
                     progress.say(&format!("warning: {}: {error}", journal.path().display()));
+                    journal_fails = true;
                 }
                 records.push(record.clone());
             }
@@ -156,9 +163,9 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     let walk = if interrupt.raised() { Walk::Interrupted } else { walk };
     progress.finish();
     if let Err(error) = costs {
-        eprintln!("warning: what the kernel programs cost is not known: {error}");
+        tell!("warning: what the kernel programs cost is not known: {error}");
     } else if costs_wanted && !source.is_live() {
-        eprintln!("warning: what the kernel programs cost is not known: there are none (see `capture` above)");
+        tell!("warning: what the kernel programs cost is not known: there are none (see `capture` above)");
     }
     // The last case is the reference, which is of use only beside others.
     let is_of_use = |record: &Record| match record {
@@ -168,7 +175,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     };
     if walk == Walk::Interrupted && !records.iter().any(is_of_use) {
         journal.discard().context("cannot take the empty journal away")?;
-        eprintln!("interrupted before anything was measured: no report written");
+        tell!("interrupted before anything was measured: no report written");
         return Ok(Exit::Interrupted);
     }
 
@@ -225,7 +232,15 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         sources: Vec::new(),
         reference: prepared.last().map(|last| summary::case(prepared.len() - 1, last, &records, coverage)),
     };
-    out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
+    if let Err(error) = out.write(&report) {
+        // What was measured is not lost for it.
+        print_report(&report, arguments.format)?;
+        let rescued = rescue(&report).map_or_else(
+            |why| format!("nor can it be kept elsewhere: {why}"),
+            |path| format!("it is kept in {}", path.display()),
+        );
+        return Err(error).with_context(|| format!("cannot write the report {}; {rescued}", out.path().display()));
+    }
     let records = journal.finish().context("cannot give the journal its name")?;
     let stored = source.save()?;
     let traced = trace_place.as_ref().filter(|_| timeline::has_any(&report));
@@ -237,30 +252,18 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
     if let Some(place) = &page_place {
         super::html::write_to(place, &html::report_page(&report))?;
     }
-    print_report(&report, arguments.format)?;
-    eprintln!("report: {}", out.path().display());
-    if let Some(place) = &page_place {
-        eprintln!("page: {}", place.path().display());
-    }
-    if out.is_file() {
-        eprintln!("records: {}", records.display());
-    }
-    match (traced, &trace_place) {
-        (Some(place), _) => {
-            let phases_only = if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
-            let path = place.path().display();
-            eprintln!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
-        }
-        (None, Some(_)) => eprintln!("trace: none written: no case got that far"),
-        (None, None) => {}
+    if of_many.is_none() {
+        print_report(&report, arguments.format)?;
+        let timeline = trace_place.as_ref().map(|place| traced.map(|_| place));
+        say_where(&out, page_place.as_ref(), &records, timeline, &report);
     }
     if let Some(path) = &stored {
-        eprintln!("capture: {}", path.display());
+        tell!("capture: {}", path.display());
     }
     outlets.write(&report)?;
     let is_sent = outlets.send_or_tell(&report, &|| interrupt.raised());
     if arguments.plant_fault.is_some() && !report.has_failures() {
-        eprintln!("error: a fault was planted, and not found");
+        tell!("error: a fault was planted, and not found");
         return Ok(Exit::CaseFailed);
     }
     Ok(match walk {
@@ -272,6 +275,39 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
         _ if !is_sent => Exit::CapabilityMissing,
         _ => Exit::Done,
     })
+}
+
+/// Writes a report into the folder for temporary files, and leaves it there.
+fn rescue(report: &Report) -> std::io::Result<PathBuf> {
+    let mut file = tempfile::Builder::new().prefix("wasiscope-report-").suffix(".json").tempfile()?;
+    serde_json::to_writer_pretty(&mut file, report)?;
+    Ok(file.keep().map_err(|error| error.error)?.1)
+}
+
+/// Where everything is; of a timeline that was asked for, also that there is none.
+fn say_where(
+    out: &Destination,
+    page: Option<&Destination>,
+    records: &Path,
+    timeline: Option<Option<&Destination>>,
+    report: &Report,
+) {
+    tell!("report: {}", out.path().display());
+    if let Some(place) = page {
+        tell!("page: {}", place.path().display());
+    }
+    if out.is_file() {
+        tell!("records: {}", records.display());
+    }
+    match timeline {
+        Some(Some(place)) => {
+            let phases_only = if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
+            let path = place.path().display();
+            tell!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
+        }
+        Some(None) => tell!("trace: none written: no case got that far"),
+        None => {}
+    }
 }
 
 /// The place that an option names.

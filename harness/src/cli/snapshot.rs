@@ -64,7 +64,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     text += &format!("facts of {} cases: {}\n", same + accepted + bad + not_kept, parts.join(", "));
     print(&text)?;
     if acceptable > 0 {
-        eprintln!("to keep these facts: wasiscope snapshot {} --accept", arguments.report.display());
+        tell!("to keep these facts: wasiscope snapshot {} --accept", arguments.report.display());
     }
     Ok(if bad > 0 { Exit::CaseFailed } else { Exit::Done })
 }

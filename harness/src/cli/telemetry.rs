@@ -55,7 +55,7 @@ impl Outlets {
         let telemetry = telemetry::of(report)?;
         let written = file.write_with(|out| prometheus::write(&telemetry, out));
         written.with_context(|| format!("cannot write {}", file.path().display()))?;
-        eprintln!("prometheus: {}", file.path().display());
+        tell!("prometheus: {}", file.path().display());
         Ok(())
     }
 
@@ -65,18 +65,16 @@ impl Outlets {
         let requests = otlp::requests(&telemetry::of(report)?);
         let sent = send(receiver, &requests, stop)?;
         for warning in &sent.warnings {
-            eprintln!("warning: otlp: {warning}");
+            tell!("warning: otlp: {warning}");
         }
-        eprintln!("otlp: {} values sent to {}", sent.points, receiver.url);
+        tell!("otlp: {} values sent to {}", sent.points, receiver.url);
         Ok(())
     }
 
     /// Likewise, for a run that is over and whose report is written, which is no reason to fail it; whether all went well.
     pub(super) fn send_or_tell(&self, report: &Report, stop: &dyn Fn() -> bool) -> bool {
         if self.receiver.is_some() && report.interrupted {
-            eprintln!(
-                "otlp: nothing sent of a run that was interrupted; `wasiscope export REPORT --otlp URL` sends it"
-            );
+            tell!("otlp: nothing sent of a run that was interrupted; `wasiscope export REPORT --otlp URL` sends it");
             return true;
         }
         match self.send(report, stop) {
@@ -84,7 +82,7 @@ impl Outlets {
             Err(error) => {
                 let advice =
                     if error.is::<SendError>() { "; `wasiscope export REPORT --otlp URL` tries it again" } else { "" };
-                eprintln!("error: otlp: {error:#}{advice}");
+                tell!("error: otlp: {error:#}{advice}");
                 false
             }
         }

@@ -45,7 +45,8 @@ impl ChildWorkers {
         stderr: &std::fs::File,
     ) -> io::Result<Child> {
         let mut command = Command::new(&self.executable);
-        command.arg(worker::VERB);
+        // Nothing of the environment is a guest's business, nor a worker's.
+        command.env_clear().arg(worker::VERB);
         if let Some(WatchedWorker { cells_fd, cell_index, slot, .. }) = watched {
             command.args([cells_fd.to_string(), cell_index.to_string(), slot.to_string()]);
         }
@@ -138,6 +139,7 @@ impl ChildWorkers {
             Ok(neighbours) => neighbours,
             Err(error) => return WorkerRun::not_started(format!("cannot start a busy process: {error}")),
         };
+        let kills_before = out_of_memory_kills();
         let cpu_before = CpuTimes::now();
         let before_ns = clock::monotonic_ns();
         let mut child = match start(&stderr) {
@@ -159,7 +161,7 @@ impl ChildWorkers {
             run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
         }
         run.steal_ratio = cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to));
-        run.death = death.or_else(|| death_of(status, &mut stderr));
+        run.death = death.or_else(|| death_of(status, &mut stderr, out_of_memory_kills() > kills_before));
         run
     }
 
@@ -167,8 +169,12 @@ impl ChildWorkers {
     fn listen(&self, messages: &Receiver<Message>, wall: Duration, run: &mut WorkerRun) -> Option<Death> {
         let mut deadline = Instant::now() + wall;
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now()).min(INTERRUPT_POLL);
-            match messages.recv_timeout(wait) {
+            let began = Instant::now();
+            let wait = deadline.saturating_duration_since(began).min(INTERRUPT_POLL);
+            let message = messages.recv_timeout(wait);
+            // Who was stopped for a while (Ctrl-Z) has heard nothing meanwhile, whatever the worker may have said.
+            deadline += began.elapsed().saturating_sub(wait + INTERRUPT_POLL);
+            match message {
                 Ok(message) => {
                     run.messages.push(message);
                     deadline = Instant::now() + wall;
@@ -244,7 +250,14 @@ fn hand_over(child: &mut Child, request: &Request) {
     }
 }
 
-fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File) -> Option<Death> {
+/// How often the kernel has killed a process for its memory since the machine's start; 0 where it does not say.
+fn out_of_memory_kills() -> u64 {
+    let counts = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = counts.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File, memory_ran_out: bool) -> Option<Death> {
     const KEPT_BYTES: usize = 2_000;
     let status = match status {
         Ok(status) if status.success() => return None,
@@ -255,6 +268,9 @@ fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File) -> Optio
     let _ = stderr.rewind().and_then(|()| stderr.read_to_end(&mut said));
     let said = String::from_utf8_lossy(&said[said.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned();
     let how = match (status.signal(), status.code()) {
+        (Some(libc::SIGKILL), _) if memory_ran_out => {
+            "worker killed by SIGKILL: the memory of this machine, or of the container, ran out".to_owned()
+        }
         (Some(signal), _) => format!("worker killed by {}", signal_name(signal)),
         (None, Some(code)) => format!("worker exited with status {code}"),
         (None, None) => "worker ended in an unknown way".to_owned(),

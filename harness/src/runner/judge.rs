@@ -40,7 +40,7 @@ pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, c
                     stderr,
                 ));
             }
-            Outcome { status: Status::Trapped, detail: Some(with_stderr(trap, stderr)), expected: case.expect.trap }
+            Outcome { expected: case.expect.trap, ..Outcome::because(Status::Trapped, with_stderr(trap, stderr)) }
         }
         Ending::Broken { reason } => failed(reason.clone()),
     }

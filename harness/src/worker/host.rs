@@ -67,6 +67,7 @@ impl Host {
             wasi: wasi.build_p1(),
             limits: Limits {
                 allowed: StoreLimitsBuilder::new().memory_size(memory).trap_on_grow_failure(false).build(),
+                left: memory,
                 cell: Arc::clone(cell),
             },
             marks: Marks::new(Arc::clone(cell), subject.traps_after),
@@ -113,13 +114,28 @@ impl Host {
 
 /// What a guest may use, and who is told when its memory grows.
 pub(super) struct Limits {
+    /// Of one memory.
     allowed: StoreLimits,
+    /// Bytes that all memories and tables together may still grow by.
+    left: usize,
     cell: Arc<PhaseCell>,
+}
+
+/// What wasmtime stores of an element of a table, whatever it refers to.
+const ELEMENT_BYTES: usize = 8;
+
+impl Limits {
+    /// Takes so much of what is left, if there is as much.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
 }
 
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = self.allowed.memory_growing(current, desired, maximum)?;
+        let allowed = self.allowed.memory_growing(current, desired, maximum)? && self.take(desired - current);
         if allowed {
             self.cell.memory_grew(current as u64, desired as u64);
         }
@@ -131,7 +147,8 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.allowed.table_growing(current, desired, maximum)
+        let bytes = (desired - current).saturating_mul(ELEMENT_BYTES);
+        Ok(self.allowed.table_growing(current, desired, maximum)? && self.take(bytes))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -20,6 +20,7 @@ mod protocol;
 mod schedule;
 mod thread;
 
+use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -97,7 +98,7 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
     // Before any other thread is started. A machine that forbids it is measured all the same; the parent knows.
     let _ = cpu.map(thread::stay_on);
     if let Err(error) = privileges::give_up(&mut subject, &mut task) {
-        return send(&refused(&error));
+        return send(&Message::Refused { reason: error.to_string() });
     }
     let (heap, stack) = memory::heap_and_stack();
     cell.publish_process(heap, stack);
@@ -140,7 +141,7 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 /// Does the task and sends what it gives, message by message.
-fn serve<E: std::fmt::Display>(
+fn serve<E: AsRef<dyn Error + Send + Sync>>(
     task: &Task,
     facts: impl FnOnce() -> Result<Message, E>,
     iterate: impl Fn(u32) -> Result<Iteration, E>,
@@ -157,8 +158,28 @@ fn serve<E: std::fmt::Display>(
     Ok(())
 }
 
-fn refused(error: &impl std::fmt::Display) -> Message {
-    Message::Refused { reason: format!("{error:#}") }
+fn refused(error: &impl AsRef<dyn Error + Send + Sync>) -> Message {
+    Message::Refused { reason: reason(error.as_ref()) }
+}
+
+/// An error with its causes, in one line; behind it where in the guest it happened, which wasmtime says first.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let (mut said, mut place) = (String::new(), None);
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if text.starts_with("error while executing at wasm backtrace") {
+            place = Some(text);
+        } else if !said.contains(&text) {
+            said += if said.is_empty() { "" } else { ": " };
+            said += &text;
+        }
+        next = error.source();
+    }
+    match place {
+        Some(place) => format!("{said}\n{}", place.trim_end()),
+        None => said,
+    }
 }
 
 fn send(message: &Message) -> anyhow::Result<()> {

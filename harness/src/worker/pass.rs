@@ -15,7 +15,7 @@ use super::entry::Entry;
 use super::host::{self, Host};
 use super::memory;
 use super::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
-use super::thread;
+use super::{reason, thread};
 use crate::clock;
 use crate::record::{self, Span};
 use crate::scenario::EngineSettings;
@@ -331,7 +331,7 @@ pub(super) fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return Ending::Trapped { trap: trap.to_string(), stderr: host.stderr_end() };
     }
-    Ending::Broken { reason: format!("{error:#}") }
+    Ending::Broken { reason: reason(error.as_ref()) }
 }
 
 /// Every iteration finds its preopened folder empty, as the first one did.

@@ -1,4 +1,5 @@
-//! Giving up what a guest must never have. The parent alone needs privileges; a worker keeps none.
+//! Giving up what a guest must never have. The parent alone needs privileges; a worker keeps none, sees no files but the
+//! folders of its guest, and has limits that hold whatever becomes of it.
 //!
 //! Root without capabilities is bound by file permissions like anybody else. So what the request names is read or opened
 //! first, and reached through its descriptor from then on: a checkout in a home that only its owner may enter works all the
@@ -9,13 +10,26 @@ use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+    Scope,
+};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
-use rustix::process::DumpableBehavior;
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
 use super::protocol::{Subject, Task};
+use crate::privileges;
 
-/// Opens what the request names, then drops every capability, for good.
+/// Most bytes of one file that a worker writes, whoever lets it.
+const FILE_BYTES: u64 = 1 << 30;
+
+/// Most descriptors of a worker.
+const DESCRIPTORS: u64 = 1024;
+
+/// Most bytes of a worker's own memory besides the guest's: what compiling may take.
+const DATA_BYTES: u64 = 4 << 30;
+
+/// Opens what the request names, then drops every capability, for good, and all else that no guest needs.
 ///
 /// Must be called before any other thread is started: capabilities belong to threads.
 ///
@@ -27,15 +41,56 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
         hold(other, true)?;
     }
     rustix::thread::set_no_new_privs(true)?;
-    // Not every kernel has ambient capabilities, and who may not shrink the bounding set has no use for it any more.
-    let _ = rustix::thread::clear_ambient_capability_set();
-    for capability in CapabilitySet::all().iter() {
-        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
-    }
-    let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    privileges::keep_none()?;
     // A binary with capabilities of its own starts with its `/proc` closed to itself.
-    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?)
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    limit(subject)?;
+    // Where memory runs out, the worker goes and not who measures it. A system without this file has no such choice.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // A native guest is a program like any other, and needs its libraries; valgrind needs its own files.
+    if subject.native || matches!(task, Task::Instructions) {
+        return Ok(());
+    }
+    let mut folders = vec![&subject.directory];
+    folders.extend(subject.input.directories.iter().map(|(host, _)| host));
+    if let Task::Compare { other, .. } = task {
+        folders.push(&other.directory);
+        folders.extend(other.input.directories.iter().map(|(host, _)| host));
+    }
+    // What this kernel cannot close stays open; the guest's own sandbox is before it in any case.
+    confine(&folders).map(|_| ()).map_err(io::Error::other)
+}
+
+/// Limits of the process, which nothing in it can raise again.
+fn limit(subject: &Subject) -> io::Result<()> {
+    let data = DATA_BYTES.saturating_add(subject.limits.memory_bytes);
+    let limits =
+        [(Resource::Core, 0), (Resource::Fsize, FILE_BYTES), (Resource::Nofile, DESCRIPTORS), (Resource::Data, data)];
+    for (resource, most) in limits {
+        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+        rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    // Else the kernel ends whoever writes too much; the guest is to be told instead.
+    // SAFETY: to ignore a signal runs no code.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    Ok(())
+}
+
+/// Closes every file system to this thread and those it will start, but for these folders and what `/proc` says of this
+/// process; and the network, and processes outside. As far as this kernel can (Landlock).
+fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Error + Send + Sync>> {
+    const KNOWN: ABI = ABI::V6;
+    let files = AccessFs::from_all(KNOWN);
+    let mut rules = Ruleset::default()
+        .handle_access(files)?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?
+        .create()?
+        .add_rule(PathBeneath::new(PathFd::new("/proc/self")?, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    for folder in folders {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(folder)?, files & !AccessFs::Execute))?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
 }
 
 /// A check has no guest.
@@ -88,5 +143,37 @@ mod tests {
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
         let gone = folder.path().join("guest");
         assert!(held(&gone).is_err() && copied(&gone).is_err());
+    }
+
+    /// Landlock and capabilities belong to threads: this one is as good as a worker.
+    #[test]
+    fn who_is_confined_sees_its_folders_and_nothing_else() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for folder in [&own, &other] {
+            std::fs::write(folder.path().join("file"), "text").unwrap();
+        }
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let confined = std::thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            let folder = held(own.path()).unwrap();
+            let status = confine(&[&folder]).unwrap();
+            if status == RulesetStatus::NotEnforced {
+                println!("this kernel has no Landlock: nothing is confined, and nothing tested");
+                return;
+            }
+            assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"text");
+            std::fs::write(folder.join("new"), "").unwrap();
+            std::fs::remove_file(folder.join("new")).unwrap();
+            assert!(std::fs::read("/proc/self/status").is_ok());
+            for path in [other.path().join("file"), "/etc/passwd".into(), "/proc/1/cmdline".into()] {
+                assert_eq!(std::fs::read(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{path:?}");
+            }
+            assert!(std::process::Command::new("/bin/true").status().is_err(), "no program can be started");
+            if status == RulesetStatus::FullyEnforced {
+                assert_eq!(std::net::TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
+        });
+        confined.join().unwrap();
     }
 }

@@ -1,0 +1,244 @@
+//! What a process holds, looked at from outside after every round of work, and whether any of it grows.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::stats;
+
+/// What was held at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Since the beginning.
+    pub at: Duration,
+    /// Memory of its own that is in RAM, in bytes.
+    pub memory_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Children, dead ones that nobody has waited for included.
+    pub children: u64,
+    /// Programs and links of BPF in the whole kernel; `None` where they cannot be listed.
+    pub kernel_objects: Option<u64>,
+    /// Files and folders below the places that it writes to.
+    pub files: u64,
+    /// Bytes of the document it wrote last.
+    pub report_bytes: u64,
+}
+
+impl Held {
+    /// What process `pid` holds, and how many files lie below `places`.
+    ///
+    /// # Errors
+    /// When the process is gone, or `/proc` does not say.
+    pub fn of(pid: u32, places: &[&Path]) -> io::Result<Self> {
+        let process = Path::new("/proc").join(pid.to_string());
+        let status = fs::read_to_string(process.join("status"))?;
+        let tasks = entries(&process.join("task"))?;
+        // Children belong to the thread that started them.
+        let children = tasks.iter().filter_map(|task| fs::read_to_string(task.join("children")).ok());
+        Ok(Self {
+            memory_bytes: field(&status, "RssAnon:")? * 1024,
+            descriptors: entries(&process.join("fd"))?.len() as u64,
+            threads: tasks.len() as u64,
+            children: children.map(|list| list.split_whitespace().count() as u64).sum(),
+            files: places.iter().map(|place| files_below(place)).sum(),
+            ..Self::default()
+        })
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    Ok(fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect())
+}
+
+/// The number behind a name in `/proc/PID/status`.
+fn field(status: &str, name: &str) -> io::Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc does not say {name}")))
+}
+
+fn files_below(place: &Path) -> u64 {
+    let Ok(found) = fs::read_dir(place) else { return 0 };
+    let below = |path: &Path| if path.is_dir() && !path.is_symlink() { files_below(path) } else { 0 };
+    found.flatten().map(|entry| 1 + below(&entry.path())).sum()
+}
+
+/// What may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// [`Held::memory_bytes`].
+    Memory,
+    /// [`Held::descriptors`].
+    Descriptors,
+    /// [`Held::threads`].
+    Threads,
+    /// [`Held::children`].
+    Children,
+    /// [`Held::kernel_objects`].
+    KernelObjects,
+    /// [`Held::files`].
+    Files,
+    /// [`Held::report_bytes`].
+    ReportBytes,
+}
+
+impl Figure {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Memory,
+        Self::Descriptors,
+        Self::Threads,
+        Self::Children,
+        Self::KernelObjects,
+        Self::Files,
+        Self::ReportBytes,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
+            Self::Threads => "threads",
+            Self::Children => "children",
+            Self::KernelObjects => "BPF programs and links",
+            Self::Files => "files",
+            Self::ReportBytes => "report",
+        }
+    }
+
+    /// Whether it is counted in bytes.
+    #[must_use]
+    pub fn is_bytes(self) -> bool {
+        matches!(self, Self::Memory | Self::ReportBytes)
+    }
+
+    fn of(self, held: &Held) -> Option<u64> {
+        Some(match self {
+            Self::Memory => held.memory_bytes,
+            Self::Descriptors => held.descriptors,
+            Self::Threads => held.threads,
+            Self::Children => held.children,
+            Self::KernelObjects => return held.kernel_objects,
+            Self::Files => held.files,
+            Self::ReportBytes => held.report_bytes,
+        })
+    }
+
+    /// What is no growth: memory comes in pages and arenas, and the digits of a report's figures are not always as many.
+    fn tolerance(self, start: f64) -> f64 {
+        if self.is_bytes() { (start * 0.03).max(1_048_576.0) } else { 0.5 }
+    }
+}
+
+/// How one figure went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// Which.
+    pub figure: Figure,
+    /// The median of the second tenth of the rounds: in the first, caches and arenas fill.
+    pub start: f64,
+    /// The median of the last tenth.
+    pub end: f64,
+    /// The most there was, from the second tenth on.
+    pub most: f64,
+    /// The median of the slopes between any two rounds (Theil and Sen), for one hour.
+    pub per_hour: f64,
+    /// Whether the end is above the start by more than is normal.
+    pub grows: bool,
+}
+
+/// How every figure went; of fewer than ten rounds nothing can be said.
+#[must_use]
+pub fn courses(rounds: &[Held]) -> Vec<Course> {
+    Figure::ALL.into_iter().filter_map(|figure| course(figure, rounds)).collect()
+}
+
+fn course(figure: Figure, rounds: &[Held]) -> Option<Course> {
+    let points: Vec<(f64, f64)> =
+        rounds.iter().filter_map(|held| Some((held.at.as_secs_f64(), figure.of(held)? as f64))).collect();
+    let tenth = points.len() / 10;
+    if tenth == 0 {
+        return None;
+    }
+    let values = |points: &[(f64, f64)]| points.iter().map(|(_, value)| *value).collect::<Vec<_>>();
+    let settled = &points[tenth..];
+    let start = stats::median(&values(&settled[..tenth]))?;
+    let end = stats::median(&values(&settled[settled.len() - tenth..]))?;
+    Some(Course {
+        figure,
+        start,
+        end,
+        most: values(settled).into_iter().fold(start, f64::max),
+        per_hour: slope(settled) * 3600.0,
+        grows: end - start > figure.tolerance(start),
+    })
+}
+
+/// The median of the slopes between pairs of points, of which so many are taken that it is done at once.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    const MOST: usize = 400;
+    let step = points.len().div_ceil(MOST).max(1);
+    let some: Vec<_> = points.iter().step_by(step).collect();
+    let mut slopes = Vec::new();
+    for (index, (from_at, from)) in some.iter().enumerate() {
+        let later = some[index + 1..].iter().filter(|(at, _)| at > from_at);
+        slopes.extend(later.map(|(at, value)| (value - from) / (at - from_at)));
+    }
+    stats::median(&slopes).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(second: u64, memory_bytes: u64, descriptors: u64) -> Held {
+        Held { at: Duration::from_secs(second), memory_bytes, descriptors, ..Held::default() }
+    }
+
+    fn of(rounds: &[Held], figure: Figure) -> Course {
+        courses(rounds).into_iter().find(|course| course.figure == figure).unwrap()
+    }
+
+    #[test]
+    fn a_leak_is_seen_and_a_warm_up_is_none() {
+        let leaking: Vec<_> =
+            (0..100).map(|second| round(second, 50_000_000 + second * 100_000, 9 + second / 30)).collect();
+        let memory = of(&leaking, Figure::Memory);
+        assert!(memory.grows && (memory.per_hour - 360_000_000.0).abs() < 1.0, "{memory:?}");
+        assert!(of(&leaking, Figure::Descriptors).grows);
+        let warming: Vec<_> =
+            (0..100).map(|second| round(second, if second < 9 { 10 } else { 50_000_000 }, 9)).collect();
+        assert!(
+            courses(&warming).iter().all(|course| !course.grows && course.per_hour == 0.0),
+            "{:?}",
+            courses(&warming)
+        );
+    }
+
+    #[test]
+    fn of_a_few_rounds_nothing_is_said() {
+        assert_eq!(courses(&[round(1, 2, 3); 9]), []);
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_left_out() {
+        let figures: Vec<_> = courses(&[round(1, 2, 3); 20]).into_iter().map(|course| course.figure).collect();
+        assert!(!figures.contains(&Figure::KernelObjects) && figures.contains(&Figure::Files));
+    }
+
+    #[test]
+    fn this_process_holds_something() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("a/b"), "").unwrap();
+        let held = Held::of(std::process::id(), &[folder.path()]).unwrap();
+        assert!(held.memory_bytes > 100_000 && held.descriptors >= 3 && held.threads >= 1, "{held:?}");
+        assert_eq!(held.files, 2);
+    }
+}
