@@ -200,3 +200,11 @@ fn a_place_that_cannot_be_written_is_refused_before_anything_runs() {
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("--out"), "{stderr}");
 }
+
+#[test]
+fn more_samples_than_a_report_holds_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "mine.wat", "(module (func (export \"_start\")))");
+    let arguments = [path.as_str(), "--processes", "10000", "--iterations", "1000"];
+    assert_run_refused(&folder, &arguments, &["10000000 iterations", "mine/custom/cranelift", "2000000 is the most"]);
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -10,8 +10,13 @@ use serde::Serialize;
 use super::{Exit, ListFormat, capture, print};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
+use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
+use crate::reference;
+use crate::runner::{self, ChildWorkers};
+use crate::scratch;
+use crate::worker;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -66,11 +71,24 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 
 fn findings(places: &Places) -> Vec<Finding> {
     let mut findings = vec![
-        tool(places, "rustc", "--version", "install Rust with rustup, then run ci/setup"),
-        tool(places, "cargo", "--version", "install Rust with rustup, then run ci/setup"),
+        guest(places),
+        confinement(),
+        to_build(places, "rustc"),
+        to_build(places, "cargo"),
         target(places, "wasm32-unknown-unknown"),
         target(places, "wasm32-wasip1"),
-        tool(places, "cargo-nextest", "--version", "cargo install cargo-nextest --locked (ci/setup does it)"),
+        optional(
+            places,
+            "git",
+            "--version",
+            "only `compare`, `bisect` and `history` of revisions need it: install git",
+        ),
+        optional(
+            places,
+            "cargo-nextest",
+            "--version",
+            "only tests need it: cargo install cargo-nextest --locked (ci/setup does it)",
+        ),
         optional(places, "go", "version", "ci/setup --go brings it; without it the flavour go is skipped"),
         optional(places, "tinygo", "version", "install it from https://tinygo.org; without it its flavour is skipped"),
         checkout(places),
@@ -82,18 +100,64 @@ fn findings(places: &Places) -> Vec<Finding> {
     findings
 }
 
-fn tool(places: &Places, program: &'static str, argument: &str, mend: &str) -> Finding {
-    // cargo-nextest answers only as a subcommand.
-    let arguments: &[&str] = if program == "cargo-nextest" { &["nextest", argument] } else { &[argument] };
-    match machine::first_line(program, arguments, &places.root) {
+/// Starts a worker and runs the reference guest in it, as every run does.
+fn guest(places: &Places) -> Finding {
+    const WHAT: &str = "a guest";
+    if !Path::new("/proc/self/exe").exists() {
+        let why = "there is no /proc, without which no worker can be started or looked at";
+        return Finding::bad(WHAT, why, "mount -t proc proc /proc");
+    }
+    let ran = scratch::create(&places.state).map_err(anyhow::Error::from).and_then(|scratch| {
+        let prepared = reference::prepare(scratch.path(), 1)?;
+        let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), Interrupt::default());
+        Ok(runner::facts_of(&mut workers, &prepared, scratch.path()).1)
+    });
+    match ran {
+        Ok(outcome) if outcome.expected => Finding::good(WHAT, "runs in a worker: `wasiscope run FILE.wasm` works"),
+        Ok(outcome) => Finding::bad(WHAT, outcome.detail.unwrap_or_default(), "the reason is the worker's own"),
+        Err(error) => {
+            Finding::bad(WHAT, format!("{error:#}"), "name a folder that can be written with --root, or with TMPDIR")
+        }
+    }
+}
+
+/// What stands between a guest that has broken out of wasm and the machine.
+fn confinement() -> Finding {
+    const WHAT: &str = "workers are confined";
+    match worker::confinement() {
+        Some(true) => Finding::good(WHAT, "no files but the guest's folders, no network, no other process (Landlock)"),
+        Some(false) => Finding {
+            optional: true,
+            ..Finding::bad(WHAT, "in part: this kernel's Landlock is older", "Linux 6.12 or newer knows all of it")
+        },
+        None => Finding {
+            optional: true,
+            ..Finding::bad(
+                WHAT,
+                "by wasm and without capabilities, not by Landlock",
+                "use a kernel with CONFIG_SECURITY_LANDLOCK=y and landlock in its lsm= list",
+            )
+        },
+    }
+}
+
+/// What only building guests needs.
+fn to_build(places: &Places, program: &'static str) -> Finding {
+    match machine::first_line(program, &["--version"], &places.root) {
         Some(version) => Finding::good(program, version),
-        None => Finding::bad(program, "cannot be run", mend),
+        None => Finding::bad(
+            program,
+            "cannot be run: no guest can be built, ready .wasm files can be run",
+            "install Rust with rustup (https://rustup.rs), then run ci/setup",
+        ),
     }
 }
 
 /// What a flavour needs that most people do without: its absence is nothing to mend.
 fn optional(places: &Places, program: &'static str, argument: &str, note: &str) -> Finding {
-    match machine::first_line(program, &[argument], &places.root) {
+    // cargo-nextest answers only as a subcommand.
+    let arguments: &[&str] = if program == "cargo-nextest" { &["nextest", argument] } else { &[argument] };
+    match machine::first_line(program, arguments, &places.root) {
         Some(version) => Finding::good(program, version),
         None => Finding { optional: true, ..Finding::bad(program, "not there", note) },
     }
@@ -115,7 +179,8 @@ fn checkout(places: &Places) -> Finding {
     if scenarios.is_dir() {
         Finding::good("checkout", root.to_string())
     } else {
-        Finding::bad("checkout", format!("no scenarios/ in {root}"), "run inside a checkout or name it with --root")
+        let detail = format!("no scenarios/ in {root}: only guests named by their path can be run");
+        Finding::bad("checkout", detail, "run inside a checkout or a project with scenarios/, or name it with --root")
     }
 }
 
@@ -136,6 +201,8 @@ fn kernel_types() -> Finding {
     let path = Path::new("/sys/kernel/btf/vmlinux");
     if path.exists() {
         Finding::good("kernel type data (BTF)", path.display().to_string())
+    } else if !Path::new("/sys/kernel").exists() {
+        Finding::bad("kernel type data (BTF)", "/sys is not mounted", "mount -t sysfs sysfs /sys")
     } else {
         Finding::bad("kernel type data (BTF)", "not there", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
     }

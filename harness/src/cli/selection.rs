@@ -203,6 +203,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
+    check_amount(&cases)?;
     if cases.is_empty() && prices.is_empty() {
         let names = scenario::read_folder(&places.scenarios())?.into_iter().map(|scenario| scenario.name);
         bail!(
@@ -214,6 +215,24 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let Some(shard) = &arguments.shard else { return Ok(Selected { cases, prices, shard: None }) };
     let shard = Shard { suite: fingerprint(&cases, &prices), ..shard.clone() };
     Ok(Selected { cases: shard.of(cases), prices: shard.of(prices), shard: Some(shard) })
+}
+
+/// Most iterations of one run, all workers of all cases together. Each is some ten samples, and all of them are kept: it
+/// bounds the report to some 200 MB, and the memory of the run likewise.
+const MOST_ITERATIONS: u64 = 2_000_000;
+
+fn check_amount(cases: &[Case]) -> anyhow::Result<()> {
+    let iterations = |case: &Case| u64::from(case.processes) * u64::from(case.iterations);
+    let all: u64 = cases.iter().map(iterations).fold(0, u64::saturating_add);
+    let Some(largest) = cases.iter().max_by_key(|case| iterations(case)).filter(|_| all > MOST_ITERATIONS) else {
+        return Ok(());
+    };
+    let Case { processes, iterations, .. } = largest;
+    bail!(
+        "{all} iterations in one run, {processes} processes × {iterations} iterations of {} among them; every sample is kept, so \
+         {MOST_ITERATIONS} is the most: fewer --iterations or --processes, or several runs",
+        largest.id()
+    )
 }
 
 /// What tells one suite from another: which cases there are, in their order.

@@ -37,6 +37,7 @@ use pair::{Layout, Pair};
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};
 pub use pipeline::Signal;
+pub use privileges::confinement;
 pub use protocol::{Ending, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.

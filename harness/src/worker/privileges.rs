@@ -93,6 +93,21 @@ fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Er
     Ok(rules.restrict_self()?.ruleset)
 }
 
+/// How well this kernel can confine workers, tried on a thread of its own: `None` when it cannot at all, else whether it
+/// knows every restriction.
+#[must_use]
+pub fn confinement() -> Option<bool> {
+    let tried = std::thread::spawn(|| {
+        rustix::thread::set_no_new_privs(true).ok()?;
+        confine(&[]).ok()
+    });
+    match tried.join().ok()?? {
+        RulesetStatus::NotEnforced => None,
+        RulesetStatus::PartiallyEnforced => Some(false),
+        RulesetStatus::FullyEnforced => Some(true),
+    }
+}
+
 /// A check has no guest.
 fn hold(subject: &mut Subject, has_guest: bool) -> io::Result<()> {
     let Subject { guest, native, directory, input, .. } = subject;
