@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::capture::{Ledger, ProgramCost};
 use crate::report::Report;
 use crate::report::document::{CaptureReport, CaptureStatus, CaseReport, Price, ScenarioReport, Shard, Source};
+use crate::stats;
 use crate::summary;
 
 /// Why reports cannot be joined.
@@ -359,11 +360,11 @@ fn capture(sources: &[Source]) -> CaptureReport {
     let mut ledger = Ledger::default();
     for source in sources {
         let Ledger { ring_dropped, map_full, recursion_missed, switches_unseen, events_lost } = source.capture.ledger;
-        ledger.ring_dropped += ring_dropped;
-        ledger.map_full += map_full;
-        ledger.recursion_missed += recursion_missed;
-        ledger.switches_unseen += switches_unseen;
-        ledger.events_lost += events_lost;
+        ledger.ring_dropped = ledger.ring_dropped.saturating_add(ring_dropped);
+        ledger.map_full = ledger.map_full.saturating_add(map_full);
+        ledger.recursion_missed = ledger.recursion_missed.saturating_add(recursion_missed);
+        ledger.switches_unseen = ledger.switches_unseen.saturating_add(switches_unseen);
+        ledger.events_lost = ledger.events_lost.saturating_add(events_lost);
     }
     let mut programs: Vec<ProgramCost> = Vec::new();
     for program in sources.iter().flat_map(|source| &source.capture.programs) {
@@ -378,7 +379,7 @@ fn capture(sources: &[Source]) -> CaptureReport {
 fn join(known: &mut ProgramCost, other: &ProgramCost) {
     let cost = |program: &ProgramCost| Some((program.run_count?, program.mean_ns?));
     let costs: Vec<(u64, f64)> = [cost(known), cost(other)].into_iter().flatten().collect();
-    let runs: u64 = costs.iter().map(|(runs, _)| runs).sum();
+    let runs = stats::total(costs.iter().map(|(runs, _)| *runs));
     let total: f64 = costs.iter().map(|(runs, mean)| *runs as f64 * mean).sum();
     known.run_count = (!costs.is_empty()).then_some(runs);
     known.mean_ns = (runs > 0).then(|| total / runs as f64);

@@ -71,7 +71,8 @@ impl Outcome {
     /// Ended otherwise, which nobody expected so far.
     #[must_use]
     pub fn because(status: Status, detail: impl Into<String>) -> Self {
-        Self { status, detail: Some(bounded(detail.into())), expected: false }
+        let detail = Some(bounded(detail.into())).filter(|detail| !detail.is_empty());
+        Self { status, detail: detail.or_else(|| Some("no reason was given".to_owned())), expected: false }
     }
 }
 
@@ -175,9 +176,9 @@ pub struct Tally {
 impl Tally {
     /// Adds another.
     pub const fn add(&mut self, other: Self) {
-        self.tried += other.tried;
-        self.passed += other.passed;
-        self.unsupported += other.unsupported;
+        self.tried = self.tried.saturating_add(other.tried);
+        self.passed = self.passed.saturating_add(other.passed);
+        self.unsupported = self.unsupported.saturating_add(other.unsupported);
     }
 }
 
@@ -202,18 +203,18 @@ pub struct Caught {
 impl Caught {
     /// Adds another.
     pub const fn add(&mut self, other: Self) {
-        self.traps += other.traps;
-        self.by_guard += other.by_guard;
-        self.by_null_page += other.by_null_page;
-        self.by_unplaced += other.by_unplaced;
-        self.by_instruction += other.by_instruction;
-        self.without_signal += other.without_signal;
+        self.traps = self.traps.saturating_add(other.traps);
+        self.by_guard = self.by_guard.saturating_add(other.by_guard);
+        self.by_null_page = self.by_null_page.saturating_add(other.by_null_page);
+        self.by_unplaced = self.by_unplaced.saturating_add(other.by_unplaced);
+        self.by_instruction = self.by_instruction.saturating_add(other.by_instruction);
+        self.without_signal = self.without_signal.saturating_add(other.without_signal);
     }
 
     /// SIGSEGV that the kernel must have delivered for them.
     #[must_use]
     pub const fn segmentation_faults(&self) -> u64 {
-        self.by_guard + self.by_null_page + self.by_unplaced
+        self.by_guard.saturating_add(self.by_null_page).saturating_add(self.by_unplaced)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
     }
     // What flows of events count is a fact of the run: exact, and not the same in every run.
     for (name, count) in processes.iter().flat_map(|process| &process.counts) {
-        let sum = facts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0) + count;
+        let sum = facts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0).saturating_add(*count);
         facts.insert(name.clone(), sum.into());
     }
     let unwatched: Vec<&ProcessRecord> = processes.iter().copied().filter(|process| !process.watched).collect();
@@ -266,7 +266,8 @@ pub(crate) fn kernel<'a>(
         seen = true;
         phases.entry(Phase::Outside).or_default().0 += 1;
         for (phase, count) in entered {
-            phases.entry(*phase).or_default().0 += count;
+            let sum = &mut phases.entry(*phase).or_default().0;
+            *sum = sum.saturating_add(*count);
         }
         for (phase, events) in events {
             phases.entry(*phase).or_default().1.merge(events);

@@ -1,6 +1,6 @@
 //! Live capture: the programs of `ebpf/`, loaded and read through aya. Nothing else needs privileges.
 
-mod decode;
+pub(crate) mod decode;
 mod enter;
 mod facts;
 mod kernel;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::{Counter, Phase, RegionKind};
 
+use crate::stats;
+
 /// What the kernel charged to one worker, by phase.
 pub type KernelEvents = BTreeMap<Phase, PhaseEvents>;
 
@@ -122,6 +124,11 @@ pub struct Distribution {
     pub buckets: Vec<(u64, u64)>,
 }
 
+/// Adds to a count, which stays at the largest number there is: a stored capture may hold any.
+pub(super) fn raise(count: &mut u64, by: u64) {
+    *count = count.saturating_add(by);
+}
+
 impl Distribution {
     /// Adds durations that all lie in the bucket with this bound.
     pub fn add_bucket(&mut self, upper_ns: u64, counter: &Counter) {
@@ -134,13 +141,13 @@ impl Distribution {
 
     /// Adds the durations of another distribution.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
+        raise(&mut self.count, other.count);
+        raise(&mut self.sum, other.sum);
         self.min = [self.min, other.min].into_iter().flatten().min();
         self.max = self.max.max(other.max);
         for &(upper, count) in &other.buckets {
             match self.buckets.binary_search_by_key(&upper, |(upper, _)| *upper) {
-                Ok(at) => self.buckets[at].1 += count,
+                Ok(at) => raise(&mut self.buckets[at].1, count),
                 Err(at) => self.buckets.insert(at, (upper, count)),
             }
         }
@@ -171,8 +178,8 @@ impl PhaseEvents {
     pub fn merge(&mut self, other: &Self) {
         for (name, calls) in &other.syscalls {
             let sum = self.syscalls.entry(name.clone()).or_default();
-            sum.count += calls.count;
-            sum.errors += calls.errors;
+            raise(&mut sum.count, calls.count);
+            raise(&mut sum.errors, calls.errors);
             sum.latency_ns.merge(&calls.latency_ns);
         }
         let by_name = [
@@ -182,39 +189,39 @@ impl PhaseEvents {
         ];
         for (sum, more) in by_name {
             for (name, count) in more {
-                *sum.entry(name.clone()).or_default() += count;
+                raise(sum.entry(name.clone()).or_default(), *count);
             }
         }
-        self.switches.voluntary += other.switches.voluntary;
-        self.switches.involuntary += other.switches.involuntary;
-        self.migrations += other.migrations;
+        raise(&mut self.switches.voluntary, other.switches.voluntary);
+        raise(&mut self.switches.involuntary, other.switches.involuntary);
+        raise(&mut self.migrations, other.migrations);
         self.run_queue_ns.merge(&other.run_queue_ns);
         self.off_cpu_ns.blocked.merge(&other.off_cpu_ns.blocked);
         self.off_cpu_ns.runnable.merge(&other.off_cpu_ns.runnable);
         self.futex_waits_ns.merge(&other.futex_waits_ns);
-        self.memory.mapped_bytes += other.memory.mapped_bytes;
-        self.memory.unmapped_bytes += other.memory.unmapped_bytes;
-        self.memory.protected_bytes += other.memory.protected_bytes;
-        self.memory.advised_bytes += other.memory.advised_bytes;
-        self.births.threads += other.births.threads;
-        self.births.processes += other.births.processes;
-        self.block_io.reads += other.block_io.reads;
-        self.block_io.read_bytes += other.block_io.read_bytes;
-        self.block_io.writes += other.block_io.writes;
-        self.block_io.written_bytes += other.block_io.written_bytes;
-        self.block_io.others += other.block_io.others;
+        raise(&mut self.memory.mapped_bytes, other.memory.mapped_bytes);
+        raise(&mut self.memory.unmapped_bytes, other.memory.unmapped_bytes);
+        raise(&mut self.memory.protected_bytes, other.memory.protected_bytes);
+        raise(&mut self.memory.advised_bytes, other.memory.advised_bytes);
+        raise(&mut self.births.threads, other.births.threads);
+        raise(&mut self.births.processes, other.births.processes);
+        raise(&mut self.block_io.reads, other.block_io.reads);
+        raise(&mut self.block_io.read_bytes, other.block_io.read_bytes);
+        raise(&mut self.block_io.writes, other.block_io.writes);
+        raise(&mut self.block_io.written_bytes, other.block_io.written_bytes);
+        raise(&mut self.block_io.others, other.block_io.others);
     }
 
     /// Page faults in user mode, wherever.
     #[must_use]
     pub fn user_faults(&self) -> u64 {
-        self.faults_user.values().sum()
+        stats::total(self.faults_user.values().copied())
     }
 
     /// Page faults in the kernel, wherever.
     #[must_use]
     pub fn kernel_faults(&self) -> u64 {
-        self.faults_kernel.values().sum()
+        stats::total(self.faults_kernel.values().copied())
     }
 }
 
@@ -340,6 +347,23 @@ mod tests {
             serde_json::from_str::<PhaseEvents>("{}").expect("every field can be absent"),
             PhaseEvents::default()
         );
+    }
+
+    #[test]
+    fn sums_stay_at_the_largest_number_there_is() {
+        let most = of(15, &[u64::MAX]);
+        let mut sum = most.clone();
+        sum.merge(&most);
+        assert_eq!((sum.count, sum.sum), (2, u64::MAX));
+        let largest = PhaseEvents {
+            faults_user: BTreeMap::from([("stack".into(), u64::MAX), ("guard".into(), 1)]),
+            migrations: u64::MAX,
+            ..PhaseEvents::default()
+        };
+        let mut both = largest.clone();
+        both.merge(&largest);
+        assert_eq!((both.user_faults(), both.migrations), (u64::MAX, u64::MAX));
+        assert_eq!(both.faults_user["guard"], 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
 use crate::record::{Facts, Failure, Outcome, Timeline};
 use crate::scenario::{Budgets, EngineSettings};
-use crate::stats::Summary;
+use crate::stats::{self, Summary};
 use crate::traps::Planted;
 
 /// Version of the stored format.
@@ -549,19 +549,19 @@ impl KernelPhase {
     /// All system calls together.
     #[must_use]
     pub fn syscall_count(&self) -> u64 {
-        self.syscalls.values().map(|calls| calls.count).sum()
+        stats::total(self.syscalls.values().map(|calls| calls.count))
     }
 
     /// How many of them returned an error.
     #[must_use]
     pub fn syscall_errors(&self) -> u64 {
-        self.syscalls.values().map(|calls| calls.errors).sum()
+        stats::total(self.syscalls.values().map(|calls| calls.errors))
     }
 
     /// Nanoseconds in all that returned; `None` when that is not known of one.
     #[must_use]
     pub fn syscall_ns(&self) -> Option<u64> {
-        self.syscalls.values().map(|calls| calls.total_ns).sum()
+        self.syscalls.values().try_fold(0, |sum: u64, calls| Some(sum.saturating_add(calls.total_ns?)))
     }
 }
 
@@ -583,6 +583,6 @@ impl Faults {
     /// Both together; `None` when either is not known.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        Some(self.user? + self.kernel?)
+        Some(self.user?.saturating_add(self.kernel?))
     }
 }

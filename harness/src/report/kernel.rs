@@ -10,7 +10,7 @@ use wasiscope_ebpf_abi::Phase;
 use super::document::{CaseReport, KernelPhase};
 use super::grid::Grid;
 use crate::capture::Distribution;
-use crate::units;
+use crate::{stats, units};
 
 /// How many kinds of system call a phase's row names.
 const NAMED_CALLS: usize = 5;
@@ -37,7 +37,7 @@ const CALLS: &[Column] = &[
     Column {
         header: "I/O requests",
         is_text: false,
-        cell: |phase, figures| figures.count(phase.block_io.map(|io| io.reads + io.writes + io.others)?),
+        cell: |phase, figures| figures.count(phase.block_io.map(|io| stats::total([io.reads, io.writes, io.others]))?),
     },
     Column { header: "where most time went, and the mean of each", is_text: true, cell: most_time },
 ];
@@ -184,7 +184,8 @@ fn signals(phase: &KernelPhase, figures: &Figures) -> Cell {
 fn places(phase: &KernelPhase, figures: &Figures) -> Cell {
     let mut by_place: BTreeMap<String, u64> = BTreeMap::new();
     for (name, count) in phase.faults.user_by_region.iter().chain(&phase.faults.kernel_by_region) {
-        *by_place.entry(name.replace('_', " ")).or_default() += count;
+        let sum = by_place.entry(name.replace('_', " ")).or_default();
+        *sum = sum.saturating_add(*count);
     }
     figures.named(&by_place)
 }

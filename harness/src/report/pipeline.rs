@@ -10,6 +10,7 @@ use crate::pipeline::{
     Reason,
 };
 use crate::record::Status;
+use crate::stats;
 use crate::units;
 
 /// Everything about one scenario.
@@ -48,7 +49,7 @@ fn latencies(scenario: &ScenarioReport) -> Option<Grid> {
         let Some(spread) = measured(case, PROBE_LATENCY).and_then(|found| found.spread.as_ref()) else { continue };
         let rate = measured(case, EVENTS_PER_SECOND).map(|found| format!("{:.0}", found.summary.median));
         let quantiles = [spread.p50, spread.p90, spread.p99, spread.max].map(|us| units::duration(us * 1_000.0));
-        let events: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
+        let events = stats::total(spread.buckets.iter().map(|(_, count)| *count));
         let row = [case.id.clone(), rate.unwrap_or("–".to_owned())].into_iter().chain(quantiles);
         table.add_row(row.chain([events.to_string()]));
     }

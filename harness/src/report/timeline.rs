@@ -121,7 +121,10 @@ fn slices_of(event: &TracedEvent) -> Vec<Slice> {
             vec![slice(name, "system call", event.at_ns, Some(*duration_ns), details)]
         }
         Traced::OffCpu { blocked_ns, runnable_ns } => {
-            let parts = [("blocked", event.at_ns, *blocked_ns), ("runnable", event.at_ns + blocked_ns, *runnable_ns)];
+            let parts = [
+                ("blocked", event.at_ns, *blocked_ns),
+                ("runnable", event.at_ns.saturating_add(*blocked_ns), *runnable_ns),
+            ];
             let of_part = |(name, start_ns, ns): (&str, u64, u64)| {
                 slice(name, "off CPU", start_ns, Some(ns), json!({"phase": phase}))
             };
@@ -168,7 +171,7 @@ fn microseconds(ns: u64) -> Value {
 /// The difference of two numbers that are near each other is exact in floating-point, and so is their sum again. A rounded
 /// one would let a slice end a trifle behind the start of the next, and readers would take one for a part of the other.
 fn duration_microseconds(start_ns: u64, duration_ns: u64) -> Value {
-    Value::from((start_ns + duration_ns) as f64 / 1_000.0 - start_ns as f64 / 1_000.0)
+    Value::from(start_ns.saturating_add(duration_ns) as f64 / 1_000.0 - start_ns as f64 / 1_000.0)
 }
 
 #[cfg(test)]
@@ -231,6 +234,15 @@ mod tests {
             let end = start.as_f64().unwrap() + duration_microseconds(start_ns, 69_994).as_f64().unwrap();
             assert_eq!(Some(end), next.as_f64());
         }
+    }
+
+    #[test]
+    fn what_would_end_behind_the_end_of_time_ends_there() {
+        let off = Traced::OffCpu { blocked_ns: u64::MAX, runnable_ns: u64::MAX };
+        let call = Traced::Call { name: "read".into(), duration_ns: u64::MAX, returned: 0 };
+        let events = vec![event(u64::MAX - 1, 7, off), event(u64::MAX - 1, 7, call)];
+        let written = written(Timeline { spans: Vec::new(), events });
+        assert_eq!(written.iter().filter(|event| event["ph"] == "X").count(), 3);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::table::{Style, sections_text};
 use crate::record::{Status, TRAP_LATENCY};
 use crate::scenario::Engine;
 use crate::traps::{Family, TESTSUITE};
-use crate::units;
+use crate::{stats, units};
 
 /// Everything about one scenario. Where the capture lost something, its counts are lower bounds.
 pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
@@ -81,9 +81,9 @@ fn grid(scenario: &ScenarioReport) -> Option<Grid> {
         }));
         table.add_row(row);
     }
-    let tried: u64 = cases.iter().map(|case| count(case, "cells.tried")).sum();
-    let all_passed: u64 = cases.iter().map(|case| count(case, "cells.passed")).sum();
-    let unsupported: u64 = cases.iter().map(|case| count(case, "cells.unsupported")).sum();
+    let sum = |fact: &str| stats::total(cases.iter().map(|case| count(case, fact)));
+    let (tried, all_passed) = (sum("cells.tried"), sum("cells.passed"));
+    let unsupported = sum("cells.unsupported");
     let is_full = cases.iter().any(|case| case.facts.get("cells.share").is_some_and(|share| share == "full"));
     let share = if is_full { "all there are" } else { "the default share: --full tries all" };
     let mut text = format!("{tried} cells tried ({share}), {all_passed} passed");
@@ -150,7 +150,7 @@ fn caught(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     ]);
     for engine in engines(cases.iter().copied()) {
         let of_engine: Vec<&CaseReport> = cases.iter().copied().filter(|case| case.engine == engine).collect();
-        let sum = |fact: &str| of_engine.iter().map(|case| count(case, fact)).sum::<u64>();
+        let sum = |fact: &str| stats::total(of_engine.iter().map(|case| count(case, fact)));
         let by = ["traps", "by_guard", "by_null_page", "by_instruction", "without_signal"];
         let by = by.map(|name| sum(&format!("caught.{name}")));
         let watched = of_engine.iter().filter_map(|case| case.kernel.as_ref()).count() > 0;
@@ -161,11 +161,11 @@ fn caught(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
                 let trap = case.kernel.as_ref()?.phases.get(Phase::Trap.name())?;
                 trap.signals.as_ref()?.get("SIGSEGV").copied()
             })
-            .sum();
+            .try_fold(0, |sum: u64, seen| Some(sum.saturating_add(seen?)));
         let seen = seen.filter(|_| watched);
         let mut row = vec![engine.to_owned()];
         row.extend(by.iter().map(u64::to_string));
-        row.extend([(by[1] + by[2]).to_string(), kernel_count(seen, exact)]);
+        row.extend([by[1].saturating_add(by[2]).to_string(), kernel_count(seen, exact)]);
         table.add_row(row);
     }
     table.if_any()
@@ -203,7 +203,7 @@ fn other_traps(scenario: &ScenarioReport) -> Option<Grid> {
         table.add_row(row);
     }
     let [tried, passed] =
-        ["cells.tried", "cells.passed"].map(|fact| cases.iter().map(|case| count(case, fact)).sum::<u64>());
+        ["cells.tried", "cells.passed"].map(|fact| stats::total(cases.iter().map(|case| count(case, fact))));
     table.note(format!("{tried} tried, {passed} as they must be, by code, message, backtrace and signals"));
     table.align_left(&[0, 1]).if_any()
 }
@@ -238,13 +238,9 @@ fn specification(scenario: &ScenarioReport) -> Option<Grid> {
     if !unsupported.is_empty() {
         table.note(format!("not offered, by engine:\n  {}", unsupported.join("\n  ")));
     }
-    let left_out: u64 = cases
-        .iter()
-        .filter(|case| case.engine == engines[0])
-        .flat_map(|case| &case.facts)
-        .filter(|(name, _)| name.starts_with("left_out."))
-        .filter_map(|(_, count)| count.as_u64())
-        .sum();
+    let of_first = cases.iter().filter(|case| case.engine == engines[0]).flat_map(|case| &case.facts);
+    let left_out = of_first.filter(|(name, _)| name.starts_with("left_out.")).filter_map(|(_, count)| count.as_u64());
+    let left_out = stats::total(left_out);
     table.note(format!(
         "The report has the figures of each file. Left out: {left_out} assertions that a module is not valid, of which nothing runs."
     ));
@@ -315,10 +311,10 @@ fn latency(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
             })
         }));
         let phases = || of_engine().filter_map(|(case, _)| case.kernel.as_ref()?.phases.get(Phase::Trap.name()));
-        let traps: u64 = phases().map(|phase| phase.iterations).sum();
+        let traps = stats::total(phases().map(|phase| phase.iterations));
         let signals: Option<u64> = phases()
             .map(|phase| phase.signals.as_ref().map(|signals| signals.get("SIGSEGV").copied().unwrap_or(0)))
-            .sum();
+            .try_fold(0, |sum: u64, signals| Some(sum.saturating_add(signals?)));
         let seen = if traps == 0 { None } else { signals };
         row.extend([traps.to_string(), kernel_count(seen, exact)]);
         table.add_row(row);

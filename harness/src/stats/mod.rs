@@ -18,6 +18,11 @@ pub use steps::{Step, steps};
 pub use verdict::{FALSE_ALARMS, LOOKS, Verdict, family};
 pub use warm_up::warm_up;
 
+/// Counts added up. What is read of a file may hold any numbers, and the largest there is says more than what is left of a sum that wrapped.
+pub fn total(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// The share of repetitions in which [`Summary::ci_low`]..=[`Summary::ci_high`] covers the true median, at least.
 pub const CONFIDENCE: f64 = 0.99;
 

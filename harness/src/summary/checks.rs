@@ -58,7 +58,7 @@ pub fn message_costs(scenario: &mut ScenarioReport) {
         let floor =
             silent.iter().find(|(flavour, _)| *flavour == case.flavour && case.workload.starts_with("mistake-"));
         if let (Some((_, floor)), Some(size)) = (floor, size(case)) {
-            case.facts.insert("size.over_abort".to_owned(), (size - floor).into());
+            case.facts.insert("size.over_abort".to_owned(), size.saturating_sub(*floor).into());
         }
     }
 }

@@ -8,10 +8,11 @@ use wasiscope_ebpf_abi::{
     TraceEvent, UNFINISHED, bucket_upper,
 };
 
+use super::super::events::raise;
 use super::super::{Calls, KernelEvents, PhaseEvents, Traced, TracedEvent, region_name};
 
 /// Adds one counter to the phase it was charged to.
-pub(super) fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
+pub(crate) fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
     let CounterOf { cell_index: _, phase: phase_number, kind, bucket, id } = key.parts();
     let Some(kind) = Kind::from_u8(kind) else { return };
     let phase = events.entry(phase(phase_number)).or_default();
@@ -19,33 +20,33 @@ pub(super) fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) 
     let upper_ns = bucket_upper(bucket);
     match (kind, u32::from(id)) {
         (Kind::Syscall, number) => add_calls(&mut phase.syscalls, number, bucket, counter),
-        (Kind::SyscallError, number) => phase.syscalls.entry(call_name(number)).or_default().errors += count,
-        (Kind::FaultUser, region) => *named(&mut phase.faults_user, region_name(region)) += count,
-        (Kind::FaultKernel, region) => *named(&mut phase.faults_kernel, region_name(region)) += count,
-        (Kind::Signal, number) => *named(&mut phase.signals, &signal_name(number)) += count,
-        (Kind::Switch, 0) => phase.switches.voluntary += count,
-        (Kind::Switch, _) => phase.switches.involuntary += count,
-        (Kind::Migration, _) => phase.migrations += count,
+        (Kind::SyscallError, number) => raise(&mut phase.syscalls.entry(call_name(number)).or_default().errors, count),
+        (Kind::FaultUser, region) => raise(named(&mut phase.faults_user, region_name(region)), count),
+        (Kind::FaultKernel, region) => raise(named(&mut phase.faults_kernel, region_name(region)), count),
+        (Kind::Signal, number) => raise(named(&mut phase.signals, &signal_name(number)), count),
+        (Kind::Switch, 0) => raise(&mut phase.switches.voluntary, count),
+        (Kind::Switch, _) => raise(&mut phase.switches.involuntary, count),
+        (Kind::Migration, _) => raise(&mut phase.migrations, count),
         (Kind::RunQueue, _) => phase.run_queue_ns.add_bucket(upper_ns, &counter),
         (Kind::OffCpu, 0) => phase.off_cpu_ns.blocked.add_bucket(upper_ns, &counter),
         (Kind::OffCpu, _) => phase.off_cpu_ns.runnable.add_bucket(upper_ns, &counter),
         (Kind::FutexWait, _) => phase.futex_waits_ns.add_bucket(upper_ns, &counter),
         (Kind::Memory, what) => add_memory(phase, what, total),
-        (Kind::Birth, 0) => phase.births.threads += count,
-        (Kind::Birth, _) => phase.births.processes += count,
+        (Kind::Birth, 0) => raise(&mut phase.births.threads, count),
+        (Kind::Birth, _) => raise(&mut phase.births.processes, count),
         (Kind::BlockIo, operation) => add_block_io(phase, operation, count, total),
     }
 }
 
 /// Adds a system call that its thread never came out of, which the kernel programs could not count.
-pub(super) fn add_unfinished(events: &mut KernelEvents, phase_number: u8, call_number: u32) {
+pub(crate) fn add_unfinished(events: &mut KernelEvents, phase_number: u8, call_number: u32) {
     let phase = events.entry(phase(phase_number)).or_default();
-    phase.syscalls.entry(call_name(call_number)).or_default().count += 1;
+    raise(&mut phase.syscalls.entry(call_name(call_number)).or_default().count, 1);
 }
 
 fn add_calls(calls: &mut BTreeMap<String, Calls>, number: u32, bucket: u16, counter: Counter) {
     let calls = calls.entry(call_name(number)).or_default();
-    calls.count += counter.count;
+    raise(&mut calls.count, counter.count);
     if bucket != UNFINISHED {
         calls.latency_ns.add_bucket(bucket_upper(bucket), &counter);
     }
@@ -53,10 +54,10 @@ fn add_calls(calls: &mut BTreeMap<String, Calls>, number: u32, bucket: u16, coun
 
 fn add_memory(phase: &mut PhaseEvents, what: u32, bytes: u64) {
     match what {
-        MEMORY_MAPPED => phase.memory.mapped_bytes += bytes,
-        MEMORY_UNMAPPED => phase.memory.unmapped_bytes += bytes,
-        MEMORY_PROTECTED => phase.memory.protected_bytes += bytes,
-        MEMORY_ADVISED => phase.memory.advised_bytes += bytes,
+        MEMORY_MAPPED => raise(&mut phase.memory.mapped_bytes, bytes),
+        MEMORY_UNMAPPED => raise(&mut phase.memory.unmapped_bytes, bytes),
+        MEMORY_PROTECTED => raise(&mut phase.memory.protected_bytes, bytes),
+        MEMORY_ADVISED => raise(&mut phase.memory.advised_bytes, bytes),
         _ => {}
     }
 }
@@ -64,19 +65,19 @@ fn add_memory(phase: &mut PhaseEvents, what: u32, bytes: u64) {
 fn add_block_io(phase: &mut PhaseEvents, operation: u32, count: u64, bytes: u64) {
     match operation {
         0 => {
-            phase.block_io.reads += count;
-            phase.block_io.read_bytes += bytes;
+            raise(&mut phase.block_io.reads, count);
+            raise(&mut phase.block_io.read_bytes, bytes);
         }
         1 => {
-            phase.block_io.writes += count;
-            phase.block_io.written_bytes += bytes;
+            raise(&mut phase.block_io.writes, count);
+            raise(&mut phase.block_io.written_bytes, bytes);
         }
-        _ => phase.block_io.others += count,
+        _ => raise(&mut phase.block_io.others, count),
     }
 }
 
 /// One event of a traced iteration; `None` for a kind that is never told of.
-pub(super) fn traced(event: &TraceEvent) -> Option<TracedEvent> {
+pub(crate) fn traced(event: &TraceEvent) -> Option<TracedEvent> {
     let number = u32::try_from(event.id).unwrap_or(u32::MAX);
     let what = match Kind::from_u8(event.kind)? {
         Kind::Syscall => {
@@ -176,6 +177,18 @@ mod tests {
         assert_eq!((run.off_cpu_ns.blocked.sum, run.off_cpu_ns.runnable.sum), (0, 30));
         assert_eq!((run.memory.protected_bytes, run.births.threads, run.block_io.written_bytes), (30, 2, 30));
         assert_eq!(events[&Phase::Init].faults_kernel["stack"], 2);
+    }
+
+    #[test]
+    fn counters_stay_at_the_largest_number_there_is() {
+        let mut events = KernelEvents::new();
+        let most = Counter { count: u64::MAX, total: u64::MAX, min: 0, max: u64::MAX };
+        for kind in [Kind::Syscall, Kind::FaultUser, Kind::Migration, Kind::Memory, Kind::BlockIo] {
+            (0..2).for_each(|_| add(&mut events, key(Phase::Run as u8, kind, 0, 0), most));
+        }
+        let run = &events[&Phase::Run];
+        assert_eq!((run.user_faults(), run.migrations, run.memory.mapped_bytes), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((run.block_io.reads, run.syscalls["read"].count), (u64::MAX, u64::MAX));
     }
 
     #[test]

@@ -192,7 +192,8 @@ pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
     for (upper, count) in &waits.buckets {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place within the chart")]
         let column = (scale.at((*upper).max(1) as f64) / COLUMN).max(0.0) as u64;
-        *bars.entry(column).or_default() += count;
+        let sum = bars.entry(column).or_default();
+        *sum = sum.saturating_add(*count);
     }
     let most = bars.values().copied().max()?;
     let bar = |(column, count): (&u64, &u64)| {
@@ -227,12 +228,12 @@ pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Op
     let scale = Scale::around(values.filter(|value| *value > 0.0), HIGH, 10.0)?;
     let across = |longer: f64| LEFT + (RIGHT - LEFT) * (longer.max(RAREST).log10() / RAREST.log10());
     let curve = |spread: &Spread| {
-        let all: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
-        let mut below = 0;
+        let all = stats::total(spread.buckets.iter().map(|(_, count)| *count));
+        let mut below = 0_u64;
         let mut path = String::new();
         for (upper, count) in &spread.buckets {
             let longer = 1.0 - below as f64 / all.max(1) as f64;
-            below += count;
+            below = below.saturating_add(*count);
             let (x, y) = (place(across(longer)), place(scale.at((*upper as f64).min(spread.max))));
             path += &format!("{}{x} {y}", if path.is_empty() { "M" } else { "L" });
         }
@@ -246,7 +247,7 @@ pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Op
         y: f64,
     }
     let label = |(index, (name, spread)): (usize, &'a (String, Spread))| {
-        let all: u64 = spread.buckets.iter().map(|(_, count)| count).sum();
+        let all = stats::total(spread.buckets.iter().map(|(_, count)| *count));
         let end = (across(1.0 / all.max(1) as f64), scale.at(spread.max));
         Label { name, class: format!("c{}", index % 8), end, y: end.1 }
     };

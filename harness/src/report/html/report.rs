@@ -326,11 +326,14 @@ fn added<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Distribut
     let mut all = Distribution::default();
     let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
     for of in distributions {
-        all.count += of.count;
-        all.sum += of.sum;
+        all.count = all.count.saturating_add(of.count);
+        all.sum = all.sum.saturating_add(of.sum);
         all.min = all.min.into_iter().chain(of.min).min();
         all.max = all.max.into_iter().chain(of.max).max();
-        of.buckets.iter().for_each(|(upper, count)| *buckets.entry(*upper).or_default() += count);
+        for (upper, count) in &of.buckets {
+            let sum = buckets.entry(*upper).or_default();
+            *sum = sum.saturating_add(*count);
+        }
     }
     all.buckets = buckets.into_iter().collect();
     all

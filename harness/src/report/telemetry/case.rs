@@ -8,6 +8,7 @@ use super::label::{self, Label};
 use super::{Histogram, Metrics, Span, Value, kernel};
 use crate::pipeline;
 use crate::report::document::{CaseReport, Measurement, Price, Spread};
+use crate::stats;
 
 /// Everything about one case. `context` is what it belongs to: a scenario, or a run whose reference it is.
 pub(super) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &CaseReport) {
@@ -179,7 +180,7 @@ fn histogram(spread: &Spread, samples: &[Vec<f64>]) -> Histogram {
     // Rounded up, they are at most the bound.
     let is_whole = spread.sum.is_some() || all().all(|sample| sample.fract() == 0.0);
     let bound = |upper: u64| if is_whole { upper as f64 } else { upper as f64 + 1.0 };
-    let count = spread.buckets.iter().map(|(_, count)| count).sum();
+    let count = stats::total(spread.buckets.iter().map(|(_, count)| *count));
     // Only of all samples the sum is that of the spread; a report may have kept fewer.
     let sum = spread.sum.or_else(|| (all().count() as u64 == count).then(|| all().sum()));
     let max = (count > 0).then_some(spread.max);
@@ -193,7 +194,7 @@ pub(super) fn buckets(stored: &[(u64, u64)], bound: impl Fn(u64) -> f64) -> Vec<
         let bound = bound(upper);
         match buckets.last_mut() {
             // Out of order, or too large to be told apart as floats: with those before.
-            Some((last, together)) if *last >= bound => *together += count,
+            Some((last, together)) if *last >= bound => *together = together.saturating_add(count),
             _ => buckets.push((bound, count)),
         }
     };

@@ -6,6 +6,7 @@ use super::label::{self, Label};
 use super::{Histogram, Value};
 use crate::capture::Distribution;
 use crate::report::document::{Calls, Faults, KernelPhase, OffCpu};
+use crate::stats;
 
 /// Everything that was charged to one phase.
 pub(super) fn add(of: &mut Of<'_>, phase: &str, figures: &KernelPhase) {
@@ -110,7 +111,7 @@ impl Phase<'_, '_> {
 
 fn histogram(of: &Distribution) -> Histogram {
     let buckets = buckets(&of.buckets, |upper| upper as f64);
-    let in_buckets = buckets.iter().map(|(_, count)| count).sum();
+    let in_buckets = stats::total(buckets.iter().map(|(_, count)| *count));
     let float = |ns: Option<u64>| ns.map(|ns| ns as f64);
     Histogram {
         count: of.count.max(in_buckets),

@@ -21,6 +21,7 @@ pub use label::{Label, Text};
 
 use super::document::Report;
 use crate::merge;
+use crate::stats;
 
 /// What one machine gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +94,7 @@ impl Histogram {
     /// Values beyond the last bucket: those that the report counts and says no more of.
     #[must_use]
     pub fn beyond(&self) -> u64 {
-        self.count.saturating_sub(self.buckets.iter().map(|(_, count)| count).sum())
+        self.count.saturating_sub(stats::total(self.buckets.iter().map(|(_, count)| *count)))
     }
 }
 
