@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::grid::Grid;
+use super::grid::{Grid, plain};
 use super::table::Style;
 use crate::compare::{Comparison, FactRow, KernelRow, Row, SKIPPED};
 use crate::stats::Verdict;
@@ -62,7 +62,7 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
         let why = skipped[0].note.as_deref().unwrap_or_default();
         let _ = writeln!(text, "\n{why}: {}", names.join(", "));
     }
-    text
+    plain(&text, style)
 }
 
 /// What the kernel did otherwise in the phases whose time has changed.

@@ -17,6 +17,23 @@ pub struct Grid {
     pub notes: Vec<String>,
 }
 
+/// Text for a terminal or for a comment on the web, in which names of elsewhere are nothing but names: no characters that control a terminal,
+/// and in Markdown no tags.
+pub(super) fn plain(text: &str, style: Style) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let begins_tag = |next: &char| next.is_ascii_alphabetic() || "/!?".contains(*next);
+        match character {
+            '\n' => plain.push('\n'),
+            control if control.is_control() => plain.push(char::REPLACEMENT_CHARACTER),
+            '<' if style == Style::Markdown && characters.peek().is_some_and(begins_tag) => plain.push_str("&lt;"),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 impl Grid {
     pub(super) fn new<S: Into<String> + Clone>(header: &[S]) -> Self {
         Self { header: header.iter().cloned().map(Into::into).collect(), left: vec![0], ..Self::default() }
@@ -61,5 +78,17 @@ impl Grid {
         }
         let notes = self.notes.iter().map(|note| format!("\n\n{note}"));
         table.trim_fmt() + &notes.collect::<String>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_move_no_cursor_and_make_no_tags() {
+        let name = "a\u{1b}[31m\r<script> < 0.01\n</b>";
+        assert_eq!(plain(name, Style::Plain), "a\u{fffd}[31m\u{fffd}<script> < 0.01\n</b>");
+        assert_eq!(plain(name, Style::Markdown), "a\u{fffd}[31m\u{fffd}&lt;script> < 0.01\n&lt;/b>");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::grid::Grid;
+use super::grid::{Grid, plain};
 use super::table::Style;
 use crate::history::{Commit, History, Series, Shift};
 use crate::stats::SEGMENT_MIN;
@@ -67,7 +67,7 @@ pub fn render(history: &History, in_full: bool, style: Style) -> String {
             let _ = writeln!(text, "\n… and {} more series (--case, --metric)", of_machine.len() - SERIES);
         }
     }
-    text
+    plain(&text, style)
 }
 
 fn machines(history: &History) -> Vec<&str> {

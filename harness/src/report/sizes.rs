@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::grid::Grid;
+use super::grid::{Grid, plain};
 use super::table::Style;
 use crate::record::Facts;
 use crate::units;
@@ -54,7 +54,7 @@ pub fn render(name: &str, facts: &Facts) -> String {
     let table = number("table.elements").map_or("none".to_owned(), |elements| format!("{elements} elements"));
     let segments = number("data.segments").unwrap_or_default();
     let _ = writeln!(text, "  table: {table}; data segments: {segments}");
-    text
+    plain(&text, Style::Plain)
 }
 
 /// Names with their bytes and their share of `whole`.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
-use super::grid::Grid;
+use super::grid::{Grid, plain};
 use super::{kernel, pipeline, scheduler, traps};
 use crate::merge::by_machine;
 use crate::record::{self, Status};
@@ -25,16 +25,17 @@ pub enum Style {
 #[must_use]
 pub fn render(report: &Report, style: Style) -> String {
     let machines = by_machine(report);
-    if machines.len() == 1 {
-        return of_one_machine(report, style);
-    }
     let mut text = String::new();
     for report in &machines {
-        heading(&mut text, style, &format!("machine {}", report.machine.label()));
+        if machines.len() > 1 {
+            heading(&mut text, style, &format!("machine {}", report.machine.label()));
+        }
         text.push_str(&of_one_machine(report, style));
-        text.push_str("\n\n");
+        if machines.len() > 1 {
+            text.push_str("\n\n");
+        }
     }
-    text
+    plain(&text, style)
 }
 
 fn of_one_machine(report: &Report, style: Style) -> String {
@@ -266,7 +267,7 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
     let per_iteration = |count| {
         units::per_iteration(count, phase.iterations).map_or("–".to_owned(), |figure| format!("{at_least}{figure}"))
     };
-    let off_cpu = phase.off_cpu_ns.as_ref().map(|off| off.blocked + off.runnable);
+    let off_cpu = phase.off_cpu_ns.as_ref().map(|off| off.blocked.saturating_add(off.runnable));
     let off_cpu = off_cpu.filter(|_| phase.iterations > 0).map_or("–".to_owned(), |ns| match ns {
         0 => format!("{at_least}0"),
         ns => format!("{at_least}{}", units::duration(ns as f64 / phase.iterations as f64)),
