@@ -17,7 +17,7 @@ use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::prepare;
 use crate::report::document::Shard;
-use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
+use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, WALL_MAX};
 use crate::traps::Share;
 
 /// Which cases to run.
@@ -319,6 +319,7 @@ fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case
 /// A limit that a machine can keep.
 fn wall(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
+        Ok(wall) if wall > WALL_MAX => Err("longer than a year".to_owned()),
         Ok(wall) if wall >= Duration::from_millis(1) => Ok(wall),
         Ok(_) => Err("nothing could run in less than 1ms".to_owned()),
         Err(error) => Err(error.to_string()),

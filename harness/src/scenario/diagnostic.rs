@@ -130,11 +130,18 @@ fn span_of(text: &str, line: usize, column: usize, word: Option<&str>) -> Range<
     let rest_of_line = text[start_of_line..].lines().next().unwrap_or("");
     let offset: usize = rest_of_line.chars().take(column - 1).map(char::len_utf8).sum();
     let at = start_of_line + offset;
-    if let Some(word) = word
+    if let Some(word) = word.filter(|word| !word.is_empty())
         && let Some(found) = rest_of_line[offset..].find(word)
     {
         return at + found..at + found + word.len();
     }
-    let first = text[at..].chars().next().map_or(0, char::len_utf8);
-    at..at + first
+    // Behind the end of a line, or of the file, there is nothing to underline but the last thing that is written.
+    let before = if at < text.len() { &rest_of_line[..offset] } else { text.trim_end() };
+    let (at, character) = match rest_of_line[offset..].chars().next().or_else(|| before.chars().next_back()) {
+        Some(character) if offset < rest_of_line.len() => (at, character),
+        Some(character) if at < text.len() => (at - character.len_utf8(), character),
+        Some(character) => (before.len() - character.len_utf8(), character),
+        None => return at..at,
+    };
+    at..at + character.len_utf8()
 }

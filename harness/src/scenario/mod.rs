@@ -106,6 +106,9 @@ pub struct Limits {
     pub stack_bytes: u64,
 }
 
+/// Longest wall-clock limit. Clocks end, and a deadline behind their end cannot be waited for.
+pub(crate) const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Default for Limits {
     fn default() -> Self {
         Self { wall: Duration::from_secs(10), memory_bytes: 1 << 30, stack_bytes: 512 << 10 }

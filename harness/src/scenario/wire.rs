@@ -169,9 +169,21 @@ fn own_guest(
 ) -> Result<Option<OwnGuest>, (&'static str, String)> {
     match (wasm, cargo) {
         (Some(_), Some(_)) => Err(("cargo", "a scenario brings along one guest: `wasm` or `cargo`".to_owned())),
-        (Some(wasm), None) => Ok(Some(OwnGuest::Wasm(folder.join(wasm)))),
+        (Some(wasm), None) => {
+            // Its name without the extension.
+            if !wasm.file_stem().is_some_and(|stem| can_be_in_id(&stem.to_string_lossy())) {
+                return Err((
+                    "wasm",
+                    format!("`{}` cannot be a guest: its name is a part of the case's id", wasm.display()),
+                ));
+            }
+            Ok(Some(OwnGuest::Wasm(folder.join(wasm))))
+        }
         (None, Some(WireCargo { dir, bin, target, profile })) => {
             let dir = folder.join(dir);
+            if !can_be_in_id(&bin) {
+                return Err(("cargo", format!("`{bin}` cannot be a binary: it is a part of the case's id")));
+            }
             if !target.starts_with("wasm") {
                 return Err(("cargo", format!("`{target}` is no target of WebAssembly: write `wasm32-wasip1`")));
             }
@@ -179,6 +191,11 @@ fn own_guest(
         }
         (None, None) => Ok(None),
     }
+}
+
+/// Ids are three parts, separated by slashes, in one line.
+fn can_be_in_id(part: &str) -> bool {
+    !part.is_empty() && !part.contains(|c: char| c == '/' || c.is_control())
 }
 
 fn default_engines() -> NonEmpty<WireEngine> {
@@ -334,7 +351,7 @@ impl FromNameOrMap for WireEngine {
             return Self::from_name(&map.name);
         }
         let settings = map.settings();
-        if map.name.is_empty() || map.name.contains('/') {
+        if !can_be_in_id(&map.name) {
             return Err(format!("`{}` cannot name an engine: it is a part of the case's id", map.name));
         }
         if settings.compiler == Compiler::Winch && map.opt_level.is_some() {

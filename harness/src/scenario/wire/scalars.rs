@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
+use super::super::WALL_MAX;
+
 /// A list with at least one entry.
 pub(super) struct NonEmpty<T>(pub(super) Vec<T>);
 
@@ -129,6 +131,7 @@ impl Wall {
     pub(super) fn from_text(text: &str) -> Result<Self, String> {
         match humantime::parse_duration(text) {
             Ok(wall) if wall < Duration::from_millis(1) => Err("nothing could run in less than 1ms".to_owned()),
+            Ok(wall) if wall > WALL_MAX => Err(format!("`{text}` is longer than a year: write `10s` or `500ms`")),
             Ok(wall) => Ok(Self(wall)),
             Err(error) => Err(format!("`{text}` is not a duration ({error}): write `10s` or `500ms`")),
         }

@@ -74,6 +74,25 @@ fn wrong_types_point_at_the_value() {
 }
 
 #[test]
+fn what_ends_behind_a_line_or_the_file_points_at_the_last_thing_written() {
+    let text = format!("{GOOD}a\n");
+    assert_points(&text, "12:1", &["could not find expected ':'"]);
+    assert_points("name: a\ncargo: {\"\":\n  x}\n", "2:9", &["unknown field ``"]);
+}
+
+#[test]
+fn limits_that_no_clock_can_keep_are_refused() {
+    assert_points(&GOOD.replace("2s", "584542046090years"), "9:", &["is longer than a year"]);
+}
+
+#[test]
+fn what_cannot_be_a_part_of_an_id_is_refused() {
+    assert_points(&GOOD.replace("name: mine", "name: \"a\\tb\""), "6:", &["cannot name an engine"]);
+    assert_points("name: a\ncargo: {dir: ., bin: a/b}\n", "2:22", &["`a/b` cannot be a binary"]);
+    assert_points("name: a\nwasm: ..\n", "2:7", &["cannot be a guest"]);
+}
+
+#[test]
 fn impossible_combinations_are_refused() {
     assert_points(&GOOD.replace("[tinygo-like, std]", "[std, std]"), "5:", &["listed twice"]);
     assert_points(&GOOD.replace("name: mine", "name: cranelift"), "6:", &["is a preset with other settings"]);
