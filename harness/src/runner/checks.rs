@@ -108,10 +108,12 @@ fn add(totals: &mut Totals, part: &Totals) {
     }
     totals.caught.add(part.caught);
     for (phase, count) in &part.entered {
-        *totals.entered.entry(*phase).or_default() += count;
+        let sum = totals.entered.entry(*phase).or_default();
+        *sum = sum.saturating_add(*count);
     }
     for (reason, count) in &part.unsupported {
-        *totals.unsupported.entry(reason.clone()).or_default() += count;
+        let sum = totals.unsupported.entry(reason.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
     totals.facts.extend(part.facts.clone());
     let room = FAILURES_SHOWN.saturating_sub(totals.failures.len());
@@ -133,10 +135,14 @@ fn judge(totals: &Totals) -> Outcome {
     if all.passed == all.tried {
         return Outcome::ok();
     }
+    let Some(wrong) = all.tried.checked_sub(all.passed) else {
+        let detail = format!("the worker says that {} of {} are as they must be", all.passed, all.tried);
+        return Outcome::because(Status::Failed, detail);
+    };
     let first = totals.failures.first().map(|failure| format!("; first {}: {}", failure.what, failure.got));
     Outcome::because(
         Status::Failed,
-        format!("{} of {} are not as they must be{}", all.tried - all.passed, all.tried, first.unwrap_or_default()),
+        format!("{wrong} of {} are not as they must be{}", all.tried, first.unwrap_or_default()),
     )
 }
 
@@ -162,6 +168,15 @@ mod tests {
         assert_eq!(judge(&totals(10, 10, 5)), Outcome::ok());
         let failed = judge(&totals(10, 9, 0));
         assert_eq!((failed.status, failed.expected), (Status::Failed, false));
+    }
+
+    #[test]
+    fn more_that_passed_than_was_tried_is_a_failed_row() {
+        let failed = judge(&totals(1, u64::MAX, 0));
+        assert_eq!((failed.status, failed.expected), (Status::Failed, false));
+        let mut sum = totals(u64::MAX, u64::MAX, u64::MAX);
+        add(&mut sum, &totals(u64::MAX, 1, 1));
+        assert_eq!((sum.all().tried, sum.all().passed), (u64::MAX, u64::MAX));
     }
 
     #[test]

@@ -147,38 +147,54 @@ impl ChildWorkers {
             Err(error) => return WorkerRun::not_started(format!("cannot start a worker: {error}")),
         };
         run.pid = child.id();
-        let messages = read_messages(&mut child);
+        let said = read_messages(&mut child);
         hand_over(&mut child, request);
-        let death = self.listen(&messages, request.subject.limits.wall, &mut run);
+        let mut unfinished = false;
+        let death = self.listen(&said, request.subject.limits.wall, &mut run, &mut unfinished);
         if death.is_some() {
             // A worker that has just ended on its own is no error here.
             let _ = child.kill();
         }
         let status = child.wait();
         // What the worker managed to say before it died counts.
-        run.messages.extend(messages.iter());
+        for said in said {
+            match said {
+                Said::Message(message) => run.messages.push(*message),
+                Said::Unfinished => unfinished = true,
+                Said::Garbled(_) => {}
+            }
+        }
         if let Some(Message::Ready { at_ns }) = run.messages.first() {
             run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
         }
         run.steal_ratio = cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to));
-        run.death = death.or_else(|| death_of(status, &mut stderr, out_of_memory_kills() > kills_before));
+        let died = || death_of(status, &mut stderr, out_of_memory_kills() > kills_before);
+        run.death = death.or_else(died).or_else(|| unfinished.then(cut_off));
         run
     }
 
     /// Takes messages until the worker closes its end; `Some` when it must be killed.
-    fn listen(&self, messages: &Receiver<Message>, wall: Duration, run: &mut WorkerRun) -> Option<Death> {
+    fn listen(
+        &self,
+        said: &Receiver<Said>,
+        wall: Duration,
+        run: &mut WorkerRun,
+        unfinished: &mut bool,
+    ) -> Option<Death> {
         let mut deadline = Instant::now() + wall;
         loop {
             let began = Instant::now();
             let wait = deadline.saturating_duration_since(began).min(INTERRUPT_POLL);
-            let message = messages.recv_timeout(wait);
+            let heard = said.recv_timeout(wait);
             // Who was stopped for a while (Ctrl-Z) has heard nothing meanwhile, whatever the worker may have said.
             deadline += began.elapsed().saturating_sub(wait + INTERRUPT_POLL);
-            match message {
-                Ok(message) => {
-                    run.messages.push(message);
+            match heard {
+                Ok(Said::Message(message)) => {
+                    run.messages.push(*message);
                     deadline = Instant::now() + wall;
                 }
+                Ok(Said::Garbled(what)) => return Some(Death::Lost(what)),
+                Ok(Said::Unfinished) => *unfinished = true,
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.interrupt.raised() => return Some(Death::Interrupted),
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return Some(Death::TimedOut),
@@ -225,20 +241,75 @@ impl Drop for Neighbours {
     }
 }
 
-fn read_messages(child: &mut Child) -> Receiver<Message> {
+fn read_messages(child: &mut Child) -> Receiver<Said> {
     let (sender, receiver) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                // A line that a killed worker left unfinished is no message.
-                let Ok(message) = serde_json::from_slice(&line) else { break };
-                if sender.send(message).is_err() {
-                    break;
-                }
-            }
-        });
+        thread::spawn(move || hear(BufReader::new(stdout), Hearing::default(), &mut |said| sender.send(said).is_ok()));
     }
     receiver
+}
+
+/// What comes over a worker's stdout.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A message.
+    Message(Box<Message>),
+    /// A line that is none, and why. Nothing is read behind it.
+    Garbled(String),
+    /// The end, in the middle of a line: usually the worker was killed there, which its ending says better.
+    Unfinished,
+}
+
+/// How much of a worker is listened to. What a message of ours holds is bounded, so more can only come from one that has gone astray, and it must
+/// not take its parent's memory with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hearing {
+    /// Longest line.
+    pub(crate) line_bytes: usize,
+    /// All lines together.
+    pub(crate) all_bytes: usize,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        // A million iterations, the most that there can be, are half a gigabyte.
+        Self { line_bytes: 16 << 20, all_bytes: 2 << 30 }
+    }
+}
+
+/// Gives on what a worker says, until it ends, says something that is no message, or nobody wants it any more.
+pub(crate) fn hear(mut stdout: impl BufRead, limits: Hearing, each: &mut dyn FnMut(Said) -> bool) {
+    let mut line = Vec::new();
+    let mut left = limits.all_bytes;
+    loop {
+        line.clear();
+        let room = limits.line_bytes.min(left);
+        let Ok(read) = stdout.by_ref().take(room as u64 + 1).read_until(b'\n', &mut line) else { return };
+        if read > room {
+            let (what, most) = if room < left { ("one line", room) } else { ("all", limits.all_bytes) };
+            each(Said::Garbled(format!("the worker said more than {most} bytes in {what}")));
+            return;
+        }
+        left -= read;
+        match line.pop_if(|last| *last == b'\n') {
+            None if line.is_empty() => return,
+            None => _ = each(Said::Unfinished),
+            Some(_) => match serde_json::from_slice(&line) {
+                Ok(message) => {
+                    if each(Said::Message(Box::new(message))) {
+                        continue;
+                    }
+                }
+                Err(error) => _ = each(Said::Garbled(format!("the worker said what is no message: {error}"))),
+            },
+        }
+        return;
+    }
+}
+
+/// Of a worker that ended in order and not with a whole line.
+pub(crate) fn cut_off() -> Death {
+    Death::Lost("the worker's last message has no end".to_owned())
 }
 
 fn hand_over(child: &mut Child, request: &Request) {
@@ -280,4 +351,42 @@ fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File, memory_r
 
 fn signal_name(signal: i32) -> String {
     signal_hook::low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: &str = "{\"ready\":{\"at_ns\":1}}\n";
+
+    /// How many messages there are, and what came last if it was none.
+    fn heard(said: &str, limits: Hearing) -> (usize, Option<Said>) {
+        let (mut messages, mut last) = (0, None);
+        hear(said.as_bytes(), limits, &mut |said| {
+            match said {
+                Said::Message(_) => messages += 1,
+                other => last = Some(other),
+            }
+            true
+        });
+        (messages, last)
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_and_nothing_behind_it_is_heard() {
+        let garbled = heard(&format!("{READY}nonsense\n{READY}"), Hearing::default());
+        assert!(matches!(garbled, (1, Some(Said::Garbled(what))) if what.contains("what is no message")));
+        assert!(matches!(heard(&READY.repeat(2), Hearing::default()), (2, None)));
+        assert!(matches!(heard(&format!("{READY}{{\"rea"), Hearing::default()), (1, Some(Said::Unfinished))));
+    }
+
+    #[test]
+    fn no_more_is_heard_than_may_be() {
+        let limits = Hearing { line_bytes: 100, all_bytes: 60 };
+        let of_all = heard(&READY.repeat(9), limits);
+        assert!(matches!(of_all, (2, Some(Said::Garbled(what))) if what.contains("more than 60 bytes in all")));
+        let limits = Hearing { line_bytes: 10, all_bytes: 1_000 };
+        let of_line = heard(READY, limits);
+        assert!(matches!(of_line, (0, Some(Said::Garbled(what))) if what.contains("more than 10 bytes in one line")));
+    }
 }

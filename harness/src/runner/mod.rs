@@ -2,7 +2,7 @@
 
 mod callgrind;
 mod checks;
-mod child;
+pub(crate) mod child;
 mod facts;
 mod flow;
 mod judge;
@@ -527,6 +527,13 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
             outcome = Some(judged);
             break;
         }
+        // A report with such a figure could not be read.
+        let mut measured = iteration.measured.iter().filter(|(_, samples)| samples.iter().any(|sample| *sample < 0.0));
+        if let Some((metric, _)) = measured.next() {
+            let detail = format!("the worker measured less than nothing as {metric}");
+            outcome = Some(Outcome::because(Status::Failed, detail));
+            break;
+        }
         for timed in &iteration.timed {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of durations")]
             let nearest_ns = timed.mean_ns().round() as u64;
@@ -536,7 +543,8 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
             record.measured.entry(metric.clone()).or_default().extend(samples);
         }
         for (name, count) in &iteration.counts {
-            *record.counts.entry(name.clone()).or_default() += count;
+            let sum = record.counts.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
         for (metric, spread) in &iteration.spreads {
             record.spreads.entry(metric.clone()).or_default().merge(spread);

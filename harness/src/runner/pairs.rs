@@ -235,9 +235,9 @@ fn lay_out((base, new): (Known, Known), iterations: u32) -> PairPlan {
     let slower = |ns: fn(&Known) -> Option<u64>| ns(&base).max(ns(&new));
     let quads_wanted = u64::from(iterations.div_ceil(2)).max(1);
     let pass_ns = slower(|known| known.pass_ns).unwrap_or(0).saturating_mul(u64::from(repeats));
-    let quads = (PASSES_NS / (QUAD * pass_ns).max(1)).clamp(1, quads_wanted);
+    let quads = (PASSES_NS / QUAD.saturating_mul(pass_ns).max(1)).clamp(1, quads_wanted);
     let compilations =
-        (COMPILATIONS_NS / (QUAD * slower(|known| known.compile_ns).unwrap_or(0)).max(1)).min(quads_wanted);
+        (COMPILATIONS_NS / QUAD.saturating_mul(slower(|known| known.compile_ns).unwrap_or(0)).max(1)).min(quads_wanted);
     let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     PairPlan { base, new, quads: count(quads), compilations: count(compilations), repeats }
 }
@@ -262,6 +262,9 @@ mod tests {
         let quick = known(20, 1_000_000, 50_000);
         let walk = lay_out((quick.clone(), quick.clone()), 10);
         assert_eq!((walk.quads, walk.compilations, walk.repeats), (5, 5, 20));
+        let endless = known(1, u64::MAX, u64::MAX);
+        let walk = lay_out((quick.clone(), endless), 10);
+        assert_eq!((walk.quads, walk.compilations), (1, 0), "whatever a worker says");
         let slow = known(1, 2_000_000_000, 120_000_000);
         let walk = lay_out((quick, slow), 10);
         assert_eq!((walk.quads, walk.compilations, walk.repeats), (1, 0, 20), "both sides have the same repeats");

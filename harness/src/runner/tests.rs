@@ -179,6 +179,26 @@ fn a_check_that_turns_wrong_keeps_only_the_right_iterations() {
 }
 
 #[test]
+fn a_worker_that_measures_less_than_nothing_is_a_failed_row() {
+    let mut run = samples_run(&[RIGHT], None);
+    for message in &mut run.messages {
+        let Message::Iteration(iteration) = message else { continue };
+        iteration.measured = vec![("fairness".into(), vec![0.5, -1.0])];
+    }
+    let walked = walk(vec![facts_run(Ending::Returned, RIGHT), run]);
+    let Some(Record::Process(process)) = walked.records.get(1) else { panic!("{:?}", walked.records) };
+    assert!(process.measured.is_empty(), "a report with it could not be read");
+    assert!(!process.outcome.expected && process.outcome.detail.as_ref().is_some_and(|why| why.contains("fairness")));
+}
+
+#[test]
+fn a_failure_without_a_reason_says_so() {
+    let refused = Message::Refused { reason: String::new() };
+    let walked = walk(vec![WorkerRun { messages: vec![refused], ..WorkerRun::default() }]);
+    assert_eq!(outcome_of(&walked.records[0]).detail.as_deref(), Some("no reason was given"));
+}
+
+#[test]
 fn a_worker_that_dies_leaves_what_it_said_and_how_it_died() {
     let died = samples_run(&[RIGHT], Some(Death::Lost("worker killed by SIGSEGV".into())));
     let walked = walk(vec![facts_run(Ending::Returned, RIGHT), died]);
