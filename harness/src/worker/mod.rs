@@ -14,7 +14,7 @@ mod memory;
 mod native;
 mod pair;
 mod pass;
-mod pipeline;
+pub(crate) mod pipeline;
 mod privileges;
 mod protocol;
 mod schedule;

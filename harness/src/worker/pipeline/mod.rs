@@ -6,7 +6,7 @@
 mod handler;
 mod imports;
 mod maps;
-mod ring;
+pub(crate) mod ring;
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -32,7 +32,7 @@ use imports::{Granted, read_entry, write_host};
 use ring::{Ring, Sign};
 
 /// Bytes of an event.
-const EVENT_BYTES: usize = size_of::<PipelineEvent>();
+pub(crate) const EVENT_BYTES: usize = size_of::<PipelineEvent>();
 /// How long the reader looks for the next event before it goes to sleep.
 const SPIN: Duration = Duration::from_micros(50);
 /// It looks again after this time in any case.
@@ -91,8 +91,7 @@ struct Pump<'a> {
     room: usize,
     /// The host's side of the joint metrics, from the beginning.
     joint: JointMetrics,
-    /// Of each CPU the latest sequence number.
-    sequences: Vec<u64>,
+    sequences: Sequences,
     /// Losses of the kernel's side that earlier iterations have told of.
     lost_before: u64,
     batch: Vec<u8>,
@@ -114,9 +113,54 @@ struct Tally {
     disagreed: bool,
 }
 
+/// Most processors that Linux can be built for. A larger number is no processor's, and would only ask for memory.
+const CPUS_MAX: u32 = 8_192;
+
+/// What the host looks at in a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) sequence: u64,
+    pub(crate) at_ns: u64,
+    pub(crate) cpu: u32,
+}
+
+impl Event {
+    /// `None` for what is no event.
+    pub(crate) fn of(record: &[u8]) -> Option<Self> {
+        if record.len() != EVENT_BYTES {
+            return None;
+        }
+        let event = Self { sequence: word(record, 0), at_ns: word(record, 8), cpu: half(record, 40) };
+        (event.cpu < CPUS_MAX).then_some(event)
+    }
+}
+
+/// Of each CPU the latest sequence number.
+#[derive(Debug, Default)]
+pub(crate) struct Sequences(Vec<u64>);
+
+impl Sequences {
+    /// Whether this number was passed already.
+    pub(crate) fn is_repeated(&mut self, cpu: u32, sequence: u64) -> bool {
+        let cpu = cpu as usize;
+        if self.0.len() <= cpu {
+            self.0.resize(cpu + 1, 0);
+        }
+        let latest = &mut self.0[cpu];
+        let repeated = sequence <= *latest;
+        *latest = sequence.max(*latest);
+        repeated
+    }
+
+    /// Processors that events came from.
+    fn cpus(&self) -> u64 {
+        self.0.iter().filter(|sequence| **sequence > 0).count() as u64
+    }
+}
+
 /// Durations on their way into a [`Distribution`]: one of these is added for every event, so nothing is looked up.
 #[derive(Default)]
-struct Histogram {
+pub(crate) struct Histogram {
     count: u64,
     sum: u64,
     min: Option<u64>,
@@ -127,9 +171,9 @@ struct Histogram {
 }
 
 impl Histogram {
-    fn add(&mut self, ns: u64) {
+    pub(crate) fn add(&mut self, ns: u64) {
         self.count += 1;
-        self.sum += ns;
+        self.sum = self.sum.saturating_add(ns);
         self.min = Some(self.min.map_or(ns, |min| min.min(ns)));
         self.max = self.max.max(ns);
         for (buckets, value) in [(&mut self.by_bucket, ns), (&mut self.by_bucket_us, ns.div_ceil(1_000))] {
@@ -141,13 +185,13 @@ impl Histogram {
         }
     }
 
-    fn in_ns(&self) -> Distribution {
+    pub(crate) fn in_ns(&self) -> Distribution {
         let max = self.min.map(|_| self.max);
         Distribution { count: self.count, sum: self.sum, min: self.min, max, buckets: used(&self.by_bucket) }
     }
 
     /// Only the buckets.
-    fn in_us(&self) -> Distribution {
+    pub(crate) fn in_us(&self) -> Distribution {
         Distribution { count: self.count, buckets: used(&self.by_bucket_us), ..Distribution::default() }
     }
 }
@@ -182,7 +226,7 @@ impl<'a> Pump<'a> {
             ring_fd,
             room,
             joint: JointMetrics::default(),
-            sequences: Vec::new(),
+            sequences: Sequences::default(),
             lost_before: 0,
             batch: Vec::with_capacity(room * EVENT_BYTES),
         })
@@ -214,10 +258,10 @@ impl<'a> Pump<'a> {
         self.close_account(&mut tally);
         // The kernel's count goes on over all iterations.
         let kernel = read_entry(&maps.joint, JOINT_KERNEL)?;
-        let lost = kernel.events_lost - self.lost_before;
+        let lost = kernel.events_lost.saturating_sub(self.lost_before);
         self.lost_before = kernel.events_lost;
-        let cpus = self.sequences.iter().filter(|sequence| **sequence > 0).count();
-        Ok(iteration(&tally, made.unwrap_or(0), lost, cpus as u64))
+        let cpus = self.sequences.cpus();
+        Ok(iteration(&tally, made.unwrap_or(0), lost, cpus))
     }
 
     /// Takes what there is, up to a batch, and gives its room back.
@@ -226,7 +270,7 @@ impl<'a> Pump<'a> {
         let batch = &mut self.batch;
         let joint = &mut self.joint;
         let taken = self.ring.read(self.room, |record| {
-            if record.len() == EVENT_BYTES {
+            if Event::of(record).is_some() {
                 batch.extend_from_slice(record);
             } else {
                 tally.error(Reason::Decode, joint);
@@ -243,9 +287,11 @@ impl<'a> Pump<'a> {
             return Ok(());
         }
         for index in 0..events {
-            let event = &self.batch[index * EVENT_BYTES..][..EVENT_BYTES];
-            let (sequence, at_ns, cpu) = (word(event, 0), word(event, 8), half(event, 40));
-            self.check_order(sequence, cpu, tally);
+            let Some(Event { sequence, at_ns, cpu }) = Event::of(&self.batch[index * EVENT_BYTES..][..EVENT_BYTES])
+            else {
+                continue;
+            };
+            tally.doubled += u64::from(self.sequences.is_repeated(cpu, sequence));
             let answer = self.instance.handle(index);
             let now_ns = clock::monotonic_ns();
             tally.called += 1;
@@ -267,15 +313,6 @@ impl<'a> Pump<'a> {
             }
         }
         Ok(())
-    }
-
-    fn check_order(&mut self, sequence: u64, cpu: u32, tally: &mut Tally) {
-        let cpu = cpu as usize;
-        if self.sequences.len() <= cpu {
-            self.sequences.resize(cpu + 1, 0);
-        }
-        tally.doubled += u64::from(sequence <= self.sequences[cpu]);
-        self.sequences[cpu] = self.sequences[cpu].max(sequence);
     }
 
     fn took(&mut self, ns: u64, tally: &mut Tally) {
@@ -386,4 +423,30 @@ fn half(event: &[u8], at: usize) -> u32 {
     let mut bytes = [0; 4];
     bytes.copy_from_slice(&event[at..at + 4]);
     u32::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_that_cannot_be_is_no_event_and_asks_for_no_memory() {
+        let mut record = [0; EVENT_BYTES];
+        record[0] = 7;
+        assert!(Event::of(&record).is_some_and(|event| (event.sequence, event.cpu) == (7, 0)));
+        record[40..44].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert!(Event::of(&record).is_none());
+        assert!(Event::of(&record[1..]).is_none());
+    }
+
+    #[test]
+    fn sequences_and_latencies_add_up() {
+        let mut sequences = Sequences::default();
+        let repeated = [(0, 1), (3, 1), (0, 2), (0, 2)].map(|(cpu, sequence)| sequences.is_repeated(cpu, sequence));
+        assert_eq!((repeated, sequences.cpus()), ([false, false, false, true], 2));
+        let mut latency = Histogram::default();
+        [u64::MAX, u64::MAX, 1].into_iter().for_each(|ns| latency.add(ns));
+        let latency = latency.in_ns();
+        assert_eq!((latency.count, latency.sum, latency.min, latency.max), (3, u64::MAX, Some(1), Some(u64::MAX)));
+    }
 }

@@ -16,7 +16,7 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 
 /// What the reader says of itself to whoever writes.
-pub(super) struct Sign {
+pub(crate) struct Sign {
     asleep: NonNull<AtomicU64>,
     page: usize,
 }
@@ -26,13 +26,13 @@ impl Sign {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn map(fd: RawFd) -> io::Result<Self> {
+    pub(crate) fn map(fd: RawFd) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let asleep = mapped(fd, page, 0, libc::PROT_READ | libc::PROT_WRITE)?.cast();
         Ok(Self { asleep, page })
     }
 
-    pub(super) fn sleeps(&self, asleep: bool) {
+    pub(crate) fn sleeps(&self, asleep: bool) {
         // SAFETY: the first word of a page that is mapped, for writing, as long as `self` lives. Sequentially consistent, because the reader looks into
         // the ring buffer next, and must not have looked before it was seen to sleep.
         unsafe { self.asleep.as_ref() }.store(u64::from(asleep), Ordering::SeqCst);
@@ -47,7 +47,7 @@ impl Drop for Sign {
 }
 
 /// The reader's end of a ring buffer.
-pub(super) struct Ring {
+pub(crate) struct Ring {
     reader: NonNull<AtomicU64>,
     writer: NonNull<AtomicU64>,
     data: NonNull<u8>,
@@ -61,7 +61,7 @@ impl Ring {
     ///
     /// # Errors
     /// When the kernel refuses: it is none, or of another size.
-    pub(super) fn map(fd: RawFd, bytes: u32) -> io::Result<Self> {
+    pub(crate) fn map(fd: RawFd, bytes: u32) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let bytes = bytes as usize;
         if !bytes.is_power_of_two() || !bytes.is_multiple_of(page) {
@@ -75,11 +75,14 @@ impl Ring {
         let mut ring = Self { reader: reader.cast(), writer: writer.cast(), data, bytes, position: 0, page };
         // SAFETY: the first word of a page that is mapped as long as `self` lives.
         ring.position = unsafe { ring.reader.as_ref() }.load(Ordering::Acquire);
+        if !ring.position.is_multiple_of(HEADER_BYTES as u64) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no record of a ring buffer begins there"));
+        }
         Ok(ring)
     }
 
     /// Copies the next records out, up to `room` of them, and gives each to `take`. They are the kernel's again only with [`release`](Self::release).
-    pub(super) fn read(&mut self, room: usize, mut take: impl FnMut(&[u8])) -> usize {
+    pub(crate) fn read(&mut self, room: usize, mut take: impl FnMut(&[u8])) -> usize {
         // SAFETY: the first word of a page that is mapped as long as `self` lives.
         let written = unsafe { self.writer.as_ref() }.load(Ordering::Acquire);
         let mut taken = 0;
@@ -102,19 +105,19 @@ impl Ring {
                 take(record);
                 taken += 1;
             }
-            self.position += (length + HEADER_BYTES).next_multiple_of(8) as u64;
+            self.position = self.position.saturating_add((length + HEADER_BYTES).next_multiple_of(HEADER_BYTES) as u64);
         }
         taken
     }
 
     /// Gives the room of everything read so far back to the kernel.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         // SAFETY: the first word of a page that is mapped, for writing, as long as `self` lives.
         unsafe { self.reader.as_ref() }.store(self.position, Ordering::Release);
     }
 
     /// Whether the writer is ahead.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         // SAFETY: as in `read`.
         unsafe { self.writer.as_ref() }.load(Ordering::Acquire) > self.position
     }
@@ -188,6 +191,20 @@ mod tests {
         let mut position = [0; 8];
         file.read_exact_at(&mut position, 0).unwrap();
         assert_eq!(u64::from_ne_bytes(position), 64);
+    }
+
+    #[test]
+    fn positions_that_no_record_has_are_refused_or_end_the_reading() {
+        let (file, ring, page) = ring();
+        drop(ring);
+        let bytes = u32::try_from(page).unwrap();
+        file.write_all_at(&3_u64.to_ne_bytes(), 0).unwrap();
+        assert!(Ring::map(file.as_raw_fd(), bytes).is_err(), "records begin at multiples of 8");
+        file.write_all_at(&(u64::MAX - 7).to_ne_bytes(), 0).unwrap();
+        file.write_all_at(&u64::MAX.to_ne_bytes(), page).unwrap();
+        let mut ring = Ring::map(file.as_raw_fd(), bytes).unwrap();
+        assert_eq!(read(&mut ring, 9), [b""]);
+        assert!(!ring.has_more());
     }
 
     #[test]
