@@ -4,6 +4,7 @@ use object::{Object, ObjectSection, SectionKind};
 use serde_json::Value;
 
 use crate::record::Facts;
+use crate::stats;
 
 /// The facts that an executable's bytes alone tell: the size of the file, and of its machine code.
 ///
@@ -11,7 +12,11 @@ use crate::record::Facts;
 /// When the bytes are no executable.
 pub fn facts(executable: &[u8]) -> Result<Facts, String> {
     let file = object::File::parse(executable).map_err(|error| format!("not an executable: {error}"))?;
-    let code: u64 = file.sections().filter(|section| section.kind() == SectionKind::Text).map(|text| text.size()).sum();
+    let code =
+        stats::total(file.sections().filter(|section| section.kind() == SectionKind::Text).map(|text| text.size()));
+    if code > executable.len() as u64 {
+        return Err(format!("not an executable: {code} bytes of machine code in a file of {}", executable.len()));
+    }
     Ok(Facts::from([
         ("size.native".to_owned(), Value::from(executable.len())),
         ("size.native_code".to_owned(), Value::from(code)),
@@ -29,6 +34,12 @@ mod tests {
         assert_eq!(facts["size.native"], bytes.len());
         let code = facts["size.native_code"].as_u64().unwrap();
         assert!(code > 0 && code < bytes.len() as u64);
+    }
+
+    #[test]
+    fn more_code_than_there_are_bytes_is_refused() {
+        let file = include_bytes!("../fuzz/seeds/wasm/more-code-than-file");
+        assert!(facts(file).unwrap_err().contains("18446744073709551615 bytes of machine code in a file of 296"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The size ledger: where the bytes of a module are.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::ops::Range;
 
 use flate2::Compression;
@@ -170,9 +171,25 @@ impl Ledger {
     }
 }
 
-/// A symbol as its author wrote it.
+/// Most bytes of a name.
+const NAME_BYTES: usize = 1_000;
+
+/// A symbol as its author wrote it, cut off where it is too long: symbols refer back to parts of themselves, so a hundred bytes can stand for a megabyte.
 fn readable(symbol: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(symbol))
+    let mut name = Bounded(String::new());
+    // It refuses more than there is room for, which is no error here.
+    let _ = write!(name, "{:#}", rustc_demangle::demangle(symbol));
+    name.0
+}
+
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = NAME_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
 }
 
 /// The first path segment: `core` of `core::fmt::write`, and of `<core::fmt::Error as core::fmt::Debug>::fmt`. What has no
@@ -271,6 +288,16 @@ mod tests {
         assert_eq!(facts["functions.largest"][1]["name"], "main");
         assert_eq!(facts["size.by_crate"], json!({"core": 8, "(other)": 2}));
         assert_eq!(facts["exports"], json!(["_start()"]));
+    }
+
+    #[test]
+    fn a_symbol_that_unfolds_to_a_megabyte_is_cut_off() {
+        // Each type is a pair of the one before, by reference.
+        let symbol = "_RINvC1a1fTllllllllETB7_B7_ETBh_Bh_ETBp_Bp_ETBx_Bx_ETBF_BF_ETBN_BN_ETBV_BV_ETB13_B13_EE";
+        assert!(rustc_demangle::demangle(symbol).to_string().len() > 5_000);
+        let name = readable(symbol);
+        assert!(name.starts_with("a::f::<(i32, ") && name.len() <= NAME_BYTES, "{name}");
+        assert_eq!(readable(&"ü".repeat(600)).len(), NAME_BYTES, "and no character is cut in two");
     }
 
     #[test]
