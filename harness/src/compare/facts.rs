@@ -28,19 +28,33 @@ pub fn differences(case: &str, base: &Facts, new: &Facts) -> Vec<FactRow> {
     names
         .into_iter()
         // What a flow of events counts is another in every run.
-        .filter(|name| base.get(*name) != new.get(*name) && !pipeline::is_count(name))
+        .filter(|name| !pipeline::is_count(name))
         .map(|name| FactRow {
             case: case.to_owned(),
             fact: name.clone(),
-            base: base.get(name).cloned(),
-            new: new.get(name).cloned(),
+            base: known(base, name),
+            new: known(new, name),
         })
+        .filter(|row| row.base != row.new)
         .collect()
+}
+
+/// A fact that is `null` is not known, and stored it could not be told from one that is not there.
+fn known(facts: &Facts, name: &str) -> Option<Value> {
+    facts.get(name).filter(|value| !value.is_null()).cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn null_is_as_good_as_not_there() {
+        let base = Facts::from([("a".into(), Value::Null), ("b".into(), Value::Null)]);
+        let new = Facts::from([("b".into(), 5.into())]);
+        let rows = differences("x", &base, &new);
+        assert_eq!(rows.iter().map(|row| (row.fact.as_str(), &row.base)).collect::<Vec<_>>(), [("b", &None)]);
+    }
 
     #[test]
     fn only_what_differs_is_named() {

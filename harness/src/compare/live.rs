@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel};
+use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel, ratio_of};
 use crate::interrupt::Interrupt;
 use crate::record::{Outcome, Status, metric_of};
 use crate::runner::{Charged, Pair, PairPlan, PairSamples, Pairs, Prepared};
@@ -409,10 +409,10 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
     // By the same rule as the ratio, so that the three agree.
     let typical = |side: &BTreeMap<Phase, Vec<f64>>| {
         let logs = side.get(&phase)?;
-        Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(f64::exp)
+        Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(ratio_of)
     };
     let workers = |side: &BTreeMap<Phase, Vec<f64>>| {
-        side.get(&phase).into_iter().flatten().map(|log| log.exp()).collect::<Vec<f64>>()
+        side.get(&phase).into_iter().flatten().map(|log| ratio_of(*log)).collect::<Vec<f64>>()
     };
     Row {
         scenario: None,
@@ -422,9 +422,9 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
         unit: "ns".to_owned(),
         base: typical(&pair.tally.base_ns),
         new: typical(&pair.tally.new_ns),
-        ratio: estimate.map(|estimate| estimate.centre.exp()),
-        ci_low: interval.map(|(low, _)| low.exp()),
-        ci_high: interval.map(|(_, high)| high.exp()),
+        ratio: estimate.map(|estimate| ratio_of(estimate.centre)),
+        ci_low: interval.map(|(low, _)| ratio_of(low)),
+        ci_high: interval.map(|(_, high)| ratio_of(high)),
         verdict,
         note,
         tolerance,

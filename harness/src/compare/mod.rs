@@ -157,6 +157,11 @@ impl Row {
     }
 }
 
+/// The ratio of this logarithm. One that no float can be is as far as floats go: JSON has no infinity, so it would be read as not known.
+pub(crate) fn ratio_of(log: f64) -> f64 {
+    log.exp().min(f64::MAX)
+}
+
 /// The worst verdict of all rows: regressed, else inconclusive, else improved, else unchanged.
 #[must_use]
 pub fn overall(rows: &[Row]) -> Verdict {
@@ -168,5 +173,15 @@ impl Comparison {
     #[must_use]
     pub fn has_failures(&self) -> bool {
         self.rows.iter().any(|row| row.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_that_no_float_can_be_is_as_far_as_floats_go() {
+        assert_eq!((ratio_of(1_000.0), ratio_of(0.0), ratio_of(-1_000.0)), (f64::MAX, 1.0, 0.0));
     }
 }

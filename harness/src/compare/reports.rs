@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel};
+use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel, ratio_of};
 use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
@@ -237,9 +237,9 @@ impl Sides<'_> {
                 unit: "ns".to_owned(),
                 base: stats::median(&old),
                 new: stats::median(&now),
-                ratio: relative.map(|estimate| estimate.centre.exp()),
-                ci_low: interval.map(|(low, _)| low.exp()),
-                ci_high: interval.map(|(_, high)| high.exp()),
+                ratio: relative.map(|estimate| ratio_of(estimate.centre)),
+                ci_low: interval.map(|(low, _)| ratio_of(low)),
+                ci_high: interval.map(|(_, high)| ratio_of(high)),
                 verdict,
                 note,
                 tolerance,
