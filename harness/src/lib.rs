@@ -26,6 +26,8 @@ pub mod places;
 pub mod plan;
 pub mod prepare;
 pub mod privileges;
+#[doc(hidden)]
+pub mod properties;
 pub mod record;
 pub mod reference;
 pub mod report;

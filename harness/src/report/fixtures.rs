@@ -1,4 +1,4 @@
-//! Reports for tests of what is made of reports.
+//! Reports for tests and properties of what is made of reports.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,7 @@ pub(crate) fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
     }
 }
 
+#[cfg(test)]
 /// Ten processes around `centre`, with half a percent between them.
 pub(crate) fn around(centre: u64) -> Vec<u64> {
     [5, 2, 8, 0, 9, 4, 1, 7, 3, 6].iter().map(|step| centre + centre * step / 2_000).collect()

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::table::Style;
+use crate::units;
 
 /// Rows of text under a header, and what is to be said of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,17 +18,19 @@ pub struct Grid {
     pub notes: Vec<String>,
 }
 
-/// Text for a terminal or for a comment on the web, in which names of elsewhere are nothing but names: no characters that control a terminal,
-/// and in Markdown no tags.
+/// Text for a terminal or for a comment on the web, in which names of elsewhere are nothing but names: they steer no terminal, and in
+/// Markdown begin no tags.
 pub(super) fn plain(text: &str, style: Style) -> String {
+    let text = units::printable(text);
+    if style == Style::Plain {
+        return text.into_owned();
+    }
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let begins_tag = |next: &char| next.is_ascii_alphabetic() || "/!?".contains(*next);
         match character {
-            '\n' => plain.push('\n'),
-            control if control.is_control() => plain.push(char::REPLACEMENT_CHARACTER),
-            '<' if style == Style::Markdown && characters.peek().is_some_and(begins_tag) => plain.push_str("&lt;"),
+            '<' if characters.peek().is_some_and(begins_tag) => plain.push_str("&lt;"),
             other => plain.push(other),
         }
     }
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn names_move_no_cursor_and_make_no_tags() {
         let name = "a\u{1b}[31m\r<script> < 0.01\n</b>";
-        assert_eq!(plain(name, Style::Plain), "a\u{fffd}[31m\u{fffd}<script> < 0.01\n</b>");
-        assert_eq!(plain(name, Style::Markdown), "a\u{fffd}[31m\u{fffd}&lt;script> < 0.01\n&lt;/b>");
+        assert_eq!(plain(name, Style::Plain), "a\\u001b[31m\\u000d<script> < 0.01\n</b>");
+        assert_eq!(plain(name, Style::Markdown), "a\\u001b[31m\\u000d&lt;script> < 0.01\n&lt;/b>");
     }
 }

@@ -43,14 +43,22 @@ pub enum ReadError {
 /// When the file cannot be read, is no report, or is one of another version.
 pub fn read(path: &Path) -> Result<Report, ReadError> {
     let bytes = fs::read(path).map_err(|reason| ReadError::Io { path: path.to_owned(), reason })?;
+    parse(path, &bytes)
+}
+
+/// Reads the bytes of a report; `path` is only for messages.
+///
+/// # Errors
+/// When they are no report, or one of another version.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Report, ReadError> {
     let malformed = |reason| ReadError::Malformed { path: path.to_owned(), reason };
     // The version first: a report of another version need not fit in any other way.
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(malformed)?;
     match value.get("schema_version").and_then(serde_json::Value::as_u64) {
         Some(found) if found != u64::from(SCHEMA_VERSION) => {
             Err(ReadError::OtherVersion { path: path.to_owned(), found })
         }
-        _ => serde_json::from_slice(&bytes).and_then(checked).map_err(malformed),
+        _ => serde_json::from_slice(bytes).and_then(checked).map_err(malformed),
     }
 }
 

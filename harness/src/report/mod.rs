@@ -3,7 +3,6 @@
 pub mod comparison;
 pub mod destination;
 pub mod document;
-#[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grid;
 pub mod history;

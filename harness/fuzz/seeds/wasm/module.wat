@@ -1,0 +1,7 @@
+(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (import "a" "m" (global i32))
+ (type $t (func)) (table 4 9 funcref) (memory 2 5) (tag (param i32)) (global $g (mut i64) (i64.const 7))
+ (func $_ZN4core3fmt5write17h0123456789abcdefE (drop (i32.const 1)))
+ (func $_RNvCs1234_7mycrate3foo (result i64) global.get $g)
+ (func $main (export "_start") call $_ZN4core3fmt5write17h0123456789abcdefE)
+ (func (export "f") (param i32)) (elem (i32.const 0) func 1 2) (data (i32.const 0) "some data") (data "passive")
+ (@custom "note" "twelve bytes"))
