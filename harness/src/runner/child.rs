@@ -336,7 +336,9 @@ fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File, memory_r
         Err(error) => return Some(Death::Lost(format!("cannot wait for the worker: {error}"))),
     };
     let mut said = Vec::new();
-    let _ = stderr.rewind().and_then(|()| stderr.read_to_end(&mut said));
+    let length = stderr.metadata().map_or(0, |metadata| metadata.len());
+    let end = io::SeekFrom::Start(length.saturating_sub(KEPT_BYTES as u64));
+    let _ = stderr.seek(end).and_then(|_| stderr.read_to_end(&mut said));
     let said = String::from_utf8_lossy(&said[said.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned();
     let how = match (status.signal(), status.code()) {
         (Some(libc::SIGKILL), _) if memory_ran_out => {
