@@ -95,7 +95,8 @@ impl Problem {
     pub(super) fn in_file(self, path: &Path, text: &str) -> ScenarioError {
         let suggestion = suggestion(&self.message);
         let path = path.display().to_string();
-        let Some((line, column)) = self.place else {
+        // In a file of blank lines there is nothing to point at.
+        let Some((line, column)) = self.place.filter(|_| !text.trim().is_empty()) else {
             return ScenarioError::Invalid(format!("{path}: {}", self.message));
         };
         let label = suggestion.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
@@ -135,13 +136,10 @@ fn span_of(text: &str, line: usize, column: usize, word: Option<&str>) -> Range<
     {
         return at + found..at + found + word.len();
     }
-    // Behind the end of a line, or of the file, there is nothing to underline but the last thing that is written.
-    let before = if at < text.len() { &rest_of_line[..offset] } else { text.trim_end() };
-    let (at, character) = match rest_of_line[offset..].chars().next().or_else(|| before.chars().next_back()) {
-        Some(character) if offset < rest_of_line.len() => (at, character),
-        Some(character) if at < text.len() => (at - character.len_utf8(), character),
-        Some(character) => (before.len() - character.len_utf8(), character),
-        None => return at..at,
-    };
+    // Behind the end of a line, or of the file, there is nothing to underline but the last thing that is written, or the first.
+    let here = rest_of_line[offset..].chars().next().map(|character| (at, character));
+    let before = || text[..at].trim_end().char_indices().next_back();
+    let behind = || text.char_indices().find(|(_, character)| !character.is_whitespace());
+    let (at, character) = here.or_else(before).or_else(behind).unwrap_or((0, '\n'));
     at..at + character.len_utf8()
 }

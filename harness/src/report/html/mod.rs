@@ -158,7 +158,7 @@ fn shortened(value: Value) -> Value {
 /// be half of it.
 fn save_link(name: &str, document: &impl Serialize) -> Markup {
     let packed =
-        serde_json::to_vec(document).map_err(std::io::Error::from).and_then(|json| zstd::encode_all(&json[..], LEVEL));
+        serde_json::to_vec(document).map_err(std::io::Error::from).and_then(|json| zstd::bulk::compress(&json, LEVEL));
     match packed {
         Ok(packed) => html! {
             p.tools { a download=(format!("{name}.json.zst"))

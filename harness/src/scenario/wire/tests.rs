@@ -103,7 +103,9 @@ fn impossible_combinations_are_refused() {
 #[test]
 fn what_is_not_yaml_at_all_is_an_error_too() {
     assert!(error_of("name: [unclosed").contains("scenarios/startup.yaml"));
-    assert!(error_of("").contains("scenarios/startup.yaml"));
+    for nothing in ["", "\n", "\n\n", " \n\u{2028}"] {
+        assert!(error_of(nothing).starts_with("scenarios/startup.yaml: "), "{}", error_of(nothing));
+    }
     assert!(error_of("just text").contains("scenarios/startup.yaml"));
 }
 
