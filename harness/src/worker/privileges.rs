@@ -85,8 +85,11 @@ fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Er
         .handle_access(files)?
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
-        .create()?
-        .add_rule(PathBeneath::new(PathFd::new("/proc/self")?, AccessFs::ReadFile | AccessFs::ReadDir))?;
+        .create()?;
+    // Where there is no /proc, there is nothing of it to be left open.
+    if let Ok(own) = PathFd::new("/proc/self") {
+        rules = rules.add_rule(PathBeneath::new(own, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    }
     for folder in folders {
         rules = rules.add_rule(PathBeneath::new(PathFd::new(folder)?, files & !AccessFs::Execute))?;
     }
