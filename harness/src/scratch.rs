@@ -21,7 +21,12 @@ pub fn create(state: &Path) -> io::Result<TempDir> {
         // Another run may be clearing it at the same time.
         let _ = fs::remove_dir_all(leftover);
     }
-    tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(&state)
+    tempfile::Builder::new().prefix(&prefix(std::process::id())).tempdir_in(&state)
+}
+
+/// How the names of a process's folders begin.
+pub(crate) fn prefix(pid: u32) -> String {
+    format!("{PREFIX}{pid}-")
 }
 
 /// Folders of runs whose process is no more.

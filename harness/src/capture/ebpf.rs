@@ -296,13 +296,6 @@ fn absent_is_fine(removed: Result<(), MapError>) -> Result<(), CaptureError> {
     }
 }
 
-/// Programs and links of BPF in the whole kernel, whoever's they are; `None` for those who may not list them.
-#[must_use]
-pub fn objects_in_the_kernel() -> Option<u64> {
-    let programs = aya::programs::loaded_programs().try_fold(0, |count, program| program.ok().map(|_| count + 1))?;
-    aya::programs::loaded_links().try_fold(programs, |count, link| link.ok().map(|_| count + 1))
-}
-
 fn not_in_object(name: &str) -> CaptureError {
     CaptureError::Unavailable(format!("the embedded BPF object has no {name}: run ci/build-ebpf and build again"))
 }

@@ -147,8 +147,8 @@ fn to_build(places: &Places, program: &'static str) -> Finding {
         Some(version) => Finding::good(program, version),
         None => Finding::bad(
             program,
-            "cannot be run: no guest can be built, ready .wasm files can be run",
-            "install Rust with rustup (https://rustup.rs), then run ci/setup",
+            "not on PATH, or not for this user: no guest can be built, ready .wasm files can be run",
+            "put it on PATH, or install Rust with rustup (https://rustup.rs), then run ci/setup",
         ),
     }
 }
@@ -169,6 +169,8 @@ fn target(places: &Places, target: &'static str) -> Finding {
         libraries.and_then(|folder| fs::read_dir(folder).ok()).is_some_and(|mut files| files.next().is_some());
     if installed {
         Finding::good(target, "standard library installed")
+    } else if machine::first_line("rustc", &["--version"], &places.root).is_none() {
+        Finding::bad(target, "without rustc nobody knows", "see rustc")
     } else {
         Finding::bad(target, "no standard library", format!("rustup target add {target} (`wasiscope run` does it)"))
     }

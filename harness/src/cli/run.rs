@@ -256,6 +256,12 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         print_report(&report, arguments.format)?;
         let timeline = trace_place.as_ref().map(|place| traced.map(|_| place));
         say_where(&out, page_place.as_ref(), &records, timeline, &report);
+    } else {
+        let cases = report.scenarios.iter().flat_map(|scenario| &scenario.cases);
+        for case in cases.filter(|case| !case.outcome.expected) {
+            let detail = case.outcome.detail.as_deref().unwrap_or_default();
+            tell!("{}: {}: {detail}", case.id, case.outcome.status.name());
+        }
     }
     if let Some(path) = &stored {
         tell!("capture: {}", path.display());

@@ -6,11 +6,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
 use super::{Exit, print, run};
-use crate::capture::ebpf;
 use crate::interrupt::Interrupt;
 use crate::places::Places;
 use crate::report::soak;
@@ -80,8 +79,8 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut rounds = Vec::new();
     for line in BufReader::new(told).lines() {
         let report_bytes = line?.trim().parse().unwrap_or(0);
-        let held = Held::of(watched.id(), &[folder.path(), &places.state])?;
-        rounds.push(Held { at: began.elapsed(), report_bytes, kernel_objects: ebpf::objects_in_the_kernel(), ..held });
+        let held = Held::of(watched.id(), folder.path(), &places.state)?;
+        rounds.push(Held { at: began.elapsed(), report_bytes, ..held });
         if interrupt.raised() || began.elapsed() >= arguments.time || to.write_all(b"\n").is_err() {
             break;
         }
@@ -89,9 +88,8 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     drop(to);
     let status = watched.wait()?;
     if rounds.is_empty() {
-        bail!(
-            "no round came to its end: the run itself says why above (`wasiscope run` with the same arguments tries it once)"
-        );
+        tell!("error: the first run failed");
+        return Ok(if status.code() == Some(1) { Exit::CaseFailed } else { Exit::BadInput });
     }
     let courses = courses(&rounds);
     print(&(soak::table(&rounds, &courses, began.elapsed()).text(Style::Plain) + "\n"))?;

@@ -28,9 +28,9 @@ pub enum ModuleError {
     Component,
     /// Nothing to call.
     #[error(
-        "exports no function `{wanted}`; it exports {}. wasiscope runs WASI commands (`_start`), and with --invoke any \
-         exported function",
-        if exported.is_empty() { "none".to_owned() } else { exported.join(", ") }
+        "exports no function `{wanted}`; it exports {}. {}",
+        if exported.is_empty() { "none".to_owned() } else { exported.join(", ") },
+        convention(wanted)
     )]
     NoSuchFunction {
         /// The function to call.
@@ -40,9 +40,14 @@ pub enum ModuleError {
     },
     /// The function takes something else.
     #[error(
-        "`{function}` takes {} and was given {}",
+        "`{function}` takes {} and was given {}{}",
         if params.is_empty() { "no arguments".to_owned() } else { format!("({})", params.join(", ")) },
-        if args.is_empty() { "none: give each with --arg".to_owned() } else { args.join(", ") }
+        match &args[..] {
+            _ if function == HANDLER => "two".to_owned(),
+            [] => "none: give each with --arg".to_owned(),
+            args => args.join(", "),
+        },
+        if function == HANDLER { format!(". {}", convention(function)) } else { String::new() }
     )]
     Arguments {
         /// The function to call.
@@ -52,6 +57,17 @@ pub enum ModuleError {
         /// What it was given.
         args: Vec<String>,
     },
+}
+
+/// What a handler of kernel events exports.
+const HANDLER: &str = "handle_event";
+
+/// What is expected of a module in which this function is called.
+fn convention(wanted: &str) -> &'static str {
+    match wanted {
+        HANDLER => "A handler exports `handle_event(ptr: i32, len: i32) -> i32` (docs/pipeline.md)",
+        _ => "wasiscope runs WASI commands (`_start`), and with --invoke any exported function",
+    }
 }
 
 /// Reads a guest from a file; text (`.wat`) is assembled first.

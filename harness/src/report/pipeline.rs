@@ -16,7 +16,9 @@ use crate::units;
 /// Everything about one scenario.
 pub(super) fn render(scenario: &ScenarioReport, style: Style) -> String {
     let mut text = sections_text(&sections(scenario), style);
-    text.push_str("docs/pipeline.md reads these tables.\n\n");
+    if !text.is_empty() {
+        text.push_str("docs/pipeline.md reads these tables.\n\n");
+    }
     for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
         // Writing to a String cannot fail.
@@ -46,7 +48,13 @@ fn count(case: &CaseReport, name: &str) -> Option<u64> {
 fn latencies(scenario: &ScenarioReport) -> Option<Grid> {
     let mut table = Grid::new(&["case", "events a second", "p50", "p90", "p99", "max", "events"]);
     for case in &scenario.cases {
-        let Some(spread) = measured(case, PROBE_LATENCY).and_then(|found| found.spread.as_ref()) else { continue };
+        let Some(spread) = measured(case, PROBE_LATENCY).and_then(|found| found.spread.as_ref()) else {
+            if count(case, HANDLED).is_some() {
+                let nothing = std::iter::repeat_n("–".to_owned(), 5);
+                table.add_row([case.id.clone()].into_iter().chain(nothing).chain(["0".to_owned()]));
+            }
+            continue;
+        };
         let rate = measured(case, EVENTS_PER_SECOND).map(|found| format!("{:.0}", found.summary.median));
         let quantiles = [spread.p50, spread.p90, spread.p99, spread.max].map(|us| units::duration(us * 1_000.0));
         let events = stats::total(spread.buckets.iter().map(|(_, count)| *count));
@@ -66,8 +74,14 @@ fn accounts(scenario: &ScenarioReport) -> Option<Grid> {
         let counts = names.map(|name| count(case, &name).map_or("–".to_owned(), |count| count.to_string()));
         table.add_row([case.id.clone()].into_iter().chain(counts));
     }
-    table.note("Generated: by the count of the process that made the calls. Handled: a handler was called, however that ended. A case in which the two and \
-                what was lost do not add up has failed.");
+    table.note("Generated: by the count of the process that made the calls. Handled: taken out of the ring buffer, whatever became of it then; the errors are part of \
+                it. A case in which the two and what was lost do not add up has failed.");
+    for case in &scenario.cases {
+        let (Some(handled), Some(errors)) = (count(case, HANDLED), count(case, ERRORS)) else { continue };
+        if errors > handled / 2 {
+            table.note(format!("{}: its handler failed at {errors} of {handled} events.", case.id));
+        }
+    }
     table.if_any()
 }
 

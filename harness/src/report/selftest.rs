@@ -37,6 +37,7 @@ pub fn table(tried: &[Tried]) -> Grid {
     let count = |held: Held| tried.iter().filter(|one| one.held == held).count();
     let (yes, no, not_tried) = (count(Held::Yes), count(Held::No), count(Held::NotTried));
     let trials = units::count(tried.len(), "trial");
+    grid.note("Held: wasiscope ended the trial as it must, with the outcome that belongs to it, the good case beside it whole, and nothing left.");
     grid.note(format!("{trials}: {yes} held, {no} did not, {not_tried} not tried"));
     grid
 }

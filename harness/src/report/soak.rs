@@ -9,7 +9,7 @@ use crate::units;
 /// A row for each figure; of too few rounds there are none.
 #[must_use]
 pub fn table(rounds: &[Held], courses: &[Course], took: Duration) -> Grid {
-    let mut grid = Grid::new(&["held", "start", "end", "most", "slope", ""]).align_left(&[0, 5]);
+    let mut grid = Grid::new(&["what it holds", "start", "end", "most", "slope", ""]).align_left(&[0, 5]);
     for course in courses {
         let value = |value: f64| {
             #[expect(
@@ -32,7 +32,8 @@ pub fn table(rounds: &[Held], courses: &[Course], took: Duration) -> Grid {
     }
     let rounds = units::count(rounds.len(), "run");
     grid.note(format!(
-        "{rounds} in {}; start: the median of the second tenth of them, end: of the last tenth; slope: the median of those between any two.",
+        "{rounds} in {}; start: the median of the second tenth of them, end: of the last tenth; slope: the median of those between any two. \
+         A count grows when its end is above its start; bytes, when it is by more than 1 MiB and 3 %.",
         humantime::format_duration(Duration::from_secs(took.as_secs())),
     ));
     grid

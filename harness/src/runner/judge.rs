@@ -5,6 +5,7 @@ use wasiscope_workloads as catalogue;
 use super::{Death, WorkerRun};
 use crate::plan::Case;
 use crate::record::{Outcome, Status};
+use crate::units;
 use crate::worker::{Ending, Message, ProtocolLine};
 
 /// Up to this `n`, and this many times the workload's own, the answer of a guest that nobody here built is recomputed, which takes seconds at most.
@@ -48,7 +49,7 @@ pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, c
             }
             Outcome { expected: case.expect.trap, ..Outcome::because(Status::Trapped, with_stderr(trap, stderr)) }
         }
-        Ending::Broken { reason } => failed(reason.clone()),
+        Ending::Broken { reason } => failed(with_limit(reason, case)),
     }
 }
 
@@ -69,11 +70,22 @@ fn with_stderr(what: &str, stderr: &str) -> String {
     if stderr.is_empty() { what.to_owned() } else { format!("{what}; stderr: {stderr}") }
 }
 
+/// wasmtime says that there is a limit, and not which.
+fn with_limit(reason: &str, case: &Case) -> String {
+    let (first, rest) = reason.split_once('\n').map_or((reason, None), |(first, rest)| (first, Some(rest)));
+    if !first.ends_with("exceeds memory limits") && !first.ends_with("exceeds table limits") {
+        return reason.to_owned();
+    }
+    let most = units::bytes(case.limits.memory_bytes);
+    let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
+    format!("{first} (limits: memory, {most} for all memories and tables together){rest}")
+}
+
 /// How a worker ended that did not get as far as a guest's ending.
 pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
     for message in &run.messages {
         if let Message::Refused { reason } = message {
-            return Outcome::because(Status::Failed, reason.clone());
+            return Outcome::because(Status::Failed, with_limit(reason, case));
         }
     }
     match &run.death {

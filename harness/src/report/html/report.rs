@@ -68,7 +68,7 @@ fn headline(report: &Report) -> Markup {
             li { (cut(&report.machine.label())) }
             li { "kernel watched: " b { (report.capture.status.name()) } @if let Some(reason) = &report.capture.reason { " (" (cut(reason)) ")" } }
             @if report.capture.status.sees_kernel() {
-                li { @if exact { "nothing lost" } @else { span.doubt { "lost: " (ledger.map_full) " to full maps, " (ledger.recursion_missed) " to recursion: counts are lower bounds" } } }
+                li { @if exact && ledger.events_lost == 0 { "nothing lost" } @else if exact { "of what is watched nothing lost" } @else { span.doubt { "lost: " (ledger.map_full) " to full maps, " (ledger.recursion_missed) " to recursion: counts are lower bounds" } } }
                 @if ledger.events_lost > 0 { li.doubt { (ledger.events_lost) " events found no room on their way into handlers" } }
                 @if ledger.switches_unseen > 0 { li.doubt { (ledger.switches_unseen) " waits for a processor without an end" } }
             }
