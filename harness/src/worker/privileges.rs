@@ -44,11 +44,15 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
     privileges::keep_none()?;
     // A binary with capabilities of its own starts with its `/proc` closed to itself.
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-    limit(subject)?;
+    // Valgrind keeps descriptors and memory of its own within what these would leave.
+    let in_valgrind = matches!(task, Task::Instructions);
+    if !in_valgrind {
+        limit(subject)?;
+    }
     // Where memory runs out, the worker goes and not who measures it. A system without this file has no such choice.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     // A native guest is a program like any other, and needs its libraries; valgrind needs its own files.
-    if subject.native || matches!(task, Task::Instructions) {
+    if subject.native || in_valgrind {
         return Ok(());
     }
     let mut folders = vec![&subject.directory];
