@@ -243,21 +243,7 @@ fn of_reports(arguments: &Arguments) -> anyhow::Result<Comparison> {
         machine: Some(report.machine),
         tools: report.tools,
     };
-    Ok(Comparison {
-        schema_version: SCHEMA_VERSION,
-        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
-        base: side(&arguments.base, base),
-        new: side(&arguments.new, new),
-        verdict: compare::overall(&differences.rows),
-        seed: None,
-        confidence: 1.0 - FALSE_ALARMS,
-        interrupted: false,
-        budget_spent: false,
-        warnings: differences.warnings,
-        facts: differences.facts,
-        rows: differences.rows,
-        kernel: differences.kernel,
-    })
+    Ok(differences.between(side(&arguments.base, base), side(&arguments.new, new)))
 }
 
 fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel, ratio_of};
+use super::{
+    Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, SideReport, Tolerances, facts, kernel, overall,
+    ratio_of,
+};
 use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
@@ -28,6 +31,28 @@ pub struct Differences {
     pub kernel: Vec<KernelRow>,
     /// What differs besides the guests.
     pub warnings: Vec<String>,
+}
+
+impl Differences {
+    /// The document that they are, between these two.
+    #[must_use]
+    pub fn between(self, base: SideReport, new: SideReport) -> Comparison {
+        Comparison {
+            schema_version: SCHEMA_VERSION,
+            wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
+            base,
+            new,
+            verdict: overall(&self.rows),
+            seed: None,
+            confidence: 1.0 - FALSE_ALARMS,
+            interrupted: false,
+            budget_spent: false,
+            warnings: self.warnings,
+            facts: self.facts,
+            rows: self.rows,
+            kernel: self.kernel,
+        }
+    }
 }
 
 /// Otherwise the figures would seem to contradict each other.

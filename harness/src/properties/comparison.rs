@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::{has_no_tags, is_plain, markup, survives_being_stored};
 use crate::compare::reports::{Differences, compare};
-use crate::compare::{self, Comparison, Row, SCHEMA_VERSION, SideReport, Tolerances};
+use crate::compare::{Row, SideReport, Tolerances};
 use crate::record::metric_names;
 use crate::report::comparison::render;
 use crate::report::table::Style;
 use crate::report::{Report, html, json};
-use crate::stats::{FALSE_ALARMS, Verdict};
+use crate::stats::Verdict;
 
 /// What stands between the two reports. With one only, the other is made of it.
 const BETWEEN: u8 = 0;
@@ -87,21 +87,7 @@ fn mirror(there: &Differences, back: &Differences) {
 }
 
 fn can_be_shown(differences: Differences) {
-    let comparison = Comparison {
-        schema_version: SCHEMA_VERSION,
-        wasiscope: String::new(),
-        base: SideReport::default(),
-        new: SideReport::default(),
-        verdict: compare::overall(&differences.rows),
-        seed: None,
-        confidence: 1.0 - FALSE_ALARMS,
-        interrupted: false,
-        budget_spent: false,
-        warnings: differences.warnings,
-        facts: differences.facts,
-        rows: differences.rows,
-        kernel: differences.kernel,
-    };
+    let comparison = differences.between(SideReport::default(), SideReport::default());
     survives_being_stored(&comparison);
     is_plain(&render(&comparison, Style::Plain));
     has_no_tags(&render(&comparison, Style::Markdown));
