@@ -29,6 +29,7 @@ fn message(criterion: &mut Criterion) {
         preemptions: Some(0),
         line: None,
         ending: Ending::Returned,
+        outputs: Vec::new(),
     });
     criterion.bench_function("worker: one iteration's message", |bencher| {
         bencher.iter(|| serde_json::to_vec(black_box(&message)));

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use wasiscope::plan::Input;
 use wasiscope::scenario::{EngineSettings, Limits};
 use wasiscope::stats::{Estimate, log_ratio};
 use wasiscope::units;
 use wasiscope::worker::cell::PhaseCell;
-use wasiscope::worker::{Iteration, Linked, Subject, Worker};
+use wasiscope::worker::{GuestInput, Iteration, Linked, Subject, Worker};
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads::{MARK_END, MARK_START};
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store};
@@ -50,7 +49,8 @@ fn subject(guest: &Path, directory: PathBuf) -> Subject {
         marked: false,
         traps_after: None,
         name: "guest".to_owned(),
-        input: Input::default(),
+        input: GuestInput::default(),
+        tells_output: false,
         directory,
         engine: EngineSettings::WASMTIME,
         limits: Limits::default(),

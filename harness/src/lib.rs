@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod executable;
+pub mod folder;
 pub mod git;
 pub mod guest;
 pub mod history;

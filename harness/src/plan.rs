@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
@@ -52,18 +52,35 @@ pub enum GuestSource {
 }
 
 /// What a guest is given besides its own folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
+    /// The name it is called by, its first argument; [`GUEST_NAME`] when `None`.
+    pub argv0: Option<String>,
     /// Arguments, without its own name.
     pub args: Vec<String>,
     /// Environment variables. Nothing is inherited.
     pub environment: Vec<(String, String)>,
-    /// Folders of the host and the names under which the guest finds them.
-    pub directories: Vec<(PathBuf, String)>,
-    /// A file to read standard input from; empty input when `None`.
-    pub stdin: Option<PathBuf>,
+    /// Folders of the host.
+    pub directories: Vec<Directory>,
+    /// Standard input, read once; empty when `None`.
+    pub stdin: Option<Arc<[u8]>>,
     /// The exported function that is measured; `None` for `_start`.
     pub invoke: Option<String>,
+}
+
+/// The first argument of every guest, unless the user gives another. The name of its file would differ between the two
+/// sides of a comparison, and work on it would show as a change.
+pub const GUEST_NAME: &str = "guest.wasm";
+
+/// A folder of the host that a guest is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is on the host.
+    pub host: PathBuf,
+    /// The name under which the guest finds it.
+    pub guest: String,
+    /// Whether the guest works in the folder itself. Otherwise each pass gets the folder as it was.
+    pub shared: bool,
 }
 
 /// workload × flavour × engine, with all that a worker of it needs to know.
@@ -192,7 +209,8 @@ fn matrix_of_parts(scenario: &Scenario) -> Vec<Case> {
         processes: 0,
         ..case_of(scenario, check.workload(), check.flavour(), engine, GuestSource::Check(check))
     };
-    let trapping = |messages: &[&'static str]| Expectation { trap: true, messages: messages.to_vec(), check: None };
+    let trapping =
+        |messages: &[&'static str]| Expectation { trap: true, messages: messages.to_vec(), ..Expectation::default() };
     let mut cases = Vec::new();
     for part in &scenario.parts {
         let checks: Vec<Check> = match part {

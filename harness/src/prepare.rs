@@ -1,18 +1,19 @@
 //! From cases to cases with guests: built, found, or copied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
+use crate::folder;
 use crate::guest::{self, Artifact, NoGuest};
 use crate::module::{self, ModuleError};
 use crate::places::Places;
-use crate::plan::{Case, GuestSource};
+use crate::plan::{Case, Directory, GuestSource, Input};
 use crate::record::Status;
-use crate::runner::Prepared;
+use crate::runner::{InputFiles, Prepared};
 use crate::scenario::EngineSettings;
 use crate::traps::{self, Check, Reserved};
 use crate::worker;
@@ -60,7 +61,9 @@ pub fn prepare(
         .collect();
     let built = guest::build(places, &wanted, say);
     let mut prepared = Vec::with_capacity(cases.len());
+    let mut copies = Copies::new(scratch);
     for case in cases {
+        let files = copies.files_of(&case.input)?;
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => match check(&case) {
@@ -85,9 +88,43 @@ pub fn prepare(
                 Ok(written(scratch, &format!("depth-{depth}"), &traps::trapping_at(*depth))?)
             }
         };
-        prepared.push(Prepared { case, guest, watch: true });
+        prepared.push(Prepared { case, guest, files, watch: true });
     }
     Ok(prepared)
+}
+
+/// Copies of what guests are given, each made once in a run.
+struct Copies<'a> {
+    scratch: &'a Path,
+    folders: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl<'a> Copies<'a> {
+    fn new(scratch: &'a Path) -> Self {
+        Self { scratch, folders: BTreeMap::new() }
+    }
+
+    fn files_of(&mut self, input: &Input) -> anyhow::Result<InputFiles> {
+        let originals = input.directories.iter().map(|folder| self.original(folder)).collect::<anyhow::Result<_>>()?;
+        let stdin = input.stdin.as_ref().map(|bytes| place(OsStr::new("stdin"), bytes, self.scratch)).transpose()?;
+        Ok(InputFiles { originals, stdin })
+    }
+
+    /// The copy of a folder; none of one that is shared.
+    fn original(&mut self, folder: &Directory) -> anyhow::Result<Option<PathBuf>> {
+        if folder.shared {
+            return Ok(None);
+        }
+        if let Some(copy) = self.folders.get(&folder.host) {
+            return Ok(Some(copy.clone()));
+        }
+        let copy = self.scratch.join(format!("given-{}", self.folders.len()));
+        folder::copy(&folder.host, &copy).with_context(|| {
+            format!("cannot copy {} (--dir-shared lets the guest work in it itself)", folder.host.display())
+        })?;
+        self.folders.insert(folder.host.clone(), copy.clone());
+        Ok(Some(copy))
+    }
 }
 
 /// A guest of this tool's own, assembled.

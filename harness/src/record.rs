@@ -250,6 +250,8 @@ pub const RSS_INSTANTIATE: &str = "memory.rss.instantiate";
 pub const RSS_RUN: &str = "memory.rss.run";
 /// Resident bytes of the guest's linear memory at the end of `run`: what the guest has touched.
 pub const TOUCHED: &str = "memory.touched";
+/// The fact that lists those facts which came out differently in two passes, and so have no value.
+pub const UNSTEADY: &str = "unsteady";
 /// The fact with the instructions between the guest's marks.
 pub const INSTRUCTIONS: &str = "instructions.run";
 /// From the faulting access to control in the host: the phase `trap` of a guest that traps on purpose.

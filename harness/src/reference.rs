@@ -8,7 +8,7 @@ use wasiscope_workloads::{MARK_END, MARK_START};
 
 use crate::guest::Artifact;
 use crate::plan::{Case, GuestSource, Input};
-use crate::runner::Prepared;
+use crate::runner::{InputFiles, Prepared};
 use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
 
 const TEXT: &str = include_str!("reference.wat");
@@ -42,7 +42,7 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
         tolerance: BTreeMap::new(),
         budgets: BTreeMap::new(),
     };
-    Ok(Prepared { guest: Ok(Artifact::of_file(&path)?), case, watch: false })
+    Ok(Prepared { guest: Ok(Artifact::of_file(&path)?), case, files: InputFiles::default(), watch: false })
 }
 
 fn assemble() -> Result<Vec<u8>, wat::Error> {

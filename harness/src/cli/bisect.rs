@@ -20,7 +20,7 @@ use crate::machine;
 use crate::places::Places;
 use crate::plan::Case;
 use crate::record::{self, Facts, metric_of};
-use crate::runner::{self, ChildWorkers, Pair, Pairs, Prepared, Settings};
+use crate::runner::{self, ChildWorkers, InputFiles, Pair, Pairs, Prepared, Settings};
 use crate::scratch;
 use crate::stats::Verdict;
 use crate::units;
@@ -299,6 +299,7 @@ impl Bisection<'_> {
             Err(error) => Prepared {
                 case: self.case.clone(),
                 guest: Err(crate::guest::NoGuest { status: record::Status::Failed, reason: format!("{error:#}") }),
+                files: InputFiles::default(),
                 watch: false,
             },
         };

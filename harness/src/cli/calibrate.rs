@@ -17,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource, Input};
-use crate::runner::{ChildWorkers, Pairs, Prepared, Settings};
+use crate::runner::{ChildWorkers, InputFiles, Pairs, Prepared, Settings};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::scratch;
 use crate::units;
@@ -68,7 +68,12 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let slower_by = |slowdown: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few percent more of a count")]
         let n = N + (N as f64 * slowdown).round() as u64;
-        Prepared { case: case(workload.name, n), guest: Ok(artifact.clone()), watch: false }
+        Prepared {
+            case: case(workload.name, n),
+            guest: Ok(artifact.clone()),
+            files: InputFiles::default(),
+            watch: false,
+        }
     };
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;

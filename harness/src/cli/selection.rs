@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,11 +16,12 @@ use sha2::{Digest, Sha256};
 use crate::guest::hex;
 use crate::module::ModuleError;
 use crate::places::Places;
-use crate::plan::{self, Case, GuestSource, Input};
+use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input};
 use crate::prepare;
 use crate::report::document::Shard;
 use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, WALL_MAX};
 use crate::traps::Share;
+use crate::units;
 
 /// Which cases to run.
 #[derive(Debug, Args)]
@@ -65,10 +68,18 @@ pub(super) struct InputArguments {
     /// An environment variable; nothing is inherited
     #[arg(long, value_name = "NAME=VALUE", value_parser = environment_variable)]
     env: Vec<(String, String)>,
-    /// A folder that the guest may read and write, under its own name or another, besides its empty `.`
+    /// The name that the guest is called by, its first argument
+    #[arg(long, value_name = "NAME", default_value = GUEST_NAME, allow_hyphen_values = true)]
+    argv0: String,
+    /// A folder that the guest may read and write, under its own name or another, besides its empty `.`. It works in a copy, and
+    /// each pass gets the folder as it was
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
     dir: Vec<(PathBuf, String)>,
-    /// What the guest reads from standard input [default: nothing]
+    /// Like --dir, without a copy: what the guest writes stays, and later passes find it
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
+    dir_shared: Vec<(PathBuf, String)>,
+    /// What the guest reads from standard input: a file, or a pipe or device such as /dev/stdin. It is read once, up to 256 MiB,
+    /// and each pass gets all of it [default: nothing]
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
     /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
@@ -88,39 +99,63 @@ impl Selection {
 
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { args, env, dir, stdin, invoke, expect_trap } = self;
-        args.is_empty() && env.is_empty() && dir.is_empty() && stdin.is_none() && invoke.is_none() && !expect_trap
+        let Self { args, env, argv0, dir, dir_shared, stdin, invoke, expect_trap } = self;
+        args.is_empty()
+            && env.is_empty()
+            && argv0 == GUEST_NAME
+            && dir.is_empty()
+            && dir_shared.is_empty()
+            && stdin.is_none()
+            && invoke.is_none()
+            && !expect_trap
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
     fn checked(&self) -> anyhow::Result<Input> {
-        let mut directories: Vec<(PathBuf, String)> = Vec::new();
-        for (host, guest) in &self.dir {
-            if directories.iter().any(|(_, other)| other == guest) {
-                bail!("--dir: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
+        let mut directories: Vec<Directory> = Vec::new();
+        let copied = self.dir.iter().map(|folder| ("--dir", folder));
+        let shared = self.dir_shared.iter().map(|folder| ("--dir-shared", folder));
+        for (option, (host, guest)) in copied.chain(shared) {
+            if directories.iter().any(|other| other.guest == *guest) {
+                bail!("{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
             }
-            let (path, metadata) = found("--dir", host)?;
+            let (path, metadata) = found(option, host)?;
             if !metadata.is_dir() {
-                bail!("--dir {}: not a folder; a file goes in with the folder it is in", host.display());
+                bail!("{option} {}: not a folder; a file goes in with the folder it is in", host.display());
             }
-            directories.push((path, guest.clone()));
+            directories.push(Directory { host: path, guest: guest.clone(), shared: option == "--dir-shared" });
         }
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.env.iter().find(|(name, _)| !names.insert(name)) {
             bail!("--env: `{twice}` is given twice");
         }
-        let stdin = self.stdin.as_deref().map(|file| match found("--stdin", file)? {
-            (_, metadata) if metadata.is_dir() => bail!("--stdin {}: a folder, not a file", file.display()),
-            (path, _) => Ok(path),
-        });
         Ok(Input {
+            argv0: Some(self.argv0.clone()).filter(|name| name != GUEST_NAME),
             args: self.args.clone(),
             environment: self.env.clone(),
             directories,
-            stdin: stdin.transpose()?,
+            stdin: self.stdin.as_deref().map(standard_input).transpose()?,
             invoke: self.invoke.clone(),
         })
     }
+}
+
+/// Most bytes of standard input: they are held in memory.
+const STDIN_LIMIT_BYTES: u64 = 256 << 20;
+
+/// All of a file, pipe or device. A pipe can be read only once, and every pass is to get the same.
+fn standard_input(path: &Path) -> anyhow::Result<Arc<[u8]>> {
+    let (absolute, metadata) = found("--stdin", path)?;
+    if metadata.is_dir() {
+        bail!("--stdin {}: a folder, not a file", path.display());
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(absolute).and_then(|file| file.take(STDIN_LIMIT_BYTES + 1).read_to_end(&mut bytes));
+    read.with_context(|| format!("--stdin {}", path.display()))?;
+    if bytes.len() as u64 > STDIN_LIMIT_BYTES {
+        bail!("--stdin {}: more than {}, the most that is read", path.display(), units::bytes(STDIN_LIMIT_BYTES));
+    }
+    Ok(bytes.into())
 }
 
 /// The absolute path of what an option names, which must be there.

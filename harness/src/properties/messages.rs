@@ -13,7 +13,7 @@ use crate::record::{Record, Status};
 use crate::report::fixtures;
 use crate::report::table::{self, Style};
 use crate::runner::child::{Hearing, Said, cut_off, hear};
-use crate::runner::{Death, Event, Prepared, Runner, Settings, WorkerRun, Workers};
+use crate::runner::{Death, Event, InputFiles, Prepared, Runner, Settings, WorkerRun, Workers};
 use crate::scenario;
 use crate::summary;
 use crate::worker::{Message, Request};
@@ -35,7 +35,12 @@ pub fn messages(bytes: &[u8]) {
     let cases: Vec<Prepared> = cases(*first & 7)
         .into_iter()
         .take(1)
-        .map(|case| Prepared { case, guest: Ok(Artifact::of_bytes(&path, COMMAND)), watch: true })
+        .map(|case| Prepared {
+            case,
+            guest: Ok(Artifact::of_bytes(&path, COMMAND)),
+            files: InputFiles::default(),
+            watch: true,
+        })
         .collect();
     let mut workers = Alike::new(said, (first & 8 != 0).then(|| Death::Lost("killed".to_owned())));
     let records = walk(&mut workers, &cases, folder.path());

@@ -256,6 +256,11 @@ fn mistakes(scenario: &ScenarioReport) -> Option<Grid> {
         let how = how.unwrap_or_else(|| case.outcome.status.name().to_owned());
         let over = case.facts.get("size.over_abort").and_then(Value::as_i64);
         let left = case.facts.get("left.files").and_then(Value::as_array).map_or(0, Vec::len);
+        let bytes = |stream: &str| match case.facts.get(&format!("{stream}.bytes")) {
+            Some(bytes) => bytes.as_u64().unwrap_or(0),
+            // As reports before 2026-11-27 have it.
+            None => count(case, &format!("left.{stream}_bytes")),
+        };
         table.add_row(vec![
             case.workload.trim_start_matches("mistake-").to_owned(),
             case.flavour.clone(),
@@ -263,8 +268,8 @@ fn mistakes(scenario: &ScenarioReport) -> Option<Grid> {
             how,
             case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes)),
             over.map_or("–".to_owned(), |over| format!("{over:+} B")),
-            format!("{} B", count(case, "left.stderr_bytes")),
-            format!("{} B of stdout, {left} file(s)", count(case, "left.stdout_bytes")),
+            format!("{} B", bytes("stderr")),
+            format!("{} B of stdout, {left} file(s)", bytes("stdout")),
             last_words(case),
         ]);
     }

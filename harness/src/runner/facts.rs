@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::judge::{expected_check, judge, judge_death};
+use super::judge::{Answer, expected_check, judge, judge_death};
 use super::{Prepared, Workers, subject};
 use crate::guest::Artifact;
 use crate::plan::Case;
@@ -71,13 +71,14 @@ fn measure(
     };
     let run = workers.run(&request, None);
     for message in &run.messages {
-        if let Message::Facts { marked, traps_after, facts: found, line, ending, pace } = message {
+        if let Message::Facts { marked, traps_after, facts: found, line, ending, outputs, pace } = message {
             facts.extend(found.clone());
             let expected = match by {
                 Judge::Catalogue => expected_check(case, line.as_ref()),
                 Judge::Scenario => case.expect.check.clone(),
             };
-            let outcome = judge(case, ending, line.as_ref(), expected.as_deref());
+            let answer = Answer { ending, line: line.as_ref(), outputs };
+            let outcome = judge(case, &answer, expected.as_deref());
             let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
             let Pace { compile_ns, pass_ns } = *pace;
             let (marked, traps_after) = (*marked, *traps_after);

@@ -5,8 +5,9 @@ use wasiscope_workloads as catalogue;
 use super::{Death, WorkerRun};
 use crate::plan::Case;
 use crate::record::{Outcome, Status};
+use crate::scenario::{Expectation, ExpectedText};
 use crate::units;
-use crate::worker::{Ending, Message, ProtocolLine};
+use crate::worker::{Ending, Iteration, Message, Output, ProtocolLine, Written};
 
 /// Up to this `n`, and this many times the workload's own, the answer of a guest that nobody here built is recomputed, which takes seconds at most.
 /// `matmul` at 2^24 would take all memory, and a guest need only print that it did it.
@@ -31,13 +32,35 @@ pub(super) fn expected_check(case: &Case, line: Option<&ProtocolLine>) -> Option
     workload.expected_check(n).ok().map(|check| format!("{check:016x}"))
 }
 
+/// What a guest gave in the passes to be judged.
+pub(super) struct Answer<'a> {
+    pub(super) ending: &'a Ending,
+    pub(super) line: Option<&'a ProtocolLine>,
+    pub(super) outputs: &'a [Output],
+}
+
+impl<'a> From<&'a Iteration> for Answer<'a> {
+    fn from(iteration: &'a Iteration) -> Self {
+        Self { ending: &iteration.ending, line: iteration.line.as_ref(), outputs: &iteration.outputs }
+    }
+}
+
 /// Whether the guest ended as the scenario expects, with the right answer.
-pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, check: Option<&str>) -> Outcome {
+pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Outcome {
     let failed = |detail| Outcome::because(Status::Failed, detail);
-    match ending {
-        Ending::Returned if case.expect.trap => failed("the guest was expected to trap and returned".to_owned()),
-        Ending::Returned => judge_answer(case, line, check).map_or_else(failed, |()| Outcome::ok()),
-        Ending::Exited { code, stderr } => failed(with_stderr(&format!("the guest exited with code {code}"), stderr)),
+    let judged = |outcome: Outcome| judge_outputs(&case.expect, answer.outputs).map_or_else(failed, |()| outcome);
+    let wanted = case.expect.exit_code;
+    match answer.ending {
+        Ending::Returned | Ending::Exited { code: 0, .. } if case.expect.trap => {
+            failed("the guest was expected to trap and returned".to_owned())
+        }
+        Ending::Returned if wanted != 0 => failed(format!("the guest exited with code 0, expected {wanted}")),
+        Ending::Returned => judge_answer(case, answer.line, check).map_or_else(failed, |()| judged(Outcome::ok())),
+        Ending::Exited { code, .. } if *code == wanted && !case.expect.trap => judged(Outcome::ok()),
+        Ending::Exited { code, stderr } => {
+            let expected = if wanted == 0 { String::new() } else { format!(", expected {wanted}") };
+            failed(with_stderr(&format!("the guest exited with code {code}{expected}"), stderr))
+        }
         Ending::Trapped { trap, stderr } => {
             let messages = &case.expect.messages;
             let is_right = messages.is_empty() || messages.iter().any(|message| trap.contains(message));
@@ -47,7 +70,8 @@ pub(super) fn judge(case: &Case, ending: &Ending, line: Option<&ProtocolLine>, c
                     stderr,
                 ));
             }
-            Outcome { expected: case.expect.trap, ..Outcome::because(Status::Trapped, with_stderr(trap, stderr)) }
+            let trapped = Outcome::because(Status::Trapped, with_stderr(trap, stderr));
+            if case.expect.trap { judged(Outcome { expected: true, ..trapped }) } else { trapped }
         }
         Ending::Broken { reason } => failed(with_limit(reason, case)),
     }
@@ -64,6 +88,64 @@ fn judge_answer(case: &Case, line: Option<&ProtocolLine>, check: Option<&str>) -
         return Err(format!("the guest did {} n={}, asked for {} n={n}", line.workload, line.n, case.workload));
     }
     Ok(())
+}
+
+fn judge_outputs(expect: &Expectation, outputs: &[Output]) -> Result<(), String> {
+    for output in outputs {
+        for (stream, expected, written) in
+            [("stdout", &expect.stdout, &output.stdout), ("stderr", &expect.stderr, &output.stderr)]
+        {
+            expected.as_ref().map_or(Ok(()), |expected| judge_text(stream, expected, written))?;
+        }
+    }
+    Ok(())
+}
+
+fn judge_text(stream: &str, expected: &ExpectedText, written: &Written) -> Result<(), String> {
+    match expected {
+        ExpectedText::Exactly(bytes) => {
+            let wanted = Written::of(bytes);
+            if (wanted.bytes, &wanted.sha256) == (written.bytes, &written.sha256) {
+                return Ok(());
+            }
+            Err(format!("wrong {stream}: {}", first_difference(&wanted, written)))
+        }
+        ExpectedText::Pattern(pattern) if pattern.matches(&written.text) => Ok(()),
+        ExpectedText::Pattern(pattern) => {
+            let part = if written.is_whole() { "" } else { "the first MiB of " };
+            let found = quoted(&written.text);
+            Err(format!("wrong {stream}: `{}` does not match {part}{found}", pattern.as_str()))
+        }
+        ExpectedText::File(path) => Err(format!("{} was not read", path.display())),
+    }
+}
+
+/// The first line that is not as expected.
+fn first_difference(wanted: &Written, found: &Written) -> String {
+    let (mut wanted_lines, mut found_lines) = (wanted.text.split('\n'), found.text.split('\n'));
+    for number in 1.. {
+        match (wanted_lines.next(), found_lines.next()) {
+            (Some(wanted), Some(found)) if wanted == found => {}
+            (None, None) => break,
+            (wanted, found) => {
+                let shown = |line: Option<&str>| line.map_or("its end".to_owned(), quoted);
+                return format!("line {number} is {}, expected {}", shown(found), shown(wanted));
+            }
+        }
+    }
+    // Equal as far as it was sent, or as far as it is text.
+    format!(
+        "{} bytes with SHA-256 {:.16}…, expected {} with {:.16}…",
+        found.bytes, found.sha256, wanted.bytes, wanted.sha256
+    )
+}
+
+/// The beginning of a text, on one line.
+fn quoted(text: &str) -> String {
+    const SHOWN_CHARS: usize = 80;
+    let beginning: String = text.chars().take(SHOWN_CHARS).collect();
+    let more = if text.chars().nth(SHOWN_CHARS).is_some() { "…" } else { "" };
+    format!("{beginning:?}{more}")
 }
 
 fn with_stderr(what: &str, stderr: &str) -> String {

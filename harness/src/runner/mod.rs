@@ -10,20 +10,22 @@ mod label;
 mod pairs;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorker};
+use crate::folder;
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::pipeline::Flow;
-use crate::plan::{self, Case, Half, Step, Wanted};
+use crate::plan::{self, Case, GUEST_NAME, Half, Input, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::schedule::Experiment;
 use crate::traps::Planted;
-use crate::worker::{Iteration, Message, Request, Subject, Task};
+use crate::worker::{Folder, GuestInput, Iteration, Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
 use facts::{Judge, Known};
@@ -106,8 +108,19 @@ pub struct Prepared {
     pub case: Case,
     /// The guest.
     pub guest: Result<Artifact, NoGuest>,
+    /// What it is given that lies in files.
+    pub files: InputFiles,
     /// Whether the kernel's side of it is wanted.
     pub watch: bool,
+}
+
+/// The part of a case's input that lies in files, where workers find it.
+#[derive(Clone, Debug, Default)]
+pub struct InputFiles {
+    /// For each folder of the input, in the same order: the copy that every pass starts from; `None` for a shared one.
+    pub originals: Vec<Option<PathBuf>>,
+    /// What the guest reads from standard input.
+    pub stdin: Option<PathBuf>,
 }
 
 impl Prepared {
@@ -493,24 +506,48 @@ fn stays_on_one_processor(case: &Case) -> bool {
 
 /// What a worker needs to know of a case, with what is known of its guest already; `directory` is made if need be.
 fn subject(prepared: &Prepared, directory: &Path, known: Option<&Known>) -> Result<Subject, Outcome> {
-    let Prepared { case, guest, watch: _ } = prepared;
+    let Prepared { case, guest, .. } = prepared;
     let artifact = guest.as_ref().map_err(NoGuest::outcome)?;
-    std::fs::create_dir_all(directory).map_err(|error| {
-        let reason = format!("cannot make the guest's folder {}: {error}", directory.display());
+    let failed = |place: &Path, error: io::Error| {
+        let reason = format!("cannot make the guest's folder {}: {error}", place.display());
         Outcome::because(Status::Failed, reason)
-    })?;
-    let own_name = artifact.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    };
+    std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+    let folders = folders(prepared, directory).map_err(|(place, error)| failed(&place, error))?;
+    let Input { argv0, args, environment, invoke, .. } = case.input.clone();
     Ok(Subject {
         guest: artifact.path.clone(),
         native: case.is_native(),
         marked: known.is_some_and(|known| known.marked),
         traps_after: known.and_then(|known| known.traps_after),
-        name: own_name.unwrap_or_default(),
-        input: case.input.clone(),
+        name: argv0.unwrap_or_else(|| GUEST_NAME.to_owned()),
+        input: GuestInput { args, environment, folders, stdin: prepared.files.stdin.clone(), invoke },
+        tells_output: case.expect.judges_output(),
         directory: directory.to_owned(),
         engine: case.engine.settings,
         limits: case.limits,
     })
+}
+
+/// The folders of a guest whose own folder is `directory`, with fresh copies beside it of those that are not shared.
+fn folders(prepared: &Prepared, directory: &Path) -> Result<Vec<Folder>, (PathBuf, io::Error)> {
+    let mut folders = Vec::new();
+    for (index, given) in prepared.case.input.directories.iter().enumerate() {
+        let original = prepared.files.originals.get(index).cloned().flatten();
+        let place = match &original {
+            Some(original) => {
+                let mut name = directory.file_name().unwrap_or_default().to_owned();
+                name.push(format!("-given-{index}"));
+                let place = directory.with_file_name(name);
+                let made = folder::remove(&place).and_then(|()| folder::copy(original, &place));
+                made.map_err(|error| (place.clone(), error))?;
+                place
+            }
+            None => given.host.clone(),
+        };
+        folders.push(Folder { place, guest: given.guest.clone(), original });
+    }
+    Ok(folders)
 }
 
 /// Moves the good iterations into the record and says how the worker as a whole ended.
@@ -521,7 +558,7 @@ fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut Pro
         for phase in &iteration.entered {
             *record.entered.entry(*phase).or_default() += 1;
         }
-        let judged = judge(case, &iteration.ending, iteration.line.as_ref(), known.check.as_deref());
+        let judged = judge(case, &iteration.into(), known.check.as_deref());
         if !judged.expected {
             // A wrong answer is never timed as right.
             outcome = Some(judged);

@@ -156,7 +156,7 @@ impl<'a> Pairs<'a> {
         for message in &run.messages {
             let Message::Iteration(iteration) = message else { continue };
             iteration.entered.iter().for_each(|phase| *charged.entered.entry(*phase).or_default() += 1);
-            let judged = judge(&prepared.case, &iteration.ending, iteration.line.as_ref(), known.check.as_deref());
+            let judged = judge(&prepared.case, &iteration.into(), known.check.as_deref());
             good += u32::from(judged.expected);
         }
         (run.death.is_none() && good == WATCHED_ITERATIONS).then_some(charged)
@@ -194,7 +194,7 @@ impl<'a> Pairs<'a> {
             };
             // A pass of compilations alone has nothing to judge.
             if iteration.entered.iter().any(|phase| crate::record::is_repeated(*phase)) {
-                let outcome = judge(&prepared.case, &iteration.ending, iteration.line.as_ref(), known.check.as_deref());
+                let outcome = judge(&prepared.case, &iteration.into(), known.check.as_deref());
                 if !outcome.expected {
                     return Err((*side, outcome));
                 }

@@ -36,8 +36,8 @@ fn line(check: &str) -> Option<ProtocolLine> {
 
 fn facts_run(ending: Ending, check: &str) -> WorkerRun {
     let pace = Pace::default();
-    let facts =
-        Message::Facts { marked: true, traps_after: None, facts: Facts::new(), line: line(check), ending, pace };
+    let (facts, outputs) = (Facts::new(), Vec::new());
+    let facts = Message::Facts { marked: true, traps_after: None, facts, line: line(check), ending, outputs, pace };
     WorkerRun { pid: 1, messages: vec![facts], ..WorkerRun::default() }
 }
 
@@ -54,6 +54,7 @@ fn samples_run(checks: &[&str], death: Option<Death>) -> WorkerRun {
             preemptions: None,
             line: line(check),
             ending: Ending::Returned,
+            outputs: Vec::new(),
         })
     };
     let messages = checks.iter().map(iteration).collect();
@@ -85,6 +86,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
             budgets: BTreeMap::new(),
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
+        files: InputFiles::default(),
         watch: true,
     }
 }

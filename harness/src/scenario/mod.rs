@@ -5,6 +5,7 @@
 
 mod diagnostic;
 mod engine;
+mod expect;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::traps::Share;
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
 pub use engine::{Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel};
+pub use expect::{Expectation, ExpectedText, Pattern};
 
 /// How a workload becomes wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,17 +115,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { wall: Duration::from_secs(10), memory_bytes: 1 << 30, stack_bytes: 512 << 10 }
     }
-}
-
-/// How a case is expected to end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expectation {
-    /// Whether a wasm trap is the expected ending.
-    pub trap: bool,
-    /// What the trap's message may say, one of these; nothing for any.
-    pub messages: Vec<&'static str>,
-    /// The check that the guest must print, where the catalogue does not know it.
-    pub check: Option<String>,
 }
 
 /// What a scenario is about.
@@ -313,8 +304,9 @@ pub const DEFAULT_ITERATIONS: u32 = 20;
 pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
     let text =
         std::fs::read_to_string(path).map_err(|reason| ScenarioError::Unreadable { path: path.to_owned(), reason })?;
-    let scenario = parse(path, &text)?;
+    let mut scenario = parse(path, &text)?;
     wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
+    wire::read_expected(&mut scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
     Ok(scenario)
 }
 

@@ -7,10 +7,12 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, InstancePre, Module, Trap};
 use wasmtime_wasi::I32Exit;
 
+use super::answer;
 use super::engine;
 use super::entry::Entry;
 use super::host::{self, Host};
-use super::pass::{Linked, Worker, empty_folder, ending, link};
+use super::output::Output;
+use super::pass::{Linked, Worker, ending, link};
 use super::protocol::{Ending, LastMark, Message, Pace, ProtocolLine};
 use crate::record::Facts;
 
@@ -19,23 +21,20 @@ const QUICK_NS: u64 = 2_000_000;
 
 /// What one run under fuel counting found out.
 struct Counted {
-    /// Between the marks, or in the whole call where there are none.
-    fuel: Option<u64>,
+    /// Everything that must come out the same in every run.
+    facts: Facts,
     marked: bool,
     last_mark: LastMark,
     ending: Ending,
     line: Option<ProtocolLine>,
-    results: Vec<String>,
-    /// How it died and what it left, if it did.
-    died: Facts,
-    final_pages: Option<u64>,
+    output: Output,
     took_ns: u64,
 }
 
 impl Worker {
     /// Two runs with fuel counting, which slows the guest: nothing of it is timed.
     pub(super) fn facts(&self) -> wasmtime::Result<Message> {
-        empty_folder(&self.subject.directory)?;
+        self.restore_folders()?;
         let (linked, compile_ns) = self.linked()?;
         // The functions themselves: the whole of the text section is padded to a page.
         let native_code: usize = linked.instance_pre.module().functions().map(|function| function.len).sum();
@@ -46,30 +45,28 @@ impl Worker {
         let module = Module::from_binary(&engine, &self.wasm)?;
         let module = link(&engine, &module)?;
         let first = self.count_fuel(&engine, &module)?;
-        // Fuel is a fact only where it is one: Go's scheduler, for one, follows the clock and random numbers.
-        empty_folder(&self.subject.directory)?;
-        let fuel =
-            first.fuel.filter(|fuel| self.count_fuel(&engine, &module).is_ok_and(|again| again.fuel == Some(*fuel)));
+        // A fact is what comes out the same twice: Go's scheduler, for one, follows the clock and random numbers.
+        self.restore_folders()?;
+        let again = self.count_fuel(&engine, &module)?;
         let pace = Pace { compile_ns: Some(compile_ns), pass_ns: self.pass_ns(&linked, &first)? };
-        let line = first.line;
-        let mut facts = Facts::from([
-            ("size.native_code".to_owned(), Value::from(native_code)),
-            ("memory.final_pages".to_owned(), Value::from(first.final_pages)),
-            ("fuel".to_owned(), Value::from(fuel)),
-            ("check".to_owned(), Value::from(line.as_ref().map(|line| line.check.clone()))),
-        ]);
-        if !first.results.is_empty() {
-            facts.insert("result".to_owned(), Value::from(first.results));
-        }
-        facts.extend(first.died);
+        let mut facts = answer::steady(first.facts, &again.facts);
+        facts.insert("size.native_code".to_owned(), Value::from(native_code));
         let traps_after = matches!(first.ending, Ending::Trapped { .. }).then_some(first.last_mark);
-        Ok(Message::Facts { marked: first.marked, traps_after, facts, line, ending: first.ending, pace })
+        Ok(Message::Facts {
+            marked: first.marked,
+            traps_after,
+            facts,
+            line: first.line,
+            ending: answer::worse(first.ending, again.ending),
+            outputs: answer::outputs(&self.subject, [first.output, again.output]),
+            pace,
+        })
     }
 
     /// The fastest of a few warm passes; of a guest that takes long anyway, its time under fuel counting.
     fn pass_ns(&self, linked: &Linked, counted: &Counted) -> wasmtime::Result<Option<u64>> {
         const PASSES: u32 = 3;
-        if !matches!(counted.ending, Ending::Returned | Ending::Trapped { .. }) {
+        if matches!(counted.ending, Ending::Broken { .. }) {
             return Ok(None);
         }
         if counted.took_ns > QUICK_NS {
@@ -96,24 +93,20 @@ impl Worker {
         Ok((linked, compile))
     }
 
-    /// Of a guest that trapped or exited with a code: which, and what it had written by then.
-    fn died(&self, result: &wasmtime::Result<()>, host: &Host) -> Facts {
+    /// Of a guest that trapped or exited with a code: the trap, and the files that it left in its folder.
+    fn died(&self, result: &wasmtime::Result<()>) -> Facts {
         let Err(error) = result else { return Facts::new() };
-        let how = match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {
-            (_, Some(I32Exit(0))) | (None, None) => return Facts::new(),
-            (Some(trap), _) => ("trap.code".to_owned(), Value::from(format!("{trap:?}"))),
-            (None, Some(exit)) => ("exit.code".to_owned(), Value::from(exit.0)),
-        };
+        let mut facts = Facts::new();
+        match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {
+            (_, Some(I32Exit(0))) | (None, None) => return facts,
+            (Some(trap), _) => _ = facts.insert("trap.code".to_owned(), Value::from(format!("{trap:?}"))),
+            (None, Some(_)) => {}
+        }
         let left = std::fs::read_dir(&self.subject.directory).into_iter().flatten().flatten();
         let mut left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         left.sort();
-        let (stdout, stderr) = host.written_bytes();
-        Facts::from([
-            how,
-            ("left.files".to_owned(), Value::from(left)),
-            ("left.stdout_bytes".to_owned(), Value::from(stdout)),
-            ("left.stderr_bytes".to_owned(), Value::from(stderr)),
-        ])
+        facts.insert("left.files".to_owned(), Value::from(left));
+        facts
     }
 
     /// One run of a module that counts fuel.
@@ -139,16 +132,18 @@ impl Worker {
             (Some(_), None) => None,
             _ => before.zip(after).map(|(before, after)| before.saturating_sub(after)),
         };
-        Ok(Counted {
-            fuel,
-            marked: marks.start.is_some(),
-            last_mark: marks.last(),
-            ending: ending(&result, store.data()),
-            line: ProtocolLine::last_in(&store.data().stdout()),
-            died: self.died(&result, store.data()),
-            results: if result.is_ok() { guest.results() } else { Vec::new() },
-            final_pages: instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store)),
-            took_ns,
-        })
+        let (ending, output) = (ending(&result, store.data()), store.data().output());
+        let line = ProtocolLine::last_in(&store.data().stdout());
+        let mut facts = answer::facts(&output, &ending, line.as_ref());
+        facts.extend(self.died(&result));
+        facts.insert("fuel".to_owned(), Value::from(fuel));
+        let (marked, last_mark) = (marks.start.is_some(), marks.last());
+        let pages = instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store));
+        facts.insert("memory.final_pages".to_owned(), Value::from(pages));
+        let results = if result.is_ok() { guest.results() } else { Vec::new() };
+        if !results.is_empty() {
+            facts.insert("result".to_owned(), Value::from(results));
+        }
+        Ok(Counted { facts, marked, last_mark, ending, line, output, took_ns })
     }
 }

@@ -13,6 +13,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
 use super::cell::PhaseCell;
+use super::output::{Output, Written};
 use super::protocol::{LastMark, Subject};
 use crate::clock;
 use crate::units;
@@ -56,8 +57,8 @@ impl Host {
             .stdout(stdout.clone())
             .stderr(stderr.clone())
             .preopened_dir(&subject.directory, ".", FsPerms::ReadWrite)?;
-        for (host, guest) in &subject.input.directories {
-            wasi.preopened_dir(host, guest, FsPerms::ReadWrite)?;
+        for folder in &subject.input.folders {
+            wasi.preopened_dir(&folder.place, &folder.guest, FsPerms::ReadWrite)?;
         }
         if let Some(stdin) = stdin {
             wasi.stdin(MemoryInputPipe::new(stdin.clone()));
@@ -99,9 +100,9 @@ impl Host {
         }
     }
 
-    /// Bytes that the guest wrote to stdout and stderr.
-    pub(super) fn written_bytes(&self) -> (u64, u64) {
-        (self.stdout.contents().len() as u64, self.stderr.contents().len() as u64)
+    /// What the guest wrote to both streams.
+    pub(super) fn output(&self) -> Output {
+        Output { stdout: Written::of(&self.stdout.contents()), stderr: Written::of(&self.stderr.contents()) }
     }
 
     /// The last lines of what the guest wrote to stderr, for messages.

@@ -3,6 +3,7 @@
 //! The parent starts this same executable with [`VERB`] as its first argument. The child says `Ready`, reads one
 //! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death.
 
+mod answer;
 mod callgrind;
 pub mod cell;
 mod checks;
@@ -12,6 +13,7 @@ mod facts;
 mod host;
 mod memory;
 mod native;
+pub mod output;
 mod pair;
 mod pass;
 pub(crate) mod pipeline;
@@ -35,10 +37,13 @@ use cell::PhaseCell;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
+pub use output::{Output, Written};
 pub use pass::{Linked, Worker};
 pub use pipeline::Signal;
 pub use privileges::confinement;
-pub use protocol::{Ending, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed};
+pub use protocol::{
+    Ending, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed,
+};
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
 pub const VERB: &str = "__worker";

@@ -5,13 +5,13 @@ use std::io::{self, Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
-use super::pass::empty_folder;
+use super::answer;
+use super::output::{Output, Written};
 use super::protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
 use crate::clock;
-use crate::record::Facts;
+use crate::folder::Workspace;
 
 /// What one run of the executable gave.
 struct Pass {
@@ -21,6 +21,7 @@ struct Pass {
     marks_ns: Option<(u64, u64)>,
     line: Option<ProtocolLine>,
     ending: Ending,
+    output: Output,
 }
 
 /// One timed run.
@@ -46,20 +47,23 @@ pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
         preemptions: None,
         line: pass.line,
         ending: pass.ending,
+        outputs: if subject.tells_output { vec![pass.output] } else { Vec::new() },
     })
 }
 
-/// One run for its answer.
+/// Two runs for its answer.
 pub(super) fn facts(subject: &Subject) -> anyhow::Result<Message> {
-    let pass = run(subject)?;
-    let check = Value::from(pass.line.as_ref().map(|line| line.check.clone()));
-    let facts = Facts::from([("check".to_owned(), check)]);
-    let marked = pass.marks_ns.is_some();
-    Ok(Message::Facts { marked, traps_after: None, facts, line: pass.line, ending: pass.ending, pace: Pace::default() })
+    let (first, again) = (run(subject)?, run(subject)?);
+    let marked = first.marks_ns.is_some();
+    let facts_of = |pass: &Pass| answer::facts(&pass.output, &pass.ending, pass.line.as_ref());
+    let facts = answer::steady(facts_of(&first), &facts_of(&again));
+    let outputs = answer::outputs(subject, [first.output, again.output]);
+    let ending = answer::worse(first.ending, again.ending);
+    Ok(Message::Facts { marked, traps_after: None, facts, line: first.line, ending, outputs, pace: Pace::default() })
 }
 
 fn run(subject: &Subject) -> anyhow::Result<Pass> {
-    empty_folder(&subject.directory)?;
+    Workspace::new(None, subject.directory.clone())?.restore()?;
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut command = Command::new(&subject.guest);
     command.arg0(&subject.name);
@@ -71,27 +75,36 @@ fn run(subject: &Subject) -> anyhow::Result<Pass> {
     let started_ns = clock::monotonic_ns();
     let status = command.status()?;
     let ended_ns = clock::monotonic_ns();
-    let (said, complained) = (text_of(&mut stdout)?, text_of(&mut stderr)?);
+    let (said, complained) = (bytes_of(&mut stdout)?, bytes_of(&mut stderr)?);
+    // Its marks are no output of the guest's: they are the times of this run.
+    let (marks_ns, complained) = without_marks(&String::from_utf8_lossy(&complained));
     let ending = match (status.code(), status.signal()) {
         (Some(0), _) => Ending::Returned,
-        (Some(code), _) => Ending::Exited { code, stderr: complained.clone() },
+        (Some(code), _) => Ending::Exited { code, stderr: complained.trim().to_owned() },
         (None, signal) => Ending::Broken { reason: format!("killed by signal {}", signal.unwrap_or_default()) },
     };
-    let marks_ns = complained.lines().rev().find_map(marks);
-    Ok(Pass { started_ns, ended_ns, marks_ns, line: ProtocolLine::last_in(&said), ending })
+    let output = Output { stdout: Written::of(&said), stderr: Written::of(complained.as_bytes()) };
+    let line = ProtocolLine::last_in(&String::from_utf8_lossy(&said));
+    Ok(Pass { started_ns, ended_ns, marks_ns, line, ending, output })
+}
+
+/// The last marks in what was written to stderr, and the rest of it.
+fn without_marks(stderr: &str) -> (Option<(u64, u64)>, String) {
+    let (lines, rest): (Vec<&str>, Vec<&str>) = stderr.split_inclusive('\n').partition(|line| marks(line).is_some());
+    (lines.last().and_then(|line| marks(line)), rest.concat())
 }
 
 /// `marks start=123 end=456`, which native guests print to stderr.
 fn marks(line: &str) -> Option<(u64, u64)> {
-    let (start, end) = line.strip_prefix("marks start=")?.split_once(" end=")?;
+    let (start, end) = line.trim_end().strip_prefix("marks start=")?.split_once(" end=")?;
     Some((start.parse().ok()?, end.parse().ok()?))
 }
 
-fn text_of(file: &mut std::fs::File) -> io::Result<String> {
-    let mut text = Vec::new();
+fn bytes_of(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     file.rewind()?;
-    file.read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -104,5 +117,7 @@ mod tests {
         assert_eq!(marks("marks start=12"), None);
         assert_eq!(marks("start=12 end=34"), None);
         assert_eq!(marks("marks start=x end=34"), None);
+        let (found, rest) = without_marks("one\nmarks start=12 end=34\ntwo");
+        assert_eq!((found, rest.as_str()), (Some((12, 34)), "one\ntwo"));
     }
 }

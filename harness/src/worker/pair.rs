@@ -76,6 +76,7 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
         preemptions: None,
         line: None,
         ending: Ending::Returned,
+        outputs: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One pass through the phases.
 
-use std::path::Path;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +14,11 @@ use super::engine;
 use super::entry::Entry;
 use super::host::{self, Host};
 use super::memory;
+use super::output::Output;
 use super::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
 use super::{reason, thread};
 use crate::clock;
+use crate::folder::Workspace;
 use crate::record::{self, Span};
 use crate::scenario::EngineSettings;
 
@@ -25,6 +27,8 @@ pub struct Worker {
     pub(super) subject: Subject,
     pub(super) wasm: Vec<u8>,
     stdin: Option<Bytes>,
+    /// The guest's folders, which every pass finds as the first one did.
+    workspaces: RefCell<Vec<Workspace>>,
     pub(super) cell: Arc<PhaseCell>,
     /// For all but the first of repeated passes: the kernel's counts are of one pass.
     unseen: Arc<PhaseCell>,
@@ -97,7 +101,12 @@ struct Warm {
     memory: Vec<(String, u64)>,
     line: Option<ProtocolLine>,
     ending: Ending,
+    /// What it wrote, where that was asked for.
+    output: Option<Output>,
 }
+
+/// Most different outputs of one iteration that are sent.
+const OUTPUTS: usize = 4;
 
 impl Worker {
     /// Reads the guest, and what it will find on standard input.
@@ -107,7 +116,17 @@ impl Worker {
     pub fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         let wasm = std::fs::read(&subject.guest)?;
         let stdin = subject.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
-        Ok(Self { subject, wasm, stdin, cell: Arc::new(cell), unseen: Arc::new(PhaseCell::private(0)) })
+        let own = Workspace::new(None, subject.directory.clone());
+        let given = subject.input.folders.iter().filter(|folder| folder.original.is_some());
+        let given = given.map(|folder| Workspace::new(folder.original.clone(), folder.place.clone()));
+        let workspaces = [own].into_iter().chain(given).collect::<std::io::Result<_>>()?;
+        let unseen = Arc::new(PhaseCell::private(0));
+        Ok(Self { subject, wasm, stdin, workspaces: RefCell::new(workspaces), cell: Arc::new(cell), unseen })
+    }
+
+    /// Gives every folder back what a pass may have changed.
+    pub(super) fn restore_folders(&self) -> std::io::Result<()> {
+        self.workspaces.borrow_mut().iter_mut().try_for_each(Workspace::restore)
     }
 
     pub(super) fn stopwatch(&self) -> Stopwatch {
@@ -121,7 +140,7 @@ impl Worker {
     }
 
     fn iterate_with(&self, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
-        empty_folder(&self.subject.directory)?;
+        self.restore_folders()?;
         // What the iteration before had is gone, and something else may lie there soon.
         self.cell.publish_code(0..0);
         let preemptions_before = thread::preemptions();
@@ -154,7 +173,7 @@ impl Worker {
     /// # Errors
     /// When the guest's folder cannot be emptied, or the engine refuses an instance.
     pub fn warm(&self, linked: &Linked, repeats: u32) -> wasmtime::Result<Iteration> {
-        empty_folder(&self.subject.directory)?;
+        self.restore_folders()?;
         self.repeat(linked, repeats, &mut self.stopwatch())
     }
 
@@ -194,13 +213,15 @@ impl Worker {
 
     fn repeat(&self, linked: &Linked, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         let mut first = self.pass(linked, watch)?;
+        let mut outputs: Vec<Output> = first.output.take().into_iter().collect();
         let mut passed = 1;
-        while passed < repeats && matches!(first.ending, Ending::Returned | Ending::Trapped { .. }) {
-            empty_folder(&self.subject.directory)?;
+        while passed < repeats && !matches!(first.ending, Ending::Broken { .. }) {
+            self.restore_folders()?;
             let mut again = Stopwatch::new(&self.unseen);
-            let pass = self.pass(linked, &mut again)?;
+            let mut pass = self.pass(linked, &mut again)?;
             watch.absorb(&again);
             passed += 1;
+            outputs.extend(pass.output.take().filter(|output| outputs.len() < OUTPUTS && !outputs.contains(output)));
             // A pass that ends or answers otherwise is the one to judge.
             if pass.ending != first.ending || pass.line != first.line {
                 first = pass;
@@ -218,6 +239,7 @@ impl Worker {
             preemptions: None,
             line: first.line,
             ending: first.ending,
+            outputs,
         })
     }
 
@@ -253,12 +275,13 @@ impl Worker {
         let ending = ending(&result, store.data());
         charge(watch, first_phase, store.data(), (entry_ns, back_ns), &ending);
         let line = ProtocolLine::last_in(&store.data().stdout());
+        let output = self.subject.tells_output.then(|| store.data().output());
         let touched = linear_memory(&instance, &mut store).and_then(memory::resident_in);
         let memory = [(record::RSS_RUN, memory::resident_bytes()), (record::TOUCHED, touched)];
         let memory = memory.into_iter().filter_map(|(metric, bytes)| Some((metric.to_owned(), bytes?))).collect();
         watch.time(Phase::Teardown, || drop(store));
         watch.cell.publish_memories([]);
-        Ok(Warm { memory, line, ending })
+        Ok(Warm { memory, line, ending, output })
     }
 
     pub(super) fn store(&self, engine: &Engine, cell: &Arc<PhaseCell>) -> wasmtime::Result<Store<Host>> {
@@ -332,17 +355,4 @@ pub(super) fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
         return Ending::Trapped { trap: trap.to_string(), stderr: host.stderr_end() };
     }
     Ending::Broken { reason: reason(error.as_ref()) }
-}
-
-/// Every iteration finds its preopened folder empty, as the first one did.
-pub(super) fn empty_folder(folder: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

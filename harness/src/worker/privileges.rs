@@ -55,14 +55,16 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
     if subject.native || in_valgrind {
         return Ok(());
     }
-    let mut folders = vec![&subject.directory];
-    folders.extend(subject.input.directories.iter().map(|(host, _)| host));
+    let mut subjects = vec![&*subject];
     if let Task::Compare { other, .. } = task {
-        folders.push(&other.directory);
-        folders.extend(other.input.directories.iter().map(|(host, _)| host));
+        subjects.push(other);
     }
+    let folders = || subjects.iter().flat_map(|subject| &subject.input.folders);
+    let own = subjects.iter().map(|subject| &subject.directory);
+    let writable: Vec<&PathBuf> = own.chain(folders().map(|folder| &folder.place)).collect();
+    let readable: Vec<&PathBuf> = folders().filter_map(|folder| folder.original.as_ref()).collect();
     // What this kernel cannot close stays open; the guest's own sandbox is before it in any case.
-    confine(&folders).map(|_| ()).map_err(io::Error::other)
+    confine(&writable, &readable).map(|_| ()).map_err(io::Error::other)
 }
 
 /// Limits of the process, which nothing in it can raise again.
@@ -82,7 +84,10 @@ fn limit(subject: &Subject) -> io::Result<()> {
 
 /// Closes every file system to this thread and those it will start, but for these folders and what `/proc` says of this
 /// process; and the network, and processes outside. As far as this kernel can (Landlock).
-fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Error + Send + Sync>> {
+fn confine(
+    writable: &[&PathBuf],
+    readable: &[&PathBuf],
+) -> Result<RulesetStatus, Box<dyn std::error::Error + Send + Sync>> {
     const KNOWN: ABI = ABI::V6;
     let files = AccessFs::from_all(KNOWN);
     let mut rules = Ruleset::default()
@@ -91,11 +96,14 @@ fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Er
         .scope(Scope::from_all(KNOWN))?
         .create()?;
     // Where there is no /proc, there is nothing of it to be left open.
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
     if let Ok(own) = PathFd::new("/proc/self") {
-        rules = rules.add_rule(PathBeneath::new(own, AccessFs::ReadFile | AccessFs::ReadDir))?;
+        rules = rules.add_rule(PathBeneath::new(own, reading))?;
     }
-    for folder in folders {
-        rules = rules.add_rule(PathBeneath::new(PathFd::new(folder)?, files & !AccessFs::Execute))?;
+    let readable = readable.iter().map(|folder| (folder, reading));
+    let writable = writable.iter().map(|folder| (folder, files & !AccessFs::Execute));
+    for (folder, access) in writable.chain(readable) {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(folder)?, access))?;
     }
     Ok(rules.restrict_self()?.ruleset)
 }
@@ -106,7 +114,7 @@ fn confine(folders: &[&PathBuf]) -> Result<RulesetStatus, Box<dyn std::error::Er
 pub fn confinement() -> Option<bool> {
     let tried = std::thread::spawn(|| {
         rustix::thread::set_no_new_privs(true).ok()?;
-        confine(&[]).ok()
+        confine(&[], &[]).ok()
     });
     match tried.join().ok()?? {
         RulesetStatus::NotEnforced => None,
@@ -125,8 +133,8 @@ fn hold(subject: &mut Subject, has_guest: bool) -> io::Result<()> {
         (true, false) => replace(guest, copied)?,
     }
     input.stdin.iter_mut().try_for_each(|path| replace(path, copied))?;
-    let folders = input.directories.iter_mut().map(|(host, _)| host);
-    [directory].into_iter().chain(folders).try_for_each(|path| replace(path, held))
+    let folders = input.folders.iter_mut().flat_map(|folder| [Some(&mut folder.place), folder.original.as_mut()]);
+    [directory].into_iter().chain(folders.flatten()).try_for_each(|path| replace(path, held))
 }
 
 fn replace(path: &mut PathBuf, by: fn(&Path) -> io::Result<PathBuf>) -> io::Result<()> {
@@ -180,7 +188,7 @@ mod tests {
         let confined = std::thread::spawn(move || {
             rustix::thread::set_no_new_privs(true).unwrap();
             let folder = held(own.path()).unwrap();
-            let status = confine(&[&folder]).unwrap();
+            let status = confine(&[&folder], &[]).unwrap();
             assert_ne!(status, RulesetStatus::NotEnforced, "this kernel has no Landlock");
             assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"text");
             std::fs::write(folder.join("new"), "").unwrap();

@@ -9,11 +9,12 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Distribution, PipelineMaps};
 use crate::pipeline::Flow;
-use crate::plan::Input;
 use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
 use crate::schedule::Experiment;
 use crate::traps::{Check, Planted};
+
+use super::output::Output;
 
 /// What one worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,13 +54,42 @@ pub struct Subject {
     /// The name under which it is called, its first argument.
     pub name: String,
     /// What it is given.
-    pub input: Input,
+    pub input: GuestInput,
+    /// Whether every pass tells what the guest wrote.
+    #[serde(default)]
+    pub tells_output: bool,
     /// A folder that only this worker uses, preopened as `.`.
     pub directory: PathBuf,
     /// The engine.
     pub engine: EngineSettings,
     /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
     pub limits: Limits,
+}
+
+/// What a guest is given besides its own folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestInput {
+    /// Arguments, without its own name.
+    pub args: Vec<String>,
+    /// Environment variables. Nothing is inherited.
+    pub environment: Vec<(String, String)>,
+    /// Folders besides its own.
+    pub folders: Vec<Folder>,
+    /// The file that holds its standard input; empty when `None`.
+    pub stdin: Option<PathBuf>,
+    /// The exported function that is measured; `None` for `_start`.
+    pub invoke: Option<String>,
+}
+
+/// A folder that a guest is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Where the guest works.
+    pub place: PathBuf,
+    /// The name under which the guest finds it.
+    pub guest: String,
+    /// What each pass finds in it; `None` to leave it as the pass before left it.
+    pub original: Option<PathBuf>,
 }
 
 /// What to do with the guest.
@@ -145,6 +175,9 @@ pub enum Message {
         line: Option<ProtocolLine>,
         /// How the guest ended.
         ending: Ending,
+        /// What the guest wrote, where that was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outputs: Vec<Output>,
         /// How long things take.
         pace: Pace,
     },
@@ -234,6 +267,9 @@ pub struct Iteration {
     pub line: Option<ProtocolLine>,
     /// How the guest ended.
     pub ending: Ending,
+    /// What the guest wrote in its passes, where that was asked for: each different output once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
 }
 
 /// What one phase took. A phase of a short guest is passed several times, because a single pass is shorter than a clock

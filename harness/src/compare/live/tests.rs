@@ -7,7 +7,7 @@ use crate::capture::WatchedWorker;
 use crate::guest::Artifact;
 use crate::plan::{Case, GuestSource, Input};
 use crate::record::Facts;
-use crate::runner::{self, Prepared, WorkerRun, Workers};
+use crate::runner::{self, InputFiles, Prepared, WorkerRun, Workers};
 use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
 use crate::worker::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Task, Timed};
 
@@ -47,6 +47,7 @@ impl Scripted {
             preemptions: None,
             line,
             ending,
+            outputs: Vec::new(),
         };
         Message::Compared { side, iteration }
     }
@@ -71,7 +72,8 @@ impl Workers for Scripted {
                 let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
                 let facts = Facts::from([("check".to_owned(), check.into())]);
                 let ending = Ending::Returned;
-                vec![Message::Facts { marked: true, traps_after: None, facts, line, ending, pace: Pace::default() }]
+                let (outputs, pace) = (Vec::new(), Pace::default());
+                vec![Message::Facts { marked: true, traps_after: None, facts, line, ending, outputs, pace }]
             }
         };
         WorkerRun { pid: 1, messages, ..WorkerRun::default() }
@@ -102,6 +104,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
             budgets: BTreeMap::new(),
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
+        files: InputFiles::default(),
         watch: false,
     }
 }

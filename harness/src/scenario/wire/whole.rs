@@ -20,6 +20,14 @@ pub(in crate::scenario) fn check_files(scenario: &Scenario, text: &str) -> Resul
     }
 }
 
+/// Reads the files that hold what guests must write.
+pub(in crate::scenario) fn read_expected(scenario: &mut Scenario, text: &str) -> Result<(), Problem> {
+    scenario.expect.read_files().map_err(|(path, error)| {
+        let message = format!("cannot read `{}`: {error} (paths are relative to this file)", path.display());
+        Problem::at_key(text, "expect", message)
+    })
+}
+
 /// What no single value can know: combinations.
 pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     if scenario.name.is_empty() {
@@ -60,6 +68,9 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
     check_listed_once(scenario)?;
     if scenario.expect.trap && scenario.expect.check.is_some() {
         return Err(("expect", "a guest that traps prints no check: leave out `check` or `outcome`".to_owned()));
+    }
+    if scenario.expect.trap && scenario.expect.exit_code != 0 {
+        return Err(("expect", "a guest that traps has no exit code: leave out `exit_code` or `outcome`".to_owned()));
     }
     if scenario.expect.check.is_some() && scenario.workloads.len() > 1 {
         return Err(("expect", "one `check` cannot fit several workloads: list one workload".to_owned()));

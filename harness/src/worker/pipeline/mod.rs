@@ -410,6 +410,7 @@ fn iteration(tally: &Tally, made: u64, lost: u64, cpus: u64) -> Iteration {
         preemptions: None,
         line: None,
         ending,
+        outputs: Vec::new(),
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) fn run(
             preemptions: None,
             line: None,
             ending: Ending::Returned,
+            outputs: Vec::new(),
         }))?;
     }
     Ok(())
