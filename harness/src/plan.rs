@@ -51,7 +51,7 @@ pub enum GuestSource {
     },
 }
 
-/// What a guest is given besides its own folder.
+/// What a guest is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
     /// The name it is called by, its first argument; [`GUEST_NAME`] when `None`.
@@ -60,8 +60,10 @@ pub struct Input {
     pub args: Vec<String>,
     /// Environment variables. Nothing is inherited.
     pub environment: Vec<(String, String)>,
-    /// Folders of the host.
+    /// Folders of the host. One named [`OWN_FOLDER`] takes the place of the guest's own.
     pub directories: Vec<Directory>,
+    /// The guest gets no empty folder of its own: a preopened folder changes which descriptor comes next.
+    pub no_own_folder: bool,
     /// Standard input, read once; empty when `None`.
     pub stdin: Option<Arc<[u8]>>,
     /// The exported function that is measured; `None` for `_start`.
@@ -72,6 +74,9 @@ pub struct Input {
 /// sides of a comparison, and work on it would show as a change.
 pub const GUEST_NAME: &str = "guest.wasm";
 
+/// The name under which a guest finds its own folder.
+pub const OWN_FOLDER: &str = ".";
+
 /// A folder of the host that a guest is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
@@ -81,6 +86,14 @@ pub struct Directory {
     pub guest: String,
     /// Whether the guest works in the folder itself. Otherwise each pass gets the folder as it was.
     pub shared: bool,
+}
+
+impl Input {
+    /// Whether the guest finds an empty folder of its own, as [`OWN_FOLDER`].
+    #[must_use]
+    pub fn has_own_folder(&self) -> bool {
+        !self.no_own_folder && self.directories.iter().all(|folder| folder.guest != OWN_FOLDER)
+    }
 }
 
 /// workload × flavour × engine, with all that a worker of it needs to know.

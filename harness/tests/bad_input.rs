@@ -86,11 +86,12 @@ fn what_a_guest_is_given_is_checked_before_it_runs() {
     let wasm = file(&folder, "a.wasm", guest(""));
     let library = file(&folder, "b.wat", "(module (func (export \"add\") (param i32)))");
     let here = folder.path().to_str().unwrap();
+    std::fs::create_dir(folder.path().join("d")).unwrap();
     for (arguments, part) in [
         (vec![&*wasm, "--dir", &wasm], "a.wasm: not a folder"),
         (vec![&wasm, "--dir", "nowhere"], "--dir nowhere"),
         (vec![&wasm, "--dir", "d::"], "write HOST or HOST::GUEST"),
-        (vec![&wasm, "--dir", here, "--dir", here], "two folders would be"),
+        (vec![&wasm, "--dir", here, "--dir", &format!("d::{here}")], "two folders would be"),
         (vec![&wasm, "--stdin", here], "a folder, not a file"),
         (vec![&wasm, "--stdin", "nothing"], "--stdin nothing"),
         (vec![&wasm, "--env", "=b"], "write NAME=VALUE"),

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::guest::hex;
 use crate::module::ModuleError;
 use crate::places::Places;
-use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input};
+use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input, OWN_FOLDER};
 use crate::prepare;
 use crate::report::document::Shard;
 use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, WALL_MAX};
@@ -71,13 +71,16 @@ pub(super) struct InputArguments {
     /// The name that the guest is called by, its first argument
     #[arg(long, value_name = "NAME", default_value = GUEST_NAME, allow_hyphen_values = true)]
     argv0: String,
-    /// A folder that the guest may read and write, under its own name or another, besides its empty `.`. It works in a copy, and
-    /// each pass gets the folder as it was
+    /// A folder that the guest may read and write, under its own name or another; `HOST::.` takes the place of the guest's own empty
+    /// folder. The guest works in a copy, and each pass gets the folder as it was
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
     dir: Vec<(PathBuf, String)>,
     /// Like --dir, without a copy: what the guest writes stays, and later passes find it
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
     dir_shared: Vec<(PathBuf, String)>,
+    /// Give the guest no folder of its own: without --dir it has no preopened folder at all [default: an empty one, as `.`]
+    #[arg(long)]
+    no_dir: bool,
     /// What the guest reads from standard input: a file, or a pipe or device such as /dev/stdin. It is read once, up to 256 MiB,
     /// and each pass gets all of it [default: nothing]
     #[arg(long, value_name = "FILE")]
@@ -99,15 +102,10 @@ impl Selection {
 
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { args, env, argv0, dir, dir_shared, stdin, invoke, expect_trap } = self;
-        args.is_empty()
-            && env.is_empty()
-            && argv0 == GUEST_NAME
-            && dir.is_empty()
-            && dir_shared.is_empty()
-            && stdin.is_none()
-            && invoke.is_none()
-            && !expect_trap
+        let Self { args, env, argv0, dir, dir_shared, no_dir, stdin, invoke, expect_trap } = self;
+        let lists_are_empty = args.is_empty() && env.is_empty() && dir.is_empty() && dir_shared.is_empty();
+        let has_flags = *no_dir || *expect_trap;
+        lists_are_empty && argv0 == GUEST_NAME && !has_flags && stdin.is_none() && invoke.is_none()
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
@@ -116,15 +114,21 @@ impl InputArguments {
         let copied = self.dir.iter().map(|folder| ("--dir", folder));
         let shared = self.dir_shared.iter().map(|folder| ("--dir-shared", folder));
         for (option, (host, guest)) in copied.chain(shared) {
+            let (path, metadata) = found(option, host)?;
+            let folder = Directory { host: path, guest: guest.clone(), shared: option == "--dir-shared" };
+            if directories.contains(&folder) {
+                continue;
+            }
             if directories.iter().any(|other| other.guest == *guest) {
                 bail!("{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
             }
-            let (path, metadata) = found(option, host)?;
             if !metadata.is_dir() {
                 bail!("{option} {}: not a folder; a file goes in with the folder it is in", host.display());
             }
-            directories.push(Directory { host: path, guest: guest.clone(), shared: option == "--dir-shared" });
+            directories.push(folder);
         }
+        // It has the guest's first descriptor, as the folder has whose place it takes.
+        directories.sort_by_key(|folder| folder.guest != OWN_FOLDER);
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.env.iter().find(|(name, _)| !names.insert(name)) {
             bail!("--env: `{twice}` is given twice");
@@ -135,6 +139,7 @@ impl InputArguments {
             environment: self.env.clone(),
             directories,
             stdin: self.stdin.as_deref().map(standard_input).transpose()?,
+            no_own_folder: self.no_dir,
             invoke: self.invoke.clone(),
         })
     }
@@ -172,11 +177,10 @@ fn environment_variable(text: &str) -> Result<(String, String), String> {
 
 fn directory(text: &str) -> Result<(PathBuf, String), String> {
     let (host, guest) = text.split_once("::").unwrap_or((text, text));
-    match guest {
-        "." => Err("the guest's own folder is `.` already: give this one another name, HOST::GUEST".to_owned()),
-        _ if host.is_empty() || guest.is_empty() => Err("write HOST or HOST::GUEST".to_owned()),
-        _ => Ok((PathBuf::from(host), guest.to_owned())),
+    if host.is_empty() || guest.is_empty() {
+        return Err("write HOST or HOST::GUEST".to_owned());
     }
+    Ok((PathBuf::from(host), guest.to_owned()))
 }
 
 /// What the command line asks for.

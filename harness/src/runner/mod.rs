@@ -514,6 +514,7 @@ fn subject(prepared: &Prepared, directory: &Path, known: Option<&Known>) -> Resu
     };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let folders = folders(prepared, directory).map_err(|(place, error)| failed(&place, error))?;
+    let own_folder = case.input.has_own_folder();
     let Input { argv0, args, environment, invoke, .. } = case.input.clone();
     Ok(Subject {
         guest: artifact.path.clone(),
@@ -521,7 +522,7 @@ fn subject(prepared: &Prepared, directory: &Path, known: Option<&Known>) -> Resu
         marked: known.is_some_and(|known| known.marked),
         traps_after: known.and_then(|known| known.traps_after),
         name: argv0.unwrap_or_else(|| GUEST_NAME.to_owned()),
-        input: GuestInput { args, environment, folders, stdin: prepared.files.stdin.clone(), invoke },
+        input: GuestInput { args, environment, own_folder, folders, stdin: prepared.files.stdin.clone(), invoke },
         tells_output: case.expect.judges_output(),
         directory: directory.to_owned(),
         engine: case.engine.settings,

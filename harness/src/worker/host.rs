@@ -16,6 +16,7 @@ use super::cell::PhaseCell;
 use super::output::{Output, Written};
 use super::protocol::{LastMark, Subject};
 use crate::clock;
+use crate::plan::OWN_FOLDER;
 use crate::units;
 
 /// Most bytes that a guest may write to stdout or stderr in one iteration.
@@ -55,8 +56,10 @@ impl Host {
             .args(&subject.input.args)
             .envs(&subject.input.environment)
             .stdout(stdout.clone())
-            .stderr(stderr.clone())
-            .preopened_dir(&subject.directory, ".", FsPerms::ReadWrite)?;
+            .stderr(stderr.clone());
+        if subject.input.own_folder {
+            wasi.preopened_dir(&subject.directory, OWN_FOLDER, FsPerms::ReadWrite)?;
+        }
         for folder in &subject.input.folders {
             wasi.preopened_dir(&folder.place, &folder.guest, FsPerms::ReadWrite)?;
         }

@@ -58,7 +58,7 @@ pub struct Subject {
     /// Whether every pass tells what the guest wrote.
     #[serde(default)]
     pub tells_output: bool,
-    /// A folder that only this worker uses, preopened as `.`.
+    /// A folder that only this worker uses, preopened as `.` where the guest has a folder of its own.
     pub directory: PathBuf,
     /// The engine.
     pub engine: EngineSettings,
@@ -73,7 +73,9 @@ pub struct GuestInput {
     pub args: Vec<String>,
     /// Environment variables. Nothing is inherited.
     pub environment: Vec<(String, String)>,
-    /// Folders besides its own.
+    /// Whether it has an empty folder of its own.
+    pub own_folder: bool,
+    /// Folders besides that.
     pub folders: Vec<Folder>,
     /// The file that holds its standard input; empty when `None`.
     pub stdin: Option<PathBuf>,
