@@ -12,6 +12,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod conformance;
 pub mod executable;
 pub mod folder;
 pub mod git;

@@ -10,6 +10,7 @@ mod build;
 mod calibrate;
 mod capture;
 mod compare;
+mod conformance;
 mod doctor;
 mod export;
 mod history;
@@ -68,6 +69,8 @@ enum Verb {
     Build(build::Arguments),
     /// Two .wasm files, two git revisions, or two reports: what got slower, and how sure that is
     Compare(Box<compare::Arguments>),
+    /// Run every guest of a folder and hold it to the manifest beside it, as WebAssembly/wasi-testsuite has them
+    Conformance(conformance::Arguments),
     /// The facts of a report against those in snapshots/
     Snapshot(snapshot::Arguments),
     /// Several reports as one: shards of a suite, other machines
@@ -110,6 +113,7 @@ impl Cli {
             Verb::Run(arguments) => run::run(&places, &arguments),
             Verb::Build(arguments) => build::run(&places, &arguments),
             Verb::Compare(arguments) => compare::run(&places, &arguments),
+            Verb::Conformance(arguments) => conformance::run(&places, &arguments),
             Verb::Snapshot(arguments) => snapshot::run(&places, &arguments),
             Verb::Merge(arguments) => merge::run(&arguments),
             Verb::History(arguments) => history::run(&places, &arguments),

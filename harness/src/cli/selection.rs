@@ -356,7 +356,7 @@ fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case
 }
 
 /// A limit that a machine can keep.
-fn wall(text: &str) -> Result<Duration, String> {
+pub(super) fn wall(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(wall) if wall > WALL_MAX => Err("longer than a year".to_owned()),
         Ok(wall) if wall >= Duration::from_millis(1) => Ok(wall),
@@ -384,7 +384,7 @@ pub(super) fn named_scenarios<'a>(
     names.into_iter().map(read).collect()
 }
 
-fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
+pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
     let presets = || scenario::ENGINE_PRESETS.iter().map(|(name, ..)| *name);
     let default = ["cranelift".to_owned()];
     let names = if names.is_empty() { &default } else { names };

@@ -1,6 +1,7 @@
 //! The report and its renderings. Renders, never recomputes; knows nothing of wasmtime or aya.
 
 pub mod comparison;
+pub mod conformance;
 pub mod destination;
 pub mod document;
 pub(crate) mod fixtures;
