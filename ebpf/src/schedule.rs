@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use wasiscope_ebpf_abi::{Call, Kind, LEDGER_SWITCH_UNSEEN, MISSING, Owner, Phase, Thread, UNFINISHED};
+use wasiscope_ebpf_abi::{Kind, LEDGER_SWITCH_UNSEEN, MISSING, Owner, Phase, Thread, UNFINISHED};
 
 use crate::count::{Event, Moment, charge, now_ns, put_back, tell};
 use crate::kernel::{argument, fact, field};
@@ -35,37 +35,42 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Puts what this CPU keeps of a thread back to where the thread is remembered. The call that it is in; none when that is
-/// not known here.
+/// Puts what this CPU keeps of a thread back into the tables; returns what is remembered of the thread, now up to date.
+///
+/// The call goes through the map and is never returned by value. In an `Option<Call>` that is `None` the call's bytes are
+/// uninitialised, LLVM may read them all the same, and kernels before 6.3 refuse a program that reads stack it has not written.
 #[inline(always)]
-fn let_go(number: u32) -> Option<Call> {
-    let running = running()?;
+fn let_go(number: u32) -> Option<*mut Thread> {
+    let thread = thread(number);
+    let Some(running) = running() else { return thread };
     // SAFETY: this CPU's own element, which no other program changes while this one runs.
     let kept = unsafe { (*running).number };
     if kept == 0 {
-        return None;
+        return thread;
     }
     put_back(running);
     // SAFETY: as above.
-    let call = unsafe {
-        (*running).number = 0;
-        (*running).call
-    };
+    unsafe { (*running).number = 0 };
     // A thread that execs becomes its process's first and takes on that number.
-    (kept == number).then_some(call)
+    if kept == number
+        && let Some(thread) = thread
+    {
+        // SAFETY: as above, and the map's element of the thread that runs here, which no other program writes.
+        unsafe { (*thread).call = (*running).call };
+    }
+    thread
 }
 
 /// Forgets a thread; a system call that it will never come out of is counted now.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
     let number = current_number();
-    let kept = let_go(number);
-    let Some(thread) = thread(number) else { return 0 };
+    let Some(thread) = let_go(number) else { return 0 };
     // SAFETY: the map's element of this very thread, which no other program writes.
-    let (owner, call) = unsafe { ((*thread).owner, kept.unwrap_or((*thread).call)) };
-    if call.entered_ns != 0 {
-        let event = Event { bucket: UNFINISHED, ..Event::once(Kind::Syscall, call.number) };
-        charge(Watched { number, owner }, call.phase, event);
+    let (owner, entered_ns, call, phase) =
+        unsafe { ((*thread).owner, (*thread).call.entered_ns, (*thread).call.number, (*thread).call.phase) };
+    if entered_ns != 0 {
+        charge(Watched { number, owner }, phase, Event { bucket: UNFINISHED, ..Event::once(Kind::Syscall, call) });
     }
     // Cannot fail: the entry was there a moment ago, and is this thread's.
     let _ = THREADS.remove(number);
@@ -76,9 +81,8 @@ pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
     let previous = current_number();
-    let kept = let_go(previous);
-    if let Some(thread) = thread(previous) {
-        lose(&ctx, previous, thread, kept);
+    if let Some(thread) = let_go(previous) {
+        lose(&ctx, previous, thread);
     }
     let next = argument(&ctx, fact!(arg_switch_next)).and_then(|next| field::<u32>(next, fact!(at_task_pid)));
     if let Some(number) = next
@@ -90,7 +94,7 @@ pub fn sched_switch(ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn lose(ctx: &RawTracePointContext, number: u32, thread: *mut Thread, kept: Option<Call>) {
+fn lose(ctx: &RawTracePointContext, number: u32, thread: *mut Thread) {
     // SAFETY: the map's element of the thread that runs here.
     let watched = Watched { number, owner: unsafe { (*thread).owner } };
     let phase = watched.now().phase;
@@ -102,9 +106,6 @@ fn lose(ctx: &RawTracePointContext, number: u32, thread: *mut Thread, kept: Opti
     let now_ns = now_ns();
     // SAFETY: as above. Nobody wakes it before this switch is over.
     unsafe {
-        if let Some(call) = kept {
-            (*thread).call = call;
-        }
         if (*thread).off_since_ns != 0 {
             note_loss(LEDGER_SWITCH_UNSEEN);
         }

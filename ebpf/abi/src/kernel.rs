@@ -15,6 +15,8 @@ pub struct KernelFacts {
     pub pid_ns_ino: u64,
     /// Bytes of a page.
     pub page_bytes: u64,
+    /// By how much CLOCK_MONOTONIC is ahead of the kernel's own in the time namespace of the workers; it wraps where it is behind.
+    pub clock_offset_ns: u64,
     /// How a perf event shows where a page fault came from: [`PERF_X86_64`] or [`PERF_AARCH64`].
     pub perf_layout: u32,
     /// 1 when it will be seen that threads lose their processor, and so what CPUs keep of them can be put back in time.
@@ -113,6 +115,7 @@ impl KernelFacts {
         pid_ns_dev: 0,
         pid_ns_ino: 0,
         page_bytes: 4096,
+        clock_offset_ns: 0,
         perf_layout: MISSING,
         follows_switches: 0,
         arg_enter_regs: MISSING,
