@@ -8,6 +8,7 @@ use syscalls::Sysno;
 use wasiscope_ebpf_abi::{CallClass, KernelFacts};
 
 use super::super::btf::Btf;
+use crate::clock;
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, since Linux 3.8).
 const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;
@@ -118,6 +119,7 @@ pub(super) struct Found {
 pub(super) fn find(btf: &Btf) -> io::Result<Found> {
     let mut facts = KernelFacts { page_bytes: rustix::param::page_size() as u64, ..KernelFacts::UNKNOWN };
     (facts.pid_ns_dev, facts.pid_ns_ino) = pid_namespace()?;
+    facts.clock_offset_ns = clock::namespace_offset_ns().cast_unsigned();
     let mut programs = Vec::new();
     for program in &PROGRAMS {
         programs.push((program.name, look_up(btf, program, &mut facts).err()));
