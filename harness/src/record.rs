@@ -338,7 +338,7 @@ mod tests {
             id: "hello/std/cranelift".into(),
             process: 1,
             watched: true,
-            outcome: Outcome::because(Status::Timeout, "no sign of life for 10 s"),
+            outcome: Outcome::because(Status::Timeout, "in run for 10s"),
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
             memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
             measured: BTreeMap::from([("fairness".into(), vec![0.5])]),

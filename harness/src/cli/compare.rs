@@ -11,7 +11,7 @@ use rand::RngExt;
 use super::capture::{When, kernel_options, load};
 use super::progress::Progress;
 use super::run::Format;
-use super::selection::{self, InputArguments};
+use super::selection::{self, InputArguments, LimitArguments};
 use super::{Exit, StoppedEarly, print};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
@@ -104,6 +104,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     base_engine: Option<String>,
     #[command(flatten)]
+    limits: LimitArguments,
+    #[command(flatten)]
     input: InputArguments,
 }
 
@@ -175,6 +177,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         && !(arguments.engines.is_empty() && arguments.base_engine.is_none() && arguments.input.is_empty())
     {
         bail!("--engine, --base-engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files");
+    }
+    if base == Kind::Report && !arguments.limits.is_empty() {
+        bail!("--wall, --memory, --stack and --max-output are for .wasm files and revisions, which are run");
     }
     if base != Kind::Revision && !arguments.scenarios.is_empty() {
         bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
@@ -260,8 +265,10 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
             .iter()
             .map(Case::id)
             .collect();
-    let (base, new): (Vec<Case>, Vec<Case>) = paired.into_iter().filter(|(_, new)| ids.contains(&new.id())).unzip();
-    for case in base.iter().chain(&new) {
+    let (mut base, mut new): (Vec<Case>, Vec<Case>) =
+        paired.into_iter().filter(|(_, new)| ids.contains(&new.id())).unzip();
+    for case in base.iter_mut().chain(&mut new) {
+        arguments.limits.apply(&mut case.limits);
         prepare::check(case)?;
     }
     let label = |name: &str, cases: &[Case]| {
@@ -290,7 +297,8 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
             places.root.display()
         );
     }
-    let cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
+    let mut cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
+    cases.iter_mut().for_each(|case| arguments.limits.apply(&mut case.limits));
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
     // First of all: a signal from here on lets the worktrees be taken away.

@@ -23,7 +23,7 @@ use crate::report::conformance as rendered;
 use crate::report::document::{CaptureReport, CaptureStatus, Report, SCHEMA_VERSION, ScenarioReport};
 use crate::report::table::Style;
 use crate::runner::{self, ChildWorkers, Prepared};
-use crate::scenario::Limits;
+use crate::scenario::{self, Limits};
 use crate::scratch;
 use crate::stats;
 use crate::summary;
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     known_failures: Option<PathBuf>,
     /// Longest time of one pass through a guest, for example 30s [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = selection::wall)]
+    #[arg(long, value_name = "TIME", value_parser = scenario::wall)]
     wall: Option<Duration>,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t)]

@@ -19,7 +19,7 @@ use crate::places::Places;
 use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input, OWN_FOLDER};
 use crate::prepare;
 use crate::report::document::Shard;
-use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, WALL_MAX};
+use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
 use crate::traps::Share;
 use crate::units;
 
@@ -44,9 +44,8 @@ pub(super) struct Selection {
     /// Iterations per worker, in place of the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: Option<u32>,
-    /// Longest time of one iteration, in place of the scenario's, for example 500ms
-    #[arg(long, value_name = "TIME", value_parser = wall)]
-    wall: Option<Duration>,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// Busy processes on the processor of every worker, to see what noise does
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     noise: Option<u32>,
@@ -91,6 +90,40 @@ pub(super) struct InputArguments {
     /// The guest is expected to trap, which is measured then; without this a trap is a failed row
     #[arg(long)]
     expect_trap: bool,
+}
+
+/// Bounds on every guest, in place of the scenario's, or of the default for files.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct LimitArguments {
+    /// Longest time of one iteration, for example 500ms [default: the scenario's; 10s for files]
+    #[arg(long, value_name = "TIME", value_parser = scenario::wall)]
+    wall: Option<Duration>,
+    /// Most memory of a guest, all memories and tables together, for example 4GiB [default: the scenario's; 1GiB for files]
+    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
+    memory: Option<u64>,
+    /// Largest call stack of a guest, for example 8MiB [default: the scenario's; 512KiB for files]
+    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
+    stack: Option<u64>,
+    /// Most that a guest may write to stdout, and to stderr, in one iteration [default: the scenario's; 16MiB for files]
+    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
+    max_output: Option<u64>,
+}
+
+impl LimitArguments {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { wall, memory, stack, max_output } = self;
+        wall.is_none() && memory.is_none() && stack.is_none() && max_output.is_none()
+    }
+
+    pub(super) fn apply(&self, limits: &mut Limits) {
+        let Self { wall, memory, stack, max_output } = *self;
+        *limits = Limits {
+            wall: wall.unwrap_or(limits.wall),
+            memory_bytes: memory.unwrap_or(limits.memory_bytes),
+            stack_bytes: stack.unwrap_or(limits.stack_bytes),
+            output_bytes: max_output.unwrap_or(limits.output_bytes),
+        };
+    }
 }
 
 impl Selection {
@@ -221,6 +254,10 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     for guest in guests {
         cases.extend(guest_cases(Path::new(guest), &arguments.engines, &arguments.input)?);
     }
+    // Before the checks: an engine with a pool depends on them.
+    for case in cases.iter_mut().chain(prices.iter_mut().flat_map(|(guard, explicit)| [guard, explicit])) {
+        arguments.limits.apply(&mut case.limits);
+    }
     let of_prices = || prices.iter().flat_map(|(guard, explicit)| [guard, explicit]);
     let files: BTreeSet<_> = cases.iter().filter_map(Case::file).collect();
     let is_alone = files.len() < 2;
@@ -239,7 +276,6 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         }
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
         case.neighbours += arguments.noise.unwrap_or(0);
-        case.limits.wall = arguments.wall.unwrap_or(case.limits.wall);
     }
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
     check_amount(&cases)?;
@@ -353,16 +389,6 @@ fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case
         );
     }
     Ok(())
-}
-
-/// A limit that a machine can keep.
-pub(super) fn wall(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(wall) if wall > WALL_MAX => Err("longer than a year".to_owned()),
-        Ok(wall) if wall >= Duration::from_millis(1) => Ok(wall),
-        Ok(_) => Err("nothing could run in less than 1ms".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn glob(pattern: &str) -> anyhow::Result<GlobMatcher> {

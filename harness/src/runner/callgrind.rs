@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::flow;
+use super::heartbeat::Patience;
+use crate::worker::heartbeat::HeartbeatPage;
 use crate::worker::{self, Request};
 
 /// How much slower everything is under callgrind, generously.
@@ -17,12 +21,16 @@ const SLOWDOWN: u32 = 200;
 /// When valgrind is not there, or the worker does not get to its end.
 pub(super) fn count(request: &Request) -> Result<Vec<u64>, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let heartbeat = HeartbeatPage::new().map_err(|error| error.to_string())?;
     let files = folder.path().join("counts");
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--collect-atstart=no", "--quiet"]);
     command.arg(format!("--callgrind-out-file={}", files.display()));
     // Under valgrind /proc/self/exe would be valgrind's own.
-    command.arg(format!("/proc/{}/exe", std::process::id())).arg(worker::VERB);
+    command.arg(format!("/proc/{}/exe", std::process::id())).arg(worker::VERB).arg(heartbeat.fd().to_string());
+    let fd = heartbeat.fd();
+    // SAFETY: it makes one system call: no allocation, no lock, as is required between fork and exec.
+    unsafe { command.pre_exec(move || flow::inherit(fd)) };
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("valgrind cannot be run ({error}): install it"))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -30,16 +38,22 @@ pub(super) fn count(request: &Request) -> Result<Vec<u64>, String> {
         // A worker that is dead already says so by its status.
         let _ = stdin.write_all(&[&line[..], b"\n"].concat());
     }
-    let deadline = Instant::now() + request.subject.limits.wall * SLOWDOWN;
+    let mut patience = Patience::new(&heartbeat, request.subject.limits.wall.saturating_mul(SLOWDOWN));
     loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => break,
             Some(status) => return Err(format!("the worker under valgrind ended with {status}")),
-            None if Instant::now() >= deadline => {
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err("the worker under valgrind took too long".to_owned());
+            None => {
+                if let Some(stuck) = patience.look() {
+                    let _ = child.kill().and_then(|()| child.wait());
+                    return Err(format!(
+                        "in {} for {} under valgrind, killed: raise the limit with --wall",
+                        stuck.phase.name(),
+                        humantime::format_duration(Duration::from_secs(stuck.in_phase.as_secs()))
+                    ));
+                }
+                std::thread::sleep(Duration::from_millis(20));
             }
-            None => std::thread::sleep(Duration::from_millis(20)),
         }
     }
     let counts = read(folder.path());

@@ -44,7 +44,7 @@ impl Runner<'_> {
             let mut outcome = judge_death(&run, &prepared.case);
             let how = match &run.death {
                 Some(Death::Lost(how)) => Some(how.clone()),
-                Some(Death::TimedOut) => outcome.detail.clone(),
+                Some(Death::TimedOut(_)) => outcome.detail.clone(),
                 Some(Death::Interrupted) | None => None,
             };
             if let (Some(how), Some(check)) = (how, prepared.case.check()) {

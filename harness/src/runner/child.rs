@@ -1,5 +1,6 @@
 //! Real workers: child processes of this same executable.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -7,7 +8,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit};
 
 use crate::capture::ebpf::enter_watched;
 use crate::capture::{Pipeline, WatchedWorker};
@@ -15,13 +18,13 @@ use crate::clock;
 use crate::interrupt::Interrupt;
 use crate::machine::{self, CpuTimes};
 use crate::pipeline::Flow;
+use crate::units;
+use crate::worker::heartbeat::HeartbeatPage;
 use crate::worker::{self, Message, Request, Task};
 
 use super::flow::{self, FlowError, Led};
+use super::heartbeat::{POLL, Patience};
 use super::{Death, WorkerRun, Workers};
-
-/// How often a waiting parent looks for Ctrl-C.
-const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 /// Starts one child after the other.
 #[derive(Debug)]
@@ -41,12 +44,14 @@ impl ChildWorkers {
     fn start(
         &self,
         watched: Option<&WatchedWorker>,
-        inherited: Vec<RawFd>,
-        stderr: &std::fs::File,
+        mut inherited: Vec<RawFd>,
+        (stderr, heartbeat): (&File, &HeartbeatPage),
+        request: &Request,
     ) -> io::Result<Child> {
         let mut command = Command::new(&self.executable);
         // Nothing of the environment is a guest's business, nor a worker's.
-        command.env_clear().arg(worker::VERB);
+        command.env_clear().arg(worker::VERB).arg(heartbeat.fd().to_string());
+        inherited.push(heartbeat.fd());
         if let Some(WatchedWorker { cells_fd, cell_index, slot, .. }) = watched {
             command.args([cells_fd.to_string(), cell_index.to_string(), slot.to_string()]);
         }
@@ -54,12 +59,16 @@ impl ChildWorkers {
         // A group of its own, so that Ctrl-C reaches only the parent, which then decides.
         command.process_group(0);
         let watched = watched.copied();
+        let stack = stack_limit(request)?;
         let parent = rustix::process::getpid();
         let prepare = move || {
             // Whatever ends the parent ends the worker with it.
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             if rustix::process::getppid() != Some(parent) {
                 return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if let Some(stack) = stack {
+                rustix::process::setrlimit(Resource::Stack, stack)?;
             }
             inherited.iter().try_for_each(|fd| flow::inherit(*fd))?;
             match &watched {
@@ -116,24 +125,32 @@ impl Workers for ChildWorkers {
 
 impl ChildWorkers {
     fn run_with(&self, request: &Request, watched: Option<&WatchedWorker>, inherited: Vec<RawFd>) -> WorkerRun {
-        self.run_started(request, |stderr| self.start(watched, inherited, stderr))
+        self.run_started(request, |shared| self.start(watched, inherited, shared, request))
     }
 
     /// As [`run_with`](Self::run_with), with a descriptor that is closed here as soon as the worker has it.
     fn run_with_own(&self, request: &Request, inherited: Vec<RawFd>, theirs: OwnedFd) -> WorkerRun {
-        self.run_started(request, |stderr| {
-            let started = self.start(None, inherited, stderr);
+        self.run_started(request, |shared| {
+            let started = self.start(None, inherited, shared, request);
             drop(theirs);
             started
         })
     }
 
-    fn run_started(&self, request: &Request, start: impl FnOnce(&std::fs::File) -> io::Result<Child>) -> WorkerRun {
+    fn run_started(
+        &self,
+        request: &Request,
+        start: impl FnOnce((&File, &HeartbeatPage)) -> io::Result<Child>,
+    ) -> WorkerRun {
         let mut run = WorkerRun::default();
         // A file and not a pipe: nobody has to read it while the worker lives.
         let mut stderr = match tempfile::tempfile() {
             Ok(file) => file,
             Err(error) => return WorkerRun::not_started(format!("cannot make a temporary file: {error}")),
+        };
+        let heartbeat = match HeartbeatPage::new() {
+            Ok(page) => page,
+            Err(error) => return WorkerRun::not_started(format!("cannot make a page to share with a worker: {error}")),
         };
         let _neighbours = match Neighbours::start(&self.executable, request) {
             Ok(neighbours) => neighbours,
@@ -142,7 +159,7 @@ impl ChildWorkers {
         let kills_before = out_of_memory_kills();
         let cpu_before = CpuTimes::now();
         let before_ns = clock::monotonic_ns();
-        let mut child = match start(&stderr) {
+        let mut child = match start((&stderr, &heartbeat)) {
             Ok(child) => child,
             Err(error) => return WorkerRun::not_started(format!("cannot start a worker: {error}")),
         };
@@ -150,7 +167,8 @@ impl ChildWorkers {
         let said = read_messages(&mut child);
         hand_over(&mut child, request);
         let mut unfinished = false;
-        let death = self.listen(&said, request.subject.limits.wall, &mut run, &mut unfinished);
+        let patience = Patience::new(&heartbeat, request.subject.limits.wall);
+        let death = self.listen(&said, patience, &mut run, &mut unfinished);
         if death.is_some() {
             // A worker that has just ended on its own is no error here.
             let _ = child.kill();
@@ -177,30 +195,56 @@ impl ChildWorkers {
     fn listen(
         &self,
         said: &Receiver<Said>,
-        wall: Duration,
+        mut patience: Patience<'_>,
         run: &mut WorkerRun,
         unfinished: &mut bool,
     ) -> Option<Death> {
-        let mut deadline = Instant::now() + wall;
         loop {
             let began = Instant::now();
-            let wait = deadline.saturating_duration_since(began).min(INTERRUPT_POLL);
+            let wait = patience.wait(began);
             let heard = said.recv_timeout(wait);
-            // Who was stopped for a while (Ctrl-Z) has heard nothing meanwhile, whatever the worker may have said.
-            deadline += began.elapsed().saturating_sub(wait + INTERRUPT_POLL);
+            patience.was_away(began.elapsed().saturating_sub(wait + POLL));
             match heard {
                 Ok(Said::Message(message)) => {
                     run.messages.push(*message);
-                    deadline = Instant::now() + wall;
+                    patience.heard();
                 }
                 Ok(Said::Garbled(what)) => return Some(Death::Lost(what)),
                 Ok(Said::Unfinished) => *unfinished = true,
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.interrupt.raised() => return Some(Death::Interrupted),
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return Some(Death::TimedOut),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(stuck) = patience.look() {
+                        return Some(Death::TimedOut(stuck));
+                    }
+                }
             }
         }
+    }
+}
+
+/// The limit on the worker's own stack, on which its guest's lies too; `None` where the inherited one is large enough.
+///
+/// # Errors
+/// When this process may not set one that is.
+fn stack_limit(request: &Request) -> io::Result<Option<Rlimit>> {
+    /// What the worker itself needs besides.
+    const OWN_BYTES: u64 = 2 << 20;
+    let mut guest = request.subject.limits.stack_bytes;
+    if let Task::Compare { other, .. } = &request.task {
+        guest = guest.max(other.limits.stack_bytes);
+    }
+    let needed = guest.saturating_add(OWN_BYTES);
+    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Stack);
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(None);
+    }
+    match maximum {
+        Some(maximum) if maximum < needed => Err(io::Error::other(format!(
+            "a call stack of {} is larger than what this process may have: a smaller --stack, or a larger `ulimit -Hs`",
+            units::bytes(guest)
+        ))),
+        maximum => Ok(Some(Rlimit { current: Some(needed), maximum })),
     }
 }
 
@@ -328,7 +372,7 @@ fn out_of_memory_kills() -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-fn death_of(status: io::Result<ExitStatus>, stderr: &mut std::fs::File, memory_ran_out: bool) -> Option<Death> {
+fn death_of(status: io::Result<ExitStatus>, stderr: &mut File, memory_ran_out: bool) -> Option<Death> {
     const KEPT_BYTES: usize = 2_000;
     let status = match status {
         Ok(status) if status.success() => return None,

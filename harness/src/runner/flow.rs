@@ -51,7 +51,7 @@ impl Runner<'_> {
         };
         let (run, led) = self.workers.run_flow(&request, (flow, iterations), kernel.as_mut());
         record.outcome = take_iterations(&run, &prepared.case, &Known::default(), record);
-        let parent_decided = matches!(run.death, Some(Death::Interrupted | Death::TimedOut));
+        let parent_decided = matches!(run.death, Some(Death::Interrupted | Death::TimedOut(_)));
         match led {
             Ok(led) => _ = record.counts.insert(pipeline::PROGRAM_SWAPS.to_owned(), u64::from(led.swaps)),
             // Of what follows from it the worker knows less.

@@ -1,8 +1,11 @@
 //! Whether a guest ended as its scenario expects, with the right answer.
 
+use std::time::Duration;
+
+use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads as catalogue;
 
-use super::{Death, WorkerRun};
+use super::{Death, Stuck, WorkerRun};
 use crate::plan::Case;
 use crate::record::{Outcome, Status};
 use crate::scenario::{Expectation, ExpectedText};
@@ -171,10 +174,7 @@ pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
         }
     }
     match &run.death {
-        Some(Death::TimedOut) => {
-            let wall = humantime::format_duration(case.limits.wall);
-            Outcome::because(Status::Timeout, format!("no sign of life for {wall} (limits: wall), killed"))
-        }
+        Some(Death::TimedOut(stuck)) => Outcome::because(Status::Timeout, timeout(stuck, case.limits.wall)),
         Some(Death::Interrupted) => Outcome {
             expected: true,
             ..Outcome::because(Status::Skipped, "interrupted before its first iteration ended")
@@ -182,6 +182,22 @@ pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
         Some(Death::Lost(how)) => Outcome::because(Status::Failed, how.clone()),
         None => Outcome::because(Status::Failed, "the worker ended without a word"),
     }
+}
+
+/// In which phase, for how long, and what to do about it.
+fn timeout(stuck: &Stuck, wall: Duration) -> String {
+    let where_it_was = match stuck.phase {
+        Phase::Outside => "between two phases".to_owned(),
+        phase => format!("in {}", phase.name()),
+    };
+    let milliseconds = u64::try_from(stuck.in_phase.min(stuck.limit).as_millis()).unwrap_or(u64::MAX);
+    let in_phase = humantime::format_duration(Duration::from_millis(milliseconds));
+    let slowed = if stuck.limit > wall { ", doubled while fuel is counted" } else { "" };
+    let wall = humantime::format_duration(wall);
+    format!(
+        "{where_it_was} for {in_phase}, killed (the limit for one iteration is {wall}{slowed}: raise it with --wall, or \
+         `limits: wall` in a scenario)"
+    )
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod checks;
 pub(crate) mod child;
 mod facts;
 mod flow;
+mod heartbeat;
 mod judge;
 mod label;
 mod pairs;
@@ -90,11 +91,22 @@ impl WorkerRun {
     }
 }
 
+/// Where a worker was when its time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// The phase it was in.
+    pub phase: Phase,
+    /// For how long, as far as that was seen: its parent looks every 50 ms.
+    pub in_phase: Duration,
+    /// How long the pass might take.
+    pub limit: Duration,
+}
+
 /// How a worker died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// No message for longer than the wall-clock limit.
-    TimedOut,
+    /// One pass took longer than the wall-clock limit.
+    TimedOut(Stuck),
     /// Killed because the run was interrupted.
     Interrupted,
     /// Killed by something else, or gone with an error.

@@ -214,8 +214,8 @@ impl<'a> Pairs<'a> {
         let mut base =
             subject(&pair.base, &scratch.join("guest"), Some(&walk.base)).map_err(|why| (Side::Base, why))?;
         let other = subject(&pair.new, &scratch.join("guest-new"), Some(&walk.new)).map_err(|why| (Side::New, why))?;
-        // The worker speaks after each quad, and the limit is that of one iteration.
-        base.limits.wall = pair.base.case.limits.wall.max(pair.new.case.limits.wall) * 4;
+        // One worker has both, so the longer limit holds for either.
+        base.limits.wall = pair.base.case.limits.wall.max(pair.new.case.limits.wall);
         let task = Task::Compare {
             other: Box::new(other),
             quads: walk.quads,

@@ -9,6 +9,7 @@ use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::traps::{Check, Family, Share};
 use crate::worker::{Ending, Iteration, Pace, ProtocolLine, Timed};
 
+const STUCK: Stuck = Stuck { phase: Phase::Run, in_phase: Duration::from_secs(10), limit: Duration::from_secs(10) };
 const RIGHT: &str = "e60e7ee648829675";
 
 /// Workers that say what they were told to say, in order; the last of it again and again.
@@ -208,7 +209,7 @@ fn a_worker_that_dies_leaves_what_it_said_and_how_it_died() {
     assert_eq!(process.samples[&Phase::Run], [100]);
     assert_eq!(process.outcome, Outcome::because(Status::Failed, "worker killed by SIGSEGV"));
 
-    let walked = walk(vec![WorkerRun { death: Some(Death::TimedOut), ..WorkerRun::default() }]);
+    let walked = walk(vec![WorkerRun { death: Some(Death::TimedOut(STUCK)), ..WorkerRun::default() }]);
     assert_eq!(outcome_of(&walked.records[0]).status, Status::Timeout);
 }
 

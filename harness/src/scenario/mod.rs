@@ -21,6 +21,7 @@ pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
 pub use engine::{Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel};
 pub use expect::{Expectation, ExpectedText, Pattern};
+pub(crate) use wire::{size, wall};
 
 /// How a workload becomes wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,14 +107,26 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Most bytes of the guest's call stack in the engine.
     pub stack_bytes: u64,
+    /// Most bytes that the guest may write to stdout, and as many to stderr, in one pass.
+    #[serde(default = "output_bytes")]
+    pub output_bytes: u64,
+}
+
+const fn output_bytes() -> u64 {
+    16 << 20
 }
 
 /// Longest wall-clock limit. Clocks end, and a deadline behind their end cannot be waited for.
-pub(crate) const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wall: Duration::from_secs(10), memory_bytes: 1 << 30, stack_bytes: 512 << 10 }
+        Self {
+            wall: Duration::from_secs(10),
+            memory_bytes: 1 << 30,
+            stack_bytes: 512 << 10,
+            output_bytes: output_bytes(),
+        }
     }
 }
 

@@ -26,6 +26,23 @@ use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, S
 use whole::check_whole;
 pub(super) use whole::{check_files, read_expected};
 
+/// A wall-clock limit, as `10s` or `500ms`.
+///
+/// # Errors
+/// When it is none, or one that no machine can keep.
+pub(crate) fn wall(text: &str) -> Result<std::time::Duration, String> {
+    Wall::from_text(text).map(|wall| wall.0)
+}
+
+/// A number of bytes, as `64MiB`; more than none.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    Bytes::from_text(text).map(|bytes| bytes.0)
+}
+
+
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
 const PROCESSES_MAX: u32 = 10_000;
 /// Most iterations per worker: every one of them is kept in memory and in the report.
@@ -125,6 +142,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
             wall: wire.limits.wall.0,
             memory_bytes: wire.limits.memory.0,
             stack_bytes: wire.limits.stack.0,
+            output_bytes: wire.limits.output.0,
         },
         expect: wire.expect.expectation(folder),
         tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
@@ -375,12 +393,18 @@ struct WireLimits {
     wall: Wall,
     memory: Bytes,
     stack: Bytes,
+    output: Bytes,
 }
 
 impl Default for WireLimits {
     fn default() -> Self {
         let limits = Limits::default();
-        Self { wall: Wall(limits.wall), memory: Bytes(limits.memory_bytes), stack: Bytes(limits.stack_bytes) }
+        Self {
+            wall: Wall(limits.wall),
+            memory: Bytes(limits.memory_bytes),
+            stack: Bytes(limits.stack_bytes),
+            output: Bytes(limits.output_bytes),
+        }
     }
 }
 

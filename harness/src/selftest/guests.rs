@@ -33,10 +33,10 @@ const fn guest(
 
 /// All of them. They run with a limit of two seconds and 64 MiB.
 pub const GUESTS: &[Guest] = &[
-    guest("endless-loop", "never ends", || command("(loop (br 0))"), Status::Timeout, "no sign of life"),
-    guest("endless-sleep", "sleeps for a century", endless_sleep, Status::Timeout, "no sign of life"),
+    guest("endless-loop", "never ends", || command("(loop (br 0))"), Status::Timeout, "in run for"),
+    guest("endless-sleep", "sleeps for a century", endless_sleep, Status::Timeout, "in run for"),
     guest("endless-recursion", "calls itself", endless_recursion, Status::Trapped, "stack"),
-    guest("slow-compilation", "is one function of 6 MB", slow_compilation, Status::Timeout, "no sign of life"),
+    guest("slow-compilation", "is one function of 6 MB", slow_compilation, Status::Timeout, "in compile for"),
     guest(
         "memory-bomb",
         "grows its memory and writes to it until refused",
@@ -66,9 +66,9 @@ pub const GUESTS: &[Guest] = &[
         "writes to stdout forever, whatever the host says",
         output_bomb,
         Status::Timeout,
-        "no sign of life",
+        "in run for",
     ),
-    guest("file-bomb", "makes files forever", file_bomb, Status::Timeout, "no sign of life"),
+    guest("file-bomb", "makes files forever", file_bomb, Status::Timeout, "in run for"),
     guest("large-file", "writes one file until refused", large_file, Status::Failed, "exited with code 22"),
     guest(
         "open-files",

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_value};
 
+use super::heartbeat::Heartbeat;
+
 /// The cell that this worker writes, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
 pub struct PhaseCell {
     cell: &'static SharedCell,
     slot: u32,
+    heartbeat: Heartbeat,
 }
 
 /// [`abi::PhaseCell`] as memory that the kernel programs read meanwhile.
@@ -98,7 +101,7 @@ impl PhaseCell {
         // SAFETY: `index + 1` cells were mapped, readable and writable, and are never unmapped. The array is aligned to
         // a page and its cells to their size's factor of 64, and all sides access the words as aligned u64s.
         let cell = unsafe { &*base.cast::<SharedCell>().add(index as usize) };
-        Ok(Self { cell, slot })
+        Ok(Self { cell, slot, heartbeat: Heartbeat::private() })
     }
 
     /// A cell that nobody reads: an unwatched worker runs the same instructions as a watched one.
@@ -111,13 +114,35 @@ impl PhaseCell {
             regions: [const { SharedRegion::none() }; REGIONS],
             tail: [const { AtomicU64::new(0) }; 2],
         }));
-        Self { cell, slot }
+        Self { cell, slot, heartbeat: Heartbeat::private() }
+    }
+
+    /// The same cell, with phases and passes also told to the parent.
+    pub(super) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// A cell that the kernel programs do not read, of the same worker: its parent sees no difference.
+    pub(super) fn unseen(&self) -> Self {
+        Self { heartbeat: self.heartbeat, ..Self::private(0) }
+    }
+
+    /// A pass begins, which may take as long as the wall-clock limit says; `slowdown` times as long where it is slowed down on
+    /// purpose. To be called outside phases.
+    pub(super) fn begin_pass(&self, slowdown: u64) {
+        self.heartbeat.begin_pass(slowdown);
+    }
+
+    /// The phase that was entered last.
+    pub(super) fn phase(&self) -> Phase {
+        self.heartbeat.phase()
     }
 
     /// From now on, events are charged to `phase`.
     #[inline]
     pub fn enter(&self, phase: Phase) {
         self.cell.value.store(cell_value(self.slot, phase), Ordering::Release);
+        self.heartbeat.enter(phase);
     }
 
     /// Whether single events are told from now on, beside the counts.
@@ -176,7 +201,7 @@ impl PhaseCell {
 }
 
 /// The first `length` bytes behind `fd`, mapped for reading and writing.
-fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
+pub(super) fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
     // SAFETY: the kernel chooses the address, so no memory in use is replaced.
     let base = unsafe {
         libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)

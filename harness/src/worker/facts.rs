@@ -10,6 +10,7 @@ use wasmtime_wasi::I32Exit;
 use super::answer;
 use super::engine;
 use super::entry::Entry;
+use super::heartbeat::COUNTING_FUEL;
 use super::host::{self, Host};
 use super::output::Output;
 use super::pass::{Linked, Worker, ending, link};
@@ -42,7 +43,8 @@ impl Worker {
         let mut counting = engine::config(self.subject.engine, &self.subject.limits)?;
         counting.consume_fuel(true);
         let engine = Engine::new(&counting)?;
-        let module = Module::from_binary(&engine, &self.wasm)?;
+        self.cell.begin_pass(COUNTING_FUEL);
+        let module = self.within(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;
         let module = link(&engine, &module)?;
         let first = self.count_fuel(&engine, &module)?;
         // A fact is what comes out the same twice: Go's scheduler, for one, follows the clock and random numbers.
@@ -86,6 +88,7 @@ impl Worker {
     /// # Errors
     /// When the engine refuses it.
     pub fn linked(&self) -> wasmtime::Result<(Linked, u64)> {
+        self.cell.begin_pass(1);
         let mut watch = self.stopwatch();
         let linked = self.prepare(&mut watch)?;
         let compile =
@@ -109,20 +112,29 @@ impl Worker {
         facts
     }
 
+    /// Says that it is in `phase` meanwhile, of which nothing is timed.
+    fn within<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        self.cell.enter(phase);
+        let result = work();
+        self.cell.enter(Phase::Outside);
+        result
+    }
+
     /// One run of a module that counts fuel.
     fn count_fuel(&self, engine: &Engine, module: &InstancePre<Host>) -> wasmtime::Result<Counted> {
         let mut store = self.store(engine, &self.cell)?;
         store.set_fuel(u64::MAX)?;
         store.data_mut().counts_fuel = true;
-        let instance = module.instantiate(&mut store)?;
+        self.cell.begin_pass(COUNTING_FUEL);
+        let instance = self.within(Phase::Instantiate, || module.instantiate(&mut store))?;
         let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
         let start = Instant::now();
         let initialized = match guest.initialize {
-            Some(initialize) => initialize.call(&mut store, &[], &mut []),
+            Some(initialize) => self.within(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
             None => Ok(()),
         };
         let before = host::fuel_left(&store);
-        let result = initialized.and_then(|()| guest.call(&mut store));
+        let result = initialized.and_then(|()| self.within(Phase::Run, || guest.call(&mut store)));
         let after = host::fuel_left(&store);
         let took_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let marks = &store.data().marks;

@@ -10,6 +10,7 @@ mod checks;
 mod engine;
 mod entry;
 mod facts;
+pub(crate) mod heartbeat;
 mod host;
 mod memory;
 mod native;
@@ -34,6 +35,7 @@ use wasiscope_ebpf_abi::Phase;
 use crate::clock;
 use crate::pipeline::generator;
 use cell::PhaseCell;
+use heartbeat::Heartbeat;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
@@ -45,7 +47,7 @@ pub use protocol::{
     Ending, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed,
 };
 
-/// The hidden verb that makes the executable a worker: `wasiscope __worker [CELLS_FD CELL_INDEX SLOT]`.
+/// The hidden verb that makes the executable a worker: `wasiscope __worker [HEARTBEAT_FD [CELLS_FD CELL_INDEX SLOT]]`.
 pub const VERB: &str = "__worker";
 
 /// The hidden verb of a process that only keeps a processor busy: `wasiscope __busy CPU`, where `-` is any.
@@ -84,13 +86,20 @@ fn status(served: anyhow::Result<()>) -> ExitCode {
 
 /// Runs as a worker: everything after [`VERB`] in `arguments`. What goes wrong with the guest is a message, not an error.
 fn main(arguments: &[String]) -> anyhow::Result<()> {
-    let cell = match arguments {
-        [] => PhaseCell::private(0),
-        [fd, index, slot] => PhaseCell::mapped(fd.parse()?, index.parse()?, slot.parse()?)?,
-        _ => bail!("{VERB} takes no arguments, or CELLS_FD CELL_INDEX SLOT"),
+    let (heartbeat, cell) = match arguments {
+        [] => (None, PhaseCell::private(0)),
+        [heartbeat] => (Some(heartbeat), PhaseCell::private(0)),
+        [heartbeat, fd, index, slot] => {
+            (Some(heartbeat), PhaseCell::mapped(fd.parse()?, index.parse()?, slot.parse()?)?)
+        }
+        _ => bail!("{VERB} takes no arguments, or HEARTBEAT_FD, or HEARTBEAT_FD CELLS_FD CELL_INDEX SLOT"),
     };
     send(&Message::Ready { at_ns: clock::monotonic_ns() })?;
     cell.enter(Phase::Outside);
+    let cell = match heartbeat {
+        Some(fd) => cell.with_heartbeat(Heartbeat::mapped(fd.parse()?)?),
+        None => cell,
+    };
 
     // Again, because exec has reset it if this binary has capabilities of its own.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
@@ -109,7 +118,7 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
     let (heap, stack) = memory::heap_and_stack();
     cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
-        return serve(&task, || native::facts(&subject), |_| native::iterate(&subject));
+        return serve(&task, || native::facts(&subject, &cell), |_| native::iterate(&subject, &cell));
     }
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
@@ -120,7 +129,7 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
     if let Task::Compare { other, quads, compilations, repeats, other_first } = task {
         let first = if other_first { Side::New } else { Side::Base };
         let layout = Layout { quads, compilations, repeats, first };
-        let done = Pair::new(subject, *other).and_then(|pair| pair.run(layout, &mut send));
+        let done = Pair::new(subject, *other, cell).and_then(|pair| pair.run(layout, &mut send));
         return done.or_else(|error| send(&refused(&error)));
     }
     if let Task::Check { check, planted, slowly } = &task {

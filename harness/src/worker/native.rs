@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use wasiscope_ebpf_abi::Phase;
 
 use super::answer;
+use super::cell::PhaseCell;
 use super::output::{Output, Written};
 use super::protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
 use crate::clock;
@@ -25,8 +26,8 @@ struct Pass {
 }
 
 /// One timed run.
-pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
-    let pass = run(subject)?;
+pub(super) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Iteration> {
+    let pass = run(subject, cell)?;
     let mut timed = Vec::new();
     if let Some((start, end)) = pass.marks_ns {
         timed.push(Timed::once(Phase::Init, start.saturating_sub(pass.started_ns)));
@@ -52,8 +53,8 @@ pub(super) fn iterate(subject: &Subject) -> anyhow::Result<Iteration> {
 }
 
 /// Two runs for its answer.
-pub(super) fn facts(subject: &Subject) -> anyhow::Result<Message> {
-    let (first, again) = (run(subject)?, run(subject)?);
+pub(super) fn facts(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Message> {
+    let (first, again) = (run(subject, cell)?, run(subject, cell)?);
     let marked = first.marks_ns.is_some();
     let facts_of = |pass: &Pass| answer::facts(&pass.output, &pass.ending, pass.line.as_ref());
     let facts = answer::steady(facts_of(&first), &facts_of(&again));
@@ -62,7 +63,8 @@ pub(super) fn facts(subject: &Subject) -> anyhow::Result<Message> {
     Ok(Message::Facts { marked, traps_after: None, facts, line: first.line, ending, outputs, pace: Pace::default() })
 }
 
-fn run(subject: &Subject) -> anyhow::Result<Pass> {
+fn run(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Pass> {
+    cell.begin_pass(1);
     Workspace::new(None, subject.directory.clone())?.restore()?;
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut command = Command::new(&subject.guest);
@@ -72,9 +74,12 @@ fn run(subject: &Subject) -> anyhow::Result<Pass> {
     let die_with_worker = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
     // SAFETY: it makes one system call: no allocation, no lock, as is required between fork and exec.
     unsafe { command.pre_exec(die_with_worker) };
+    // Native guests are not watched: this is for the parent, should it have to end one.
+    cell.enter(Phase::Run);
     let started_ns = clock::monotonic_ns();
     let status = command.status()?;
     let ended_ns = clock::monotonic_ns();
+    cell.enter(Phase::Outside);
     let (said, complained) = (bytes_of(&mut stdout)?, bytes_of(&mut stderr)?);
     // Its marks are no output of the guest's: they are the times of this run.
     let (marks_ns, complained) = without_marks(&String::from_utf8_lossy(&complained));

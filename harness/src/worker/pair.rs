@@ -20,7 +20,7 @@ pub(super) struct Layout {
 /// One of the two guests.
 enum Guest {
     Wasm(Box<Worker>),
-    Native(Box<Subject>),
+    Native(Box<Subject>, PhaseCell),
 }
 
 /// The two guests.
@@ -30,16 +30,17 @@ pub(super) struct Pair {
 }
 
 impl Guest {
-    fn new(subject: Subject) -> anyhow::Result<Self> {
+    fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         if subject.native {
-            return Ok(Self::Native(Box::new(subject)));
+            return Ok(Self::Native(Box::new(subject), cell));
         }
-        Ok(Self::Wasm(Box::new(Worker::new(subject, PhaseCell::private(0))?)))
+        Ok(Self::Wasm(Box::new(Worker::new(subject, cell)?)))
     }
 
     /// Compiles and links, timed; nothing for a native guest.
     fn compile(&self) -> anyhow::Result<(Option<Linked>, Iteration)> {
         let Self::Wasm(worker) = self else { return Ok((None, of_phases(Vec::new()))) };
+        worker.cell.begin_pass(1);
         let mut watch = worker.stopwatch();
         let linked = worker.prepare(&mut watch).map_err(reason)?;
         Ok((Some(linked), of_phases(watch.timed().to_vec())))
@@ -53,7 +54,7 @@ impl Guest {
                 Ok(pass)
             }
             (Self::Wasm(worker), None) => worker.iterate(repeats).map_err(reason),
-            (Self::Native(subject), _) => native::iterate(subject),
+            (Self::Native(subject, cell), _) => native::iterate(subject, cell),
         }
     }
 }
@@ -81,8 +82,8 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
 }
 
 impl Pair {
-    pub(super) fn new(base: Subject, new: Subject) -> anyhow::Result<Self> {
-        Ok(Self { base: Guest::new(base)?, new: Guest::new(new)? })
+    pub(super) fn new(base: Subject, new: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
+        Ok(Self { base: Guest::new(base, cell)?, new: Guest::new(new, cell)? })
     }
 
     fn guest(&self, side: Side) -> &Guest {

@@ -120,7 +120,7 @@ impl Worker {
         let given = subject.input.folders.iter().filter(|folder| folder.original.is_some());
         let given = given.map(|folder| Workspace::new(folder.original.clone(), folder.place.clone()));
         let workspaces = [own].into_iter().chain(given).collect::<std::io::Result<_>>()?;
-        let unseen = Arc::new(PhaseCell::private(0));
+        let unseen = Arc::new(cell.unseen());
         Ok(Self { subject, wasm, stdin, workspaces: RefCell::new(workspaces), cell: Arc::new(cell), unseen })
     }
 
@@ -141,6 +141,7 @@ impl Worker {
 
     fn iterate_with(&self, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         self.restore_folders()?;
+        self.cell.begin_pass(1);
         // What the iteration before had is gone, and something else may lie there soon.
         self.cell.publish_code(0..0);
         let preemptions_before = thread::preemptions();
@@ -212,6 +213,8 @@ impl Worker {
     }
 
     fn repeat(&self, linked: &Linked, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
+        // However often a short guest is repeated, the limit holds for all of it.
+        self.cell.begin_pass(1);
         let mut first = self.pass(linked, watch)?;
         let mut outputs: Vec<Output> = first.output.take().into_iter().collect();
         let mut passed = 1;

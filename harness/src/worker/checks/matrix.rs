@@ -58,6 +58,7 @@ pub(super) fn run(
         Trial { engine, settings: judged_as, reserved, memory_limit, planted, cell, checked: Totals::default() };
     for block in traps::blocks(family, share, reserved) {
         let mut announce = |what: String| if slowly { send(&Message::Trying { what }) } else { Ok(()) };
+        cell.begin_pass(1);
         trial.block(&block, &mut announce)?;
         send(&Message::Checked(std::mem::take(&mut trial.checked)))?;
     }

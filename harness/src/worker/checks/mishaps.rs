@@ -29,6 +29,7 @@ pub(super) fn run(
         if slowly {
             send(&Message::Trying { what: mishap.name.to_owned() })?;
         }
+        cell.begin_pass(1);
         send(&Message::Checked(attempt(mishap, subject, cell)?))?;
     }
     Ok(())

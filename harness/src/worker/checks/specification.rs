@@ -93,6 +93,7 @@ impl Script {
     }
 
     fn directive(&mut self, file: &File, directive: &Directive<'_>) {
+        self.cell.begin_pass(1);
         if directive.defines_module() {
             self.refused = None;
         }

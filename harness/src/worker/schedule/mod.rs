@@ -30,6 +30,7 @@ pub(super) fn run(
     cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    cell.begin_pass(1);
     let cell = Arc::new(cell);
     let mut once: Box<dyn FnMut() -> wasmtime::Result<Measured>> = match experiment {
         Experiment::Sleep { duration_ns, .. } => {
@@ -62,6 +63,7 @@ pub(super) fn run(
         }
     };
     for _ in 0..iterations {
+        cell.begin_pass(1);
         let measured = once()?;
         send(&Message::Iteration(Iteration {
             timed: Vec::new(),

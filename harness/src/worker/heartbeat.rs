@@ -1,0 +1,189 @@
+//! Signs of life. The worker stores what it is doing into a shared page, and its parent looks at it from time to time: nobody
+//! is woken for it, so it costs a store where a message would disturb what is being measured.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::MemfdFlags;
+use wasiscope_ebpf_abi::Phase;
+
+use super::cell::map_shared;
+use crate::clock;
+
+/// How much longer a pass may take while fuel is counted, which slows tight loops down by up to this factor.
+pub(super) const COUNTING_FUEL: u64 = 2;
+
+/// The worker's side: what it stores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heartbeat(&'static Shared);
+
+/// The page, in words of which each is written whole.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Shared {
+    /// Passes that were begun.
+    passes: AtomicU64,
+    /// When the latest one was begun, on CLOCK_MONOTONIC.
+    began_ns: AtomicU64,
+    /// How many times as long as usual it may take.
+    slowdown: AtomicU64,
+    /// The phase it is in.
+    phase: AtomicU64,
+}
+
+const WORDS: usize = size_of::<Shared>() / size_of::<u64>();
+
+impl Heartbeat {
+    /// Maps the page behind `fd`, an inherited descriptor, which is closed whatever the outcome.
+    ///
+    /// # Errors
+    /// When the descriptor is not one of [`HeartbeatPage::fd`].
+    pub(super) fn mapped(fd: RawFd) -> io::Result<Self> {
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: the caller hands over an inherited descriptor that nothing else in this process owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // A mapping of less than that would end the process at its first store.
+        if rustix::fs::fstat(&fd)?.st_size < i64::try_from(size_of::<Shared>()).unwrap_or(i64::MAX) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let base = map_shared(&fd, size_of::<Shared>())?;
+        // SAFETY: the words were mapped, readable and writable, at the start of a page, and are never unmapped. Both sides
+        // access them as whole words.
+        Ok(Self(unsafe { &*base.cast::<Shared>() }))
+    }
+
+    /// One that nobody reads.
+    pub(super) fn private() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+
+    /// A pass begins, which may take `slowdown` times the wall-clock limit.
+    pub(super) fn begin_pass(self, slowdown: u64) {
+        self.0.began_ns.store(clock::monotonic_ns(), Ordering::Relaxed);
+        self.0.slowdown.store(slowdown, Ordering::Relaxed);
+        self.0.passes.fetch_add(1, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn enter(self, phase: Phase) {
+        self.0.phase.store(phase as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(self) -> Phase {
+        phase_of(self.0.phase.load(Ordering::Relaxed))
+    }
+}
+
+fn phase_of(word: u64) -> Phase {
+    u8::try_from(word).ok().and_then(Phase::from_u8).unwrap_or(Phase::Outside)
+}
+
+/// What a worker was doing when its parent looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Passes that it had begun.
+    pub passes: u64,
+    /// When it began the latest one, on CLOCK_MONOTONIC.
+    pub began_ns: u64,
+    /// How many times as long as usual that one may take.
+    pub slowdown: u32,
+    /// The phase it was in.
+    pub phase: Phase,
+}
+
+impl Beat {
+    /// Before the worker has said anything.
+    pub const NONE: Self = Self { passes: 0, began_ns: 0, slowdown: 1, phase: Phase::Spawn };
+
+    /// How long its pass may take where an ordinary one may take `wall`.
+    #[must_use]
+    pub fn limit(&self, wall: Duration) -> Duration {
+        wall.saturating_mul(self.slowdown)
+    }
+}
+
+/// The parent's side. It reads by system calls and maps nothing, so a worker that cuts the page short does no harm.
+#[derive(Debug)]
+pub struct HeartbeatPage(File);
+
+impl HeartbeatPage {
+    /// A page for one worker.
+    ///
+    /// # Errors
+    /// When the kernel has none to give.
+    pub fn new() -> io::Result<Self> {
+        let file = File::from(rustix::fs::memfd_create("wasiscope-heartbeat", MemfdFlags::CLOEXEC)?);
+        file.set_len(size_of::<Shared>() as u64)?;
+        Ok(Self(file))
+    }
+
+    /// What the worker is to inherit.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// What the worker is doing; [`Beat::NONE`] until it has begun a pass.
+    #[must_use]
+    pub fn read(&self) -> Beat {
+        let mut bytes = [0; WORDS * size_of::<u64>()];
+        if self.0.read_exact_at(&mut bytes, 0).is_err() {
+            return Beat::NONE;
+        }
+        let word = |index: usize| {
+            let at = index * size_of::<u64>();
+            bytes[at..].first_chunk().map_or(0, |word| u64::from_ne_bytes(*word))
+        };
+        let (passes, began_ns, slowdown) = (word(0), word(1), word(2));
+        if passes == 0 {
+            return Beat { phase: phase_of(word(3)), ..Beat::NONE };
+        }
+        // No more than a worker of ours would say.
+        let slowdown = u32::try_from(slowdown.clamp(1, COUNTING_FUEL)).unwrap_or(1);
+        Beat { passes, began_ns, slowdown, phase: phase_of(word(3)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use super::*;
+
+    #[test]
+    fn the_parent_reads_what_the_worker_stores() {
+        let page = HeartbeatPage::new().unwrap();
+        let heartbeat = Heartbeat::mapped(page.0.try_clone().unwrap().into_raw_fd()).unwrap();
+        assert_eq!((page.read().passes, page.read().limit(Duration::from_secs(1))), (0, Duration::from_secs(1)));
+        heartbeat.begin_pass(COUNTING_FUEL);
+        heartbeat.enter(Phase::Compile);
+        let beat = page.read();
+        assert_eq!((beat.passes, beat.phase, beat.slowdown), (1, Phase::Compile, 2));
+        assert!(beat.began_ns > 0 && heartbeat.phase() == Phase::Compile);
+        heartbeat.begin_pass(1);
+        assert_eq!((page.read().passes, page.read().slowdown), (2, 1));
+    }
+
+    #[test]
+    fn a_worker_gone_astray_gets_no_more_time_and_does_no_harm() {
+        let page = HeartbeatPage::new().unwrap();
+        let heartbeat = Heartbeat::mapped(page.0.try_clone().unwrap().into_raw_fd()).unwrap();
+        heartbeat.begin_pass(u64::MAX);
+        assert_eq!(page.read().limit(Duration::from_secs(1)), Duration::from_secs(2));
+        page.0.set_len(0).unwrap();
+        assert_eq!(page.read(), Beat::NONE);
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused() {
+        assert!(Heartbeat::mapped(-1).is_err());
+        let (reader, _writer) = io::pipe().unwrap();
+        assert!(Heartbeat::mapped(OwnedFd::from(reader).into_raw_fd()).is_err());
+    }
+}
