@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use wasiscope::cli::{self, Cli};
 use wasiscope::worker;
 
@@ -10,7 +9,7 @@ fn main() -> ExitCode {
     if let Some(exit) = worker::serve_if_asked() {
         return exit;
     }
-    let exit = Cli::parse().run().unwrap_or_else(|error| {
+    let exit = Cli::of_command_line().run().unwrap_or_else(|error| {
         cli::say(&format!("error: {error:#}"));
         cli::Exit::of(&error)
     });

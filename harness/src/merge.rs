@@ -272,6 +272,7 @@ impl Whole {
             started_at: started_at.clone(),
             duration_s: duration_s(&started_at, &sources),
             shard: None,
+            invocation: None,
             interrupted: reports.iter().any(|report| report.interrupted),
             budget_spent: reports.iter().any(|report| report.budget_spent),
             tools: tools(&sources),

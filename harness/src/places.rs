@@ -4,6 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::scenario;
+
 /// A project with scenarios, or the folder that stands in for one. wasiscope's own checkout is one, which has the catalogue's
 /// guests besides.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ fn project_above(start: &Path) -> Option<PathBuf> {
 
 /// A folder of this name alone may be anything; one with YAML in it is a project's.
 fn has_scenarios(folder: &Path) -> bool {
-    let is_yaml = |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "yaml");
+    let is_yaml = |entry: fs::DirEntry| scenario::is_scenario_name(&entry.path());
     fs::read_dir(folder.join("scenarios")).is_ok_and(|entries| entries.flatten().any(is_yaml))
 }
 

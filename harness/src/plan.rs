@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use wasiscope_workloads::mistakes::MISTAKES;
 
+use crate::names;
 use crate::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, Maps, RATES, Wake};
 use crate::scenario::{
     Budgets, CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
@@ -419,8 +420,7 @@ fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
 fn own_source(own: &OwnGuest) -> (String, GuestSource) {
     match own {
         OwnGuest::Wasm(path) => {
-            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            (stem.unwrap_or_default(), GuestSource::File(path.clone()))
+            (path.file_stem().map(names::escaped).unwrap_or_default(), GuestSource::File(path.clone()))
         }
         OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
     }

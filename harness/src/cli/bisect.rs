@@ -83,9 +83,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             arguments.bad
         );
     }
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
-    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let mut bisection = Bisection {
         places,
         case,

@@ -1,6 +1,7 @@
 //! `wasiscope build`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Context;
@@ -10,16 +11,16 @@ use serde_json::{Value, json};
 use super::{Exit, ListFormat, print, selection};
 use crate::guest::{self, Artifact, NoGuest};
 use crate::places::Places;
-use crate::plan::{self, GuestSource};
+use crate::plan::{self, Case, GuestSource};
 use crate::record::{Facts, Status};
 use crate::report::sizes;
-use crate::{executable, module, scenario, units};
+use crate::{executable, module, names, scenario, units};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Scenario names or paths, or with --size paths of .wasm files [default: every scenario]
     #[arg(value_name = "SCENARIO")]
-    names: Vec<String>,
+    names: Vec<OsString>,
     /// Print where the bytes are: sections, functions, crates, compressed sizes, imports, exports
     #[arg(long)]
     size: bool,
@@ -35,14 +36,15 @@ struct Built {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let (files, names): (Vec<&String>, Vec<&String>) =
-        arguments.names.iter().partition(|name| selection::is_guest_file(name));
+    let is_guest = |name: &&OsString| selection::is_guest(places, name);
+    let (files, names): (Vec<&OsString>, Vec<&OsString>) = arguments.names.iter().partition(is_guest);
     let mut exit = Exit::Done;
     let mut built = Vec::new();
     for file in &files {
         let wasm = module::read(Path::new(file))?;
-        module::validate(&wasm).with_context(|| (*file).clone())?;
-        built.push(Built { name: (*file).clone(), artifact: Artifact::of_bytes(Path::new(file), &wasm) });
+        let name = names::escaped(file);
+        module::validate(&wasm).with_context(|| name.clone())?;
+        built.push(Built { name, artifact: Artifact::of_bytes(Path::new(file), &wasm) });
     }
     if files.is_empty() || !names.is_empty() {
         let scenarios = if names.is_empty() {
@@ -60,7 +62,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             ListFormat::Table if arguments.size => print(&(sizes::render(name, &facts) + "\n"))?,
             ListFormat::Table => print(&format!(
                 "{name}  {}  {}  {} B ({})\n",
-                artifact.path.display(),
+                names::escaped(artifact.path.as_os_str()),
                 artifact.sha256,
                 artifact.bytes,
                 units::bytes(artifact.bytes),
@@ -85,8 +87,9 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         })
         .collect();
     let mut exit = Exit::Done;
-    let mut own: Vec<(String, GuestSource)> =
-        scenarios.iter().flat_map(plan::matrix).map(|case| (case.workload, case.guest)).collect();
+    let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    selection::tell_apart(&mut cases);
+    let mut own: Vec<(String, GuestSource)> = cases.into_iter().map(|case| (case.workload, case.guest)).collect();
     own.dedup();
     for (workload, guest) in own {
         let artifact = match guest {
@@ -138,7 +141,7 @@ fn ledger(artifact: &Artifact) -> anyhow::Result<Facts> {
 fn document(name: &str, artifact: &Artifact, facts: Facts) -> Value {
     json!({
         "name": name,
-        "path": artifact.path,
+        "path": names::escaped(artifact.path.as_os_str()),
         "sha256": artifact.sha256,
         "bytes": artifact.bytes,
         "toolchain": artifact.toolchain,

@@ -75,8 +75,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             watch: false,
         }
     };
-    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
+    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
     let cpus = machine::processors();

@@ -1,6 +1,5 @@
 //! Where the kernel's side of a run comes from: the kernel itself, a stored capture, or nowhere.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -11,6 +10,7 @@ use super::run::destination;
 use crate::capture::ebpf::{EbpfCapture, Options};
 use crate::capture::recorded::{RecordedCapture, Recorder, Recording};
 use crate::capture::{Capture, CaptureError};
+use crate::files;
 use crate::privileges;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureReport, CaptureStatus};
@@ -62,7 +62,8 @@ impl Source {
     pub(super) fn open(arguments: &CaptureArguments, trace: bool) -> anyhow::Result<Self> {
         if let Some(path) = &arguments.capture_replay {
             let named = || path.display().to_string();
-            let recording = fs::read(path).and_then(|json| Recording::from_json(&json)).with_context(named)?;
+            let recording =
+                files::read_document(path).and_then(|json| Recording::from_json(&json)).with_context(named)?;
             return Ok(Self::Replayed(RecordedCapture::new(recording).with_context(named)?, path.clone()));
         }
         if arguments.capture == When::Off {

@@ -1,6 +1,7 @@
 //! `wasiscope compare`.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, r
 use crate::git;
 use crate::interrupt::Interrupt;
 use crate::machine;
+use crate::names;
 use crate::places::Places;
 use crate::plan::Case;
 use crate::prepare::{self, prepare};
@@ -53,12 +55,12 @@ Exit status: 0 done · 1 a regression was confirmed, or a case failed · 2 bad u
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// A .wasm file, a git revision, or a report
-    base: String,
+    base: OsString,
     /// The same, of what may have changed
-    new: String,
+    new: OsString,
     /// With revisions: scenarios of this checkout whose guests are compared [default: every scenario]
     #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<String>,
+    scenarios: Vec<OsString>,
     /// Only cases whose id (workload/flavour/engine) matches
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
@@ -129,11 +131,15 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
+    /// What is there decides; of what is not there, the name does.
+    fn of(name: &OsStr) -> Self {
+        const REPORTS: [&str; 3] = ["json", "zst", "gz"];
         let path = Path::new(name);
+        let is_called = |extension: &OsStr| REPORTS.iter().any(|known| extension.eq_ignore_ascii_case(known));
+        let is_there = || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir());
         if selection::is_guest_file(name) {
             Self::Guest
-        } else if path.extension().is_some_and(|extension| extension == "json") || path.is_file() {
+        } else if path.extension().is_some_and(is_called) || is_there() {
             Self::Report
         } else {
             Self::Revision
@@ -171,18 +177,20 @@ fn tolerance(text: &str) -> Result<(String, f64), String> {
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     let (base, new) = (Kind::of(&arguments.base), Kind::of(&arguments.new));
     if base != new {
-        bail!("{} is {} and {} is {}: compare like with like", arguments.base, base.name(), arguments.new, new.name());
+        let (one, other) = (arguments.base_name(), arguments.new_name());
+        bail!("{one} is {} and {other} is {}: compare like with like", base.name(), new.name());
     }
     if base != Kind::Guest
         && !(arguments.engines.is_empty() && arguments.base_engine.is_none() && arguments.input.is_empty())
     {
-        bail!("--engine, --base-engine, --arg, --env, --dir, --stdin and --invoke are for .wasm files");
+        bail!("--engine, --base-engine, --arg, --env, --dir, --no-dir, --stdin and --invoke are for .wasm files");
     }
     if base == Kind::Report && !arguments.limits.is_empty() {
         bail!("--wall, --memory, --stack and --max-output are for .wasm files and revisions, which are run");
     }
     if base != Kind::Revision && !arguments.scenarios.is_empty() {
-        bail!("scenarios are named with revisions; {} and {} are compared as they are", arguments.base, arguments.new);
+        let (one, other) = (arguments.base_name(), arguments.new_name());
+        bail!("scenarios are named with revisions; {one} and {other} are compared as they are");
     }
     if base == Kind::Report && arguments.capture == When::On {
         bail!("--capture is for .wasm files and revisions, which are run; reports bring their kernel's side along");
@@ -228,6 +236,15 @@ impl Arguments {
         Tolerances::new(self.tolerances.iter().cloned().collect())
     }
 
+    /// The base as text; a path is taken from the field itself.
+    fn base_name(&self) -> String {
+        names::escaped(&self.base)
+    }
+
+    fn new_name(&self) -> String {
+        names::escaped(&self.new)
+    }
+
     fn wants(&self, metric: &str) -> bool {
         self.metrics.is_empty() || self.metrics.iter().any(|wanted| wanted == metric)
     }
@@ -248,11 +265,11 @@ fn of_reports(arguments: &Arguments) -> anyhow::Result<Comparison> {
         machine: Some(report.machine),
         tools: report.tools,
     };
-    Ok(differences.between(side(&arguments.base, base), side(&arguments.new, new)))
+    Ok(differences.between(side(&arguments.base_name(), base), side(&arguments.new_name(), new)))
 }
 
 fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
-    let side = |path: &str, engines: &[String]| selection::guest_cases(Path::new(path), engines, &arguments.input);
+    let side = |path: &OsStr, engines: &[String]| selection::guest_cases(Path::new(path), engines, &arguments.input);
     let new = side(&arguments.new, &arguments.engines)?;
     let base = match &arguments.base_engine {
         Some(_) if new.len() > 1 => bail!("--base-engine is compared with one --engine"),
@@ -275,7 +292,9 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
         let engines: Vec<&str> = cases.iter().map(|case| case.engine.name.as_str()).collect();
         SideReport { label: format!("{name} under {}", engines.join(", ")), ..here(places) }
     };
-    let sides = (label(&arguments.base, &base), label(&arguments.new, &new));
+    let sides = (label(&arguments.base_name(), &base), label(&arguments.new_name(), &new));
+    // Before there is anything that would be left behind, worktrees among it.
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
     let mut say = |line: &str| progress.say(line);
@@ -284,13 +303,13 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
     std::fs::create_dir_all(&other)?;
     let base = prepare(places, base, &one, &mut say)?;
     let new = prepare(places, new, &other, &mut say)?;
-    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     live(arguments, base.into_iter().zip(new).collect(), sides, scratch.path(), &progress, interrupt)
 }
 
 fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
-    git::commit_of(&places.root, &arguments.base)?;
-    git::commit_of(&places.root, &arguments.new)?;
+    let (base, new) = (arguments.base_name(), arguments.new_name());
+    git::commit_of(&places.root, &base)?;
+    git::commit_of(&places.root, &new)?;
     if !places.is_project() {
         bail!(
             "{} has no scenarios: run inside a project with a folder scenarios/, or name it with --root",
@@ -299,10 +318,11 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
     }
     let mut cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
     cases.iter_mut().for_each(|case| arguments.limits.apply(&mut case.limits));
+    selection::tell_apart(&mut cases);
+    // Before there is anything that would be left behind, worktrees among it.
+    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
-    // First of all: a signal from here on lets the worktrees be taken away.
-    let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let side = |revision: &str, name: &str| -> anyhow::Result<(SideReport, Vec<Prepared>)> {
         progress.say(&format!("{name}: building the guests of {revision}"));
         let place = scratch.path().join(name);
@@ -313,8 +333,8 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
         let git = Some(Git { commit, dirty: false });
         Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared))
     };
-    let (base_side, base) = side(&arguments.base, "base")?;
-    let (new_side, new) = side(&arguments.new, "new")?;
+    let (base_side, base) = side(&base, "base")?;
+    let (new_side, new) = side(&new, "new")?;
     let pairs = base.into_iter().zip(new).collect();
     let comparison = live(arguments, pairs, (base_side, new_side), scratch.path(), &progress, interrupt);
     let mut comparison = comparison?;
@@ -422,9 +442,25 @@ mod tests {
 
     #[test]
     fn a_name_is_told_by_its_ending() {
-        assert_eq!(Kind::of("a/b.wasm"), Kind::Guest);
-        assert_eq!(Kind::of("report.json"), Kind::Report);
-        assert_eq!(Kind::of("HEAD~1"), Kind::Revision);
+        let of = |name: &str| Kind::of(OsStr::new(name));
+        assert_eq!((of("a/b.wasm"), of("a/B.WASM")), (Kind::Guest, Kind::Guest));
+        assert_eq!((of("report.json"), of("report.json.zst")), (Kind::Report, Kind::Report));
+        assert_eq!(of("HEAD~1"), Kind::Revision);
+    }
+
+    #[test]
+    fn what_is_there_is_told_by_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes, kind) in [
+            ("v1.0", &b"\0asm\x01\0\0\0"[..], Kind::Guest),
+            ("text.json", b"(module)", Kind::Guest),
+            ("report.wasm", b"{\"schema_version\": 1}", Kind::Report),
+            ("report", b"\x28\xb5\x2f\xfd", Kind::Report),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(Kind::of(path.as_os_str()), kind, "{name}");
+        }
     }
 
     #[test]

@@ -162,6 +162,7 @@ fn report(places: &Places, scenarios: Vec<ScenarioReport>, started_at: jiff::Tim
         noise: 0,
         planted: None,
         shard: None,
+        invocation: None,
         interrupted: false,
         budget_spent: false,
         confidence: stats::CONFIDENCE,

@@ -107,9 +107,11 @@ fn guest(places: &Places) -> Finding {
         let why = "there is no /proc, without which no worker can be started or looked at";
         return Finding::bad(WHAT, why, "mount -t proc proc /proc");
     }
-    let ran = scratch::create(&places.state).map_err(anyhow::Error::from).and_then(|scratch| {
+    // Looking leaves nothing behind: where no run has made the folder for results, this does not either.
+    let scratch = if places.state.is_dir() { scratch::create(&places.state) } else { tempfile::tempdir() };
+    let ran = scratch.map_err(anyhow::Error::from).and_then(|scratch| {
         let prepared = reference::prepare(scratch.path(), 1)?;
-        let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), Interrupt::default());
+        let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), Interrupt::on_signals()?);
         Ok(runner::facts_of(&mut workers, &prepared, scratch.path()).1)
     });
     match ran {

@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args};
 
 use super::Exit;
 use super::telemetry::{Outlets, TelemetryArguments};
+use crate::names;
 use crate::report::destination::Destination;
 use crate::report::json;
 use crate::report::parquet::Table;
@@ -87,7 +88,7 @@ fn write_table(arguments: &Arguments, out: &Destination) -> anyhow::Result<()> {
         for path in &arguments.reports {
             // One at a time, and none is kept: together they may be larger than memory.
             match json::read(path) {
-                Ok(report) => table.add(&path.to_string_lossy(), &report)?,
+                Ok(report) => table.add(&names::escaped(path.as_os_str()), &report)?,
                 Err(error) => {
                     unreadable = Some(error);
                     return Err(io::ErrorKind::InvalidInput.into());

@@ -90,11 +90,17 @@ fn collect(folder: &Path, depth: u32, files: &mut Vec<PathBuf>) -> anyhow::Resul
     for path in paths {
         if path.is_dir() && depth == 0 {
             collect(&path, depth + 1, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") {
+        } else if is_called_a_report(&path) {
             files.push(path);
         }
     }
     Ok(())
+}
+
+/// Reports are JSON, which may be compressed.
+fn is_called_a_report(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    [".json", ".json.zst", ".json.gz"].iter().any(|ending| name.ends_with(ending.as_bytes()))
 }
 
 /// After the commit and the time, so that a report has the same page each time.

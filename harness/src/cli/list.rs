@@ -20,7 +20,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let scenarios = scenario::read_folder(&places.scenarios())?;
+    // Without a project, engines, flavours and workloads are what there is.
+    let folder = places.scenarios();
+    let scenarios = if folder.exists() { scenario::read_folder(&folder)? } else { Vec::new() };
     let text = match arguments.format {
         ListFormat::Json => {
             let document = json!({
@@ -49,20 +51,20 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         }
         ListFormat::Table => {
             let mut text = String::new();
-            section(
-                &mut text,
-                "scenarios",
-                scenarios.iter().map(|scenario| {
-                    let mark = if scenario.default { " (default)" } else { "" };
-                    (scenario.name.clone(), format!("{}{mark}", scenario.description))
-                }),
-            );
+            let rows = scenarios.iter().map(|scenario| {
+                let mark = if scenario.default { " (default)" } else { "" };
+                (scenario.name.clone(), format!("{}{mark}", scenario.description))
+            });
+            let none = ("(none)".to_owned(), format!("there is no folder {}", folder.display()));
+            let none = scenarios.is_empty().then_some(none);
+            section(&mut text, "scenarios", rows.chain(none));
             section(
                 &mut text,
                 "workloads",
                 WORKLOADS.iter().map(|workload| {
                     let flavours = flavours(places, workload.name).join(", ");
-                    let size = format!("[n = {}; {flavours}]", workload.default_n);
+                    let flavours = if flavours.is_empty() { String::new() } else { format!("; {flavours}") };
+                    let size = format!("[n = {}{flavours}]", workload.default_n);
                     (workload.name.to_owned(), format!("{} {size}", workload.summary))
                 }),
             );

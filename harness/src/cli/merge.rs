@@ -8,6 +8,7 @@ use clap::Args;
 use super::Exit;
 use super::run::{Format, destination, print_report};
 use crate::merge::{Named, merge};
+use crate::names;
 use crate::report::json;
 
 const EXAMPLES: &str = "\
@@ -56,6 +57,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 fn named(path: &Path) -> anyhow::Result<Named> {
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let name = names::escaped(path.file_name().unwrap_or(path.as_os_str()));
     Ok((name, json::read(path)?))
 }

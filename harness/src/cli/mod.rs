@@ -17,6 +17,7 @@ mod history;
 mod html;
 mod list;
 mod merge;
+mod parse;
 mod planted;
 mod prices;
 mod progress;
@@ -27,6 +28,7 @@ mod snapshot;
 mod soak;
 mod telemetry;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,6 +37,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::capture::CaptureError;
 use crate::places::Places;
+use crate::report::document::Invocation;
 use crate::report::telemetry::send::SendError;
 use crate::units;
 
@@ -96,6 +99,35 @@ enum Verb {
 }
 
 impl Cli {
+    /// What the command line says. If it says nothing that can be done, or asks for help, that is printed and the process ends.
+    #[must_use]
+    pub fn of_command_line() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Self::parse_words(&words).unwrap_or_else(|error| error.exit())
+    }
+
+    /// What these words say, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// When they are no command of wasiscope's, or ask for help.
+    pub fn parse_words(words: &[OsString]) -> Result<Self, clap::Error> {
+        parse::parse(words)
+    }
+
+    fn set_invocation(&mut self, invocation: Invocation) {
+        if let Verb::Run(arguments) = &mut self.verb {
+            arguments.invocation = Some(invocation);
+        }
+    }
+
+    #[cfg(test)]
+    fn invocation(&self) -> Option<&Invocation> {
+        match &self.verb {
+            Verb::Run(arguments) => arguments.invocation.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Calls the verb.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::prepare::prepare;
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
-use crate::report::document::{CaptureStatus, SCHEMA_VERSION, ScenarioReport};
+use crate::report::document::{CaptureStatus, Invocation, SCHEMA_VERSION, ScenarioReport};
 use crate::report::{Report, html, table, timeline};
 use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Traced, Walk};
 use crate::scratch;
@@ -64,6 +64,9 @@ pub(super) struct Arguments {
     /// Decides the order of workers [default: random; printed and stored]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// How this run was asked for.
+    #[arg(skip)]
+    pub(super) invocation: Option<Invocation>,
     // Last, because it ends with a heading that holds for whatever follows.
     #[command(flatten)]
     selection: Selection,
@@ -86,6 +89,8 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     let began = Instant::now();
     let started_at = jiff::Timestamp::now();
     let cpu_before = CpuTimes::now();
+    // First of all: from here on nothing is left behind.
+    let interrupt = of_many.cloned().map_or_else(Interrupt::on_signals, Ok).context("cannot listen for Ctrl-C")?;
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced, shard } = selection::cases(places, &arguments.selection)?;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
@@ -101,7 +106,6 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     let journal_place = if out.is_file() { out.path().to_owned() } else { scratch.path().join("report") };
     let mut journal =
         Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
-    let interrupt = of_many.cloned().map_or_else(Interrupt::on_signals, Ok).context("cannot listen for Ctrl-C")?;
     let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
     let page_place = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
     let outlets = Outlets::open(&arguments.telemetry)?;
@@ -221,6 +225,7 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         noise: arguments.selection.noise(),
         planted: arguments.plant_fault.clone(),
         shard,
+        invocation: arguments.invocation.clone(),
         interrupted: walk == Walk::Interrupted,
         budget_spent: walk == Walk::BudgetSpent,
         confidence: stats::CONFIDENCE,

@@ -1,34 +1,39 @@
 //! Which cases the command line asks for: scenarios by name or path, guests by path, and what it overrides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use globset::{Glob, GlobMatcher};
 use sha2::{Digest, Sha256};
 
+use crate::files::{self, Content};
 use crate::guest::hex;
-use crate::module::ModuleError;
+use crate::module::{self, ModuleError};
+use crate::names;
 use crate::places::Places;
 use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input, OWN_FOLDER};
 use crate::prepare;
 use crate::report::document::Shard;
-use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario};
+use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, ScenarioError};
 use crate::traps::Share;
 use crate::units;
 
 /// Which cases to run.
 #[derive(Debug, Args)]
 pub(super) struct Selection {
-    /// Scenario names, paths of scenario files, or paths of .wasm files [default: scenarios marked `default: true`]
+    /// Scenario names, paths of scenario files, or guests: WebAssembly in binary or text format, whatever the file is called [default:
+    /// scenarios marked `default: true`]
     #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<String>,
+    scenarios: Vec<OsString>,
     /// Only cases whose id (workload/flavour/engine) matches
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
@@ -61,9 +66,12 @@ pub(super) struct Selection {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For .wasm files")]
 pub(super) struct InputArguments {
-    /// An argument; once for each
+    /// An argument; once for each, or all of them after `--`
     #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
     args: Vec<String>,
+    /// Arguments of the guest, after those of --arg
+    #[arg(last = true, value_name = "ARG")]
+    more_args: Vec<String>,
     /// An environment variable; nothing is inherited
     #[arg(long, value_name = "NAME=VALUE", value_parser = environment_variable)]
     env: Vec<(String, String)>,
@@ -72,10 +80,10 @@ pub(super) struct InputArguments {
     argv0: String,
     /// A folder that the guest may read and write, under its own name or another; `HOST::.` takes the place of the guest's own empty
     /// folder. The guest works in a copy, and each pass gets the folder as it was
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = OsStringValueParser::new().try_map(directory))]
     dir: Vec<(PathBuf, String)>,
     /// Like --dir, without a copy: what the guest writes stays, and later passes find it
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = OsStringValueParser::new().try_map(directory))]
     dir_shared: Vec<(PathBuf, String)>,
     /// Give the guest no folder of its own: without --dir it has no preopened folder at all [default: an empty one, as `.`]
     #[arg(long)]
@@ -135,10 +143,10 @@ impl Selection {
 
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { args, env, argv0, dir, dir_shared, no_dir, stdin, invoke, expect_trap } = self;
-        let lists_are_empty = args.is_empty() && env.is_empty() && dir.is_empty() && dir_shared.is_empty();
-        let has_flags = *no_dir || *expect_trap;
-        lists_are_empty && argv0 == GUEST_NAME && !has_flags && stdin.is_none() && invoke.is_none()
+        let Self { args, more_args, env, argv0, dir, dir_shared, no_dir, stdin, invoke, expect_trap } = self;
+        let has_arguments = !(args.is_empty() && more_args.is_empty() && env.is_empty() && argv0 == GUEST_NAME);
+        let has_folders = *no_dir || !(dir.is_empty() && dir_shared.is_empty());
+        !has_arguments && !has_folders && stdin.is_none() && invoke.is_none() && !expect_trap
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
@@ -168,7 +176,7 @@ impl InputArguments {
         }
         Ok(Input {
             argv0: Some(self.argv0.clone()).filter(|name| name != GUEST_NAME),
-            args: self.args.clone(),
+            args: [&self.args[..], &self.more_args].concat(),
             environment: self.env.clone(),
             directories,
             stdin: self.stdin.as_deref().map(standard_input).transpose()?,
@@ -208,12 +216,22 @@ fn environment_variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn directory(text: &str) -> Result<(PathBuf, String), String> {
-    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+/// The host's folder may have any name; what guests know is UTF-8.
+fn directory(text: OsString) -> Result<(PathBuf, String), String> {
+    let bytes = text.as_bytes();
+    let (host, guest) = match bytes.windows(2).position(|pair| pair == b"::") {
+        Some(at) => {
+            let guest = std::str::from_utf8(&bytes[at + 2..]);
+            let guest = guest
+                .map_err(|_| format!("the guest's name of the folder, `{}`, is not UTF-8", names::escaped(&text)))?;
+            (OsStr::from_bytes(&bytes[..at]), guest.to_owned())
+        }
+        None => (&*text, names::escaped(&text)),
+    };
     if host.is_empty() || guest.is_empty() {
         return Err("write HOST or HOST::GUEST".to_owned());
     }
-    Ok((PathBuf::from(host), guest.to_owned()))
+    Ok((PathBuf::from(host), guest))
 }
 
 /// What the command line asks for.
@@ -229,16 +247,18 @@ pub(super) struct Selected {
 
 /// The cases of everything that was named, validated.
 pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Selected> {
-    let (guests, names): (Vec<_>, Vec<_>) = arguments.scenarios.iter().partition(|name| is_guest_file(name));
+    let is_guest = |name: &&OsString| is_guest(places, name);
+    let (guests, names): (Vec<&OsString>, Vec<&OsString>) = arguments.scenarios.iter().partition(is_guest);
     let mut scenarios = if arguments.scenarios.is_empty() {
         let all = scenario::read_folder(&places.scenarios())?;
         all.into_iter().filter(|scenario| scenario.default).collect()
     } else {
-        named_scenarios(places, names)?
+        named_scenarios(places, names)
+            .map_err(|error| if guests.is_empty() { error } else { with_arguments_hint(error) })?
     };
     if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
         bail!(
-            "--engine, --arg, --env, --dir, --stdin, --invoke and --expect-trap are for .wasm files; a scenario says these itself"
+            "--engine, --arg, --env, --dir, --no-dir, --stdin, --invoke and --expect-trap are for .wasm files; a scenario says these itself"
         );
     }
     if arguments.full {
@@ -251,8 +271,10 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     }
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
     let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(plan::prices).collect();
-    for guest in guests {
-        cases.extend(guest_cases(Path::new(guest), &arguments.engines, &arguments.input)?);
+    let files: Vec<&Path> = guests.iter().map(Path::new).collect();
+    let taken = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    for (file, label) in files.iter().zip(names::labels(&files, &taken)) {
+        cases.extend(labelled_cases(label, file, &arguments.engines, &arguments.input)?);
     }
     // Before the checks: an engine with a pool depends on them.
     for case in cases.iter_mut().chain(prices.iter_mut().flat_map(|(guard, explicit)| [guard, explicit])) {
@@ -330,7 +352,7 @@ fn selected(cases: Vec<Case>, prices: &mut Vec<(Case, Case)>, only: Option<&str>
 }
 
 /// The cases of these scenarios, or of all there are.
-pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option<&str>) -> anyhow::Result<Vec<Case>> {
+pub(super) fn cases_of_scenarios(places: &Places, names: &[OsString], only: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let scenarios =
         if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
     // What a check comes to is a fact of the engine, and no guest of a revision.
@@ -339,6 +361,24 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[String], only: Option
     let cases: Vec<Case> = cases.collect();
     cases.iter().try_for_each(prepare::check)?;
     matching(cases, only)
+}
+
+/// Gives guests of one name that different scenarios bring different names, where they are listed side by side.
+pub(super) fn tell_apart(cases: &mut [Case]) {
+    let place_of = |case: &Case| match &case.guest {
+        GuestSource::File(path) if case.is_passed() => Some(path.clone()),
+        GuestSource::Cargo(own) if case.is_passed() => Some(own.dir.join(&own.bin)),
+        _ => None,
+    };
+    let places: BTreeSet<PathBuf> = cases.iter().filter_map(place_of).collect();
+    let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+    let labels: BTreeMap<&Path, String> =
+        places.iter().copied().zip(names::labels(&places, &BTreeSet::new())).collect();
+    for case in cases {
+        if let Some(label) = place_of(case).and_then(|place| labels.get(&*place)) {
+            case.workload.clone_from(label);
+        }
+    }
 }
 
 /// Most ids that an error lists.
@@ -372,7 +412,7 @@ fn check_distinct(cases: &[Case]) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     match cases.iter().find(|case| !seen.insert((&case.scenario, case.id()))) {
         Some(twice) => {
-            bail!("two cases would be {} of {}: rename one file, or name it once", twice.id(), twice.scenario)
+            bail!("two cases would be {} of {}: name each file once", twice.id(), twice.scenario)
         }
         None => Ok(()),
     }
@@ -395,19 +435,44 @@ fn glob(pattern: &str) -> anyhow::Result<GlobMatcher> {
     Ok(Glob::new(pattern).with_context(|| format!("--only {pattern} is not a pattern"))?.compile_matcher())
 }
 
-/// Whether a name on the command line is that of a guest rather than a scenario.
-pub(super) fn is_guest_file(name: &str) -> bool {
-    let extension = Path::new(name).extension().and_then(OsStr::to_str);
-    matches!(extension, Some("wasm" | "wat"))
+/// Whether a file is a guest by what it holds; by its name where it is not there, or holds nothing known.
+pub(super) fn is_guest_file(name: &OsStr) -> bool {
+    let path = Path::new(name);
+    match files::content_at(path) {
+        Some(Content::Wasm | Content::Wat) => true,
+        Some(Content::Document) => false,
+        Some(Content::Other) | None => module::is_guest_name(path),
+    }
+}
+
+/// Whether a name on the command line is that of a guest rather than a scenario. The plain name of a scenario is one, even where a file is
+/// called so.
+pub(super) fn is_guest(places: &Places, name: &OsStr) -> bool {
+    is_guest_file(name) && !scenario::is_name(&places.scenarios(), name)
 }
 
 /// The scenarios of these names or paths.
 pub(super) fn named_scenarios<'a>(
     places: &Places,
-    names: impl IntoIterator<Item = &'a String>,
+    names: impl IntoIterator<Item = &'a OsString>,
 ) -> anyhow::Result<Vec<Scenario>> {
-    let read = |name: &String| Ok(scenario::read(&scenario::find(&places.scenarios(), name)?)?);
+    let read = |name: &OsString| Ok(scenario::read(&scenario::find(&places.scenarios(), name)?)?);
     names.into_iter().map(read).collect()
+}
+
+/// A word beside a guest that is neither a scenario nor a file was most likely meant for the guest.
+fn with_arguments_hint(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<ScenarioError>() {
+        Some(ScenarioError::NoScenario { name, .. } | ScenarioError::NoFolder { name: Some(name), .. }) => {
+            let word = names::shell_word(OsStr::new(name));
+            anyhow!("`{name}` is neither a guest nor a scenario; to give it to the guest as an argument: --arg {word}")
+        }
+        Some(ScenarioError::NoFile(path)) => {
+            let word = names::shell_word(path.as_os_str());
+            anyhow!("{error}; to give it to the guest as an argument: --arg {word}")
+        }
+        _ => error,
+    }
 }
 
 pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
@@ -428,16 +493,21 @@ pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
 
 /// A file as a scenario of its own: one case per engine named.
 pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArguments) -> anyhow::Result<Vec<Case>> {
+    let label = names::labels(&[path], &BTreeSet::new()).remove(0);
+    labelled_cases(label, path, engines, input)
+}
+
+/// Likewise, of a file that is called so.
+fn labelled_cases(label: String, path: &Path, engines: &[String], input: &InputArguments) -> anyhow::Result<Vec<Case>> {
     let expect = Expectation { trap: input.expect_trap, ..Expectation::default() };
     let (engines, input) = (named_engines(engines)?, input.checked()?);
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let case = |engine: &Engine| Case {
-        scenario: stem.clone(),
+        scenario: label.clone(),
         kind: "workload",
         neighbours: 0,
         experiment: None,
         flow: None,
-        workload: stem.clone(),
+        workload: label.clone(),
         flavour: "custom".to_owned(),
         engine: engine.clone(),
         guest: GuestSource::File(path.to_owned()),

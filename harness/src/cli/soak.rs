@@ -3,13 +3,15 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use rustix::process::{Pid, Signal};
 
-use super::{Exit, print, run};
+use super::{Exit, StoppedEarly, print, run};
 use crate::interrupt::Interrupt;
 use crate::places::Places;
 use crate::report::soak;
@@ -26,6 +28,9 @@ Exit status: 0 nothing grows · 1 something does, or a run failed · 2 bad usage
 
 /// A round takes this long at least, however little there is to do: looking must not be most of it.
 const SHORTEST_ROUND: Duration = Duration::from_millis(200);
+
+/// How often a waiting parent looks for Ctrl-C.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -48,7 +53,7 @@ pub(super) fn run(places: &Places, arguments: Arguments) -> anyhow::Result<Exit>
 
 /// Runs again and again; after each says so, and goes on when it is told to.
 fn rounds(places: &Places, mut arguments: Arguments) -> anyhow::Result<Exit> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let folder = env::temp_dir();
     let report = arguments.run.out.get_or_insert_with(|| folder.join("report.json")).clone();
@@ -77,8 +82,20 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut to = watched.stdin.take().context("no pipe to the process that is watched")?;
     let began = Instant::now();
     let mut rounds = Vec::new();
-    for line in BufReader::new(told).lines() {
-        let report_bytes = line?.trim().parse().unwrap_or(0);
+    let lines = lines_of(told);
+    let mut is_told_to_stop = false;
+    loop {
+        if interrupt.raised() && !is_told_to_stop {
+            // A terminal signals both, `kill` only this one. What has ended already needs no signal.
+            let _ = rustix::process::kill_process(Pid::from_child(&watched), Signal::TERM);
+            is_told_to_stop = true;
+        }
+        let line = match lines.recv_timeout(INTERRUPT_POLL) {
+            Ok(line) => line?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let report_bytes = line.trim().parse().unwrap_or(0);
         let held = Held::of(watched.id(), folder.path(), &places.state)?;
         rounds.push(Held { at: began.elapsed(), report_bytes, ..held });
         if interrupt.raised() || began.elapsed() >= arguments.time || to.write_all(b"\n").is_err() {
@@ -87,6 +104,9 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     drop(to);
     let status = watched.wait()?;
+    if rounds.is_empty() && interrupt.raised() {
+        return Err(StoppedEarly.into());
+    }
     if rounds.is_empty() {
         tell!("error: the first run failed");
         return Ok(if status.code() == Some(1) { Exit::CaseFailed } else { Exit::BadInput });
@@ -106,6 +126,13 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// Lines as they come, so that waiting for the next can be interrupted.
+fn lines_of(told: ChildStdout) -> Receiver<io::Result<String>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || BufReader::new(told).lines().try_for_each(|line| sender.send(line)));
+    receiver
 }
 
 /// This same command once more, with temporary files where they can be counted.

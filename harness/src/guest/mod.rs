@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::names;
 use crate::places::Places;
 use crate::record::Status;
 use crate::scenario::{CargoGuest, Flavour};
@@ -20,6 +21,7 @@ use crate::scenario::{CargoGuest, Flavour};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// The file.
+    #[serde(with = "names::path")]
     pub path: PathBuf,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,

@@ -1,13 +1,17 @@
 //! What a wasm module says about itself. By parsing, never by running.
 
 mod ledger;
+mod value;
 
 use std::path::Path;
 
 use wasmparser::types::Types;
 use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures};
 
+use crate::files::{self, Content};
+
 pub use ledger::facts;
+pub use value::{Number, NumberType};
 
 /// Why a file cannot be run as a guest.
 #[derive(Debug, thiserror::Error)]
@@ -70,19 +74,35 @@ fn convention(wanted: &str) -> &'static str {
     }
 }
 
-/// Reads a guest from a file; text (`.wat`) is assembled first.
+/// Reads a guest from a file. Text is assembled; whether it is text is decided by its bytes, whatever the file is called.
 ///
 /// # Errors
 /// When the file cannot be read or its text is not WebAssembly.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
-    if path.extension().is_some_and(|extension| extension == "wat") {
-        return wat::parse_bytes(&bytes).map(|wasm| wasm.into_owned()).map_err(|mut error| {
-            error.set_path(path);
-            anyhow::anyhow!("{error}")
-        });
+    let bytes = files::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+    // A file that is called text is told what is wrong with it as text.
+    let is_text = match files::content_of(&bytes) {
+        Content::Wat => true,
+        Content::Wasm => false,
+        Content::Document | Content::Other => has_extension(path, &["wat"]),
+    };
+    if !is_text {
+        return Ok(bytes);
     }
-    Ok(bytes)
+    wat::parse_bytes(files::without_byte_order_mark(&bytes)).map(|wasm| wasm.into_owned()).map_err(|mut error| {
+        error.set_path(path);
+        anyhow::anyhow!("{error}")
+    })
+}
+
+/// Whether a file is called a guest, whatever it holds.
+#[must_use]
+pub fn is_guest_name(path: &Path) -> bool {
+    has_extension(path, &["wasm", "wat"])
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|own| extensions.iter().any(|extension| own.eq_ignore_ascii_case(extension)))
 }
 
 /// The bytes of a module in the text format.
@@ -139,12 +159,7 @@ pub fn validate(wasm: &[u8]) -> Result<Types, ModuleError> {
 
 /// Whether a word of the command line can be passed as this type.
 fn is_value(ty: ValType, text: &str) -> bool {
-    match ty {
-        ValType::I32 => text.parse::<i32>().is_ok(),
-        ValType::I64 => text.parse::<i64>().is_ok(),
-        ValType::F32 | ValType::F64 => text.parse::<f64>().is_ok(),
-        _ => false,
-    }
+    NumberType::of(ty).is_some_and(|ty| Number::parse(ty, text).is_some())
 }
 
 /// A module of WebAssembly at all, before a parser looks at it.

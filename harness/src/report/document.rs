@@ -36,6 +36,9 @@ pub struct Report {
     /// Which part of the suite this is, where it was divided (`--shard`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// How it was asked for; `None` for a joined report, and for one of a round of `soak`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<Invocation>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
     /// Whether it stopped adding samples because its budget of time was spent.
@@ -61,6 +64,17 @@ pub struct Report {
     /// all together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+}
+
+/// How a run was asked for, in words as a shell takes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The folder it was started in, which relative paths begin at.
+    pub folder: String,
+    /// Its options with their values, but for those that say where results go.
+    pub options: Vec<String>,
+    /// Scenarios and guests; after `--`, arguments of guests.
+    pub operands: Vec<String>,
 }
 
 /// A part of a suite: every case whose place in it, counted from 0, leaves `index` − 1 when divided by `count`.

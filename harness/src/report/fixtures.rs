@@ -80,6 +80,7 @@ pub(crate) fn report(cases: Vec<CaseReport>, reference: Option<CaseReport>) -> R
         noise: 0,
         planted: None,
         shard: None,
+        invocation: None,
         interrupted: false,
         budget_spent: false,
         confidence: 0.99,

@@ -1,10 +1,11 @@
 //! Reading reports back.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::Error;
+
+use crate::files;
 
 use super::document::{Report, SCHEMA_VERSION, Shard};
 
@@ -37,12 +38,12 @@ pub enum ReadError {
     },
 }
 
-/// Reads a report, whatever fields it has beyond those known here.
+/// Reads a report, whatever fields it has beyond those known here. It may be compressed, as a page saves it.
 ///
 /// # Errors
 /// When the file cannot be read, is no report, or is one of another version.
 pub fn read(path: &Path) -> Result<Report, ReadError> {
-    let bytes = fs::read(path).map_err(|reason| ReadError::Io { path: path.to_owned(), reason })?;
+    let bytes = files::read_document(path).map_err(|reason| ReadError::Io { path: path.to_owned(), reason })?;
     parse(path, &bytes)
 }
 

@@ -30,6 +30,8 @@ pub enum ScenarioError {
         path.display()
     )]
     NoFolder {
+        /// What was looked for in it, where it was one scenario.
+        name: Option<String>,
         /// Where it was looked for.
         path: PathBuf,
         /// The system's reason.

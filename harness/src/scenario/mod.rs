@@ -9,11 +9,16 @@ mod expect;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{self, Content};
+use crate::names;
 use crate::pipeline::{Call, GrantedMap};
 use crate::traps::Share;
 
@@ -315,12 +320,34 @@ pub const DEFAULT_ITERATIONS: u32 = 20;
 /// # Errors
 /// When the file cannot be read, is not YAML, or says something that does not exist or cannot be.
 pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|reason| ScenarioError::Unreadable { path: path.to_owned(), reason })?;
+    let unreadable = |reason| ScenarioError::Unreadable { path: path.to_owned(), reason };
+    let text = files::read(path).and_then(text_of).map_err(unreadable)?;
     let mut scenario = parse(path, &text)?;
     wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
     wire::read_expected(&mut scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
     Ok(scenario)
+}
+
+/// The text of a scenario file, which must not be something else.
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    let reason = match files::content_of(&bytes) {
+        Content::Document => "it is a report, or another document of wasiscope, and no scenario",
+        Content::Wasm | Content::Wat => "it is WebAssembly and no scenario",
+        Content::Other if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") => {
+            "it is UTF-16 text: save it as UTF-8"
+        }
+        Content::Other => {
+            let text = files::without_byte_order_mark(&bytes).to_vec();
+            return String::from_utf8(text).map_err(|error| {
+                let at = error.utf8_error().valid_up_to();
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("it is neither WebAssembly nor a scenario: not UTF-8 at byte {at}"),
+                )
+            });
+        }
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 /// Validates the text of a scenario file; `path` is only for messages.
@@ -328,7 +355,8 @@ pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    // What comes through a pipe has no folder but the current one.
+    let folder = if is_stream(path) { None } else { path.parent() }.unwrap_or(Path::new(""));
     wire::parse(text, folder).map_err(|problem| problem.in_file(path, text))
 }
 
@@ -350,27 +378,58 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     Ok(scenarios)
 }
 
-/// Finds what the user named: a path to a YAML file, or the stem of one in `folder`.
+/// Finds what the user named: a path to a file, or the stem of one in `folder`.
 ///
 /// # Errors
 /// When there is no such file; the message lists what there is.
-pub fn find(folder: &Path, name: &str) -> Result<PathBuf, ScenarioError> {
-    let is_path = name.contains('/') || Path::new(name).extension().is_some_and(|e| e == "yaml" || e == "yml");
-    if is_path {
-        let path = PathBuf::from(name);
-        return if path.is_file() { Ok(path) } else { Err(ScenarioError::NoFile(path)) };
+pub fn find(folder: &Path, name: &OsStr) -> Result<PathBuf, ScenarioError> {
+    let path = PathBuf::from(name);
+    let is_there = std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_dir());
+    if is_path(name) {
+        return if is_there { Ok(path) } else { Err(ScenarioError::NoFile(path)) };
     }
-    let present = files(folder)?;
-    let stem = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    if let Some(path) = present.iter().find(|path| stem(path).as_deref() == Some(name)) {
+    let present = match files(folder) {
+        Ok(present) => present,
+        Err(_) if is_there => return Ok(path),
+        Err(ScenarioError::NoFolder { path, reason, .. }) => {
+            return Err(ScenarioError::NoFolder { name: Some(names::escaped(name)), path, reason });
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(path) = present.iter().find(|path| path.file_stem() == Some(name)) {
         return Ok(path.clone());
     }
-    let names: Vec<String> = present.iter().filter_map(stem).collect();
+    if is_there {
+        return Ok(path);
+    }
+    let stems: Vec<String> = present.iter().filter_map(|path| path.file_stem()).map(names::escaped).collect();
+    let name = names::escaped(name);
     Err(ScenarioError::NoScenario {
-        name: name.to_owned(),
-        nearest: nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
-        present: names,
+        nearest: nearest(&name, stems.iter().map(String::as_str)).map(str::to_owned),
+        name,
+        present: stems,
     })
+}
+
+/// Whether this is the plain name of a scenario in `folder`.
+#[must_use]
+pub fn is_name(folder: &Path, name: &OsStr) -> bool {
+    !is_path(name) && files(folder).is_ok_and(|present| present.iter().any(|path| path.file_stem() == Some(name)))
+}
+
+/// Whether a user who writes this means a path, and no plain name.
+fn is_path(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'/') || is_scenario_name(Path::new(name))
+}
+
+/// Whether a file is called a scenario.
+#[must_use]
+pub fn is_scenario_name(path: &Path) -> bool {
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case("yaml") || own.eq_ignore_ascii_case("yml"))
+}
+
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// The scenario files of a folder, by name.
@@ -378,11 +437,11 @@ pub fn find(folder: &Path, name: &str) -> Result<PathBuf, ScenarioError> {
 /// # Errors
 /// When the folder cannot be read.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
-    let unreadable = |reason| ScenarioError::NoFolder { path: folder.to_owned(), reason };
+    let unreadable = |reason| ScenarioError::NoFolder { name: None, path: folder.to_owned(), reason };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if is_scenario_name(&path) {
             files.push(path);
         }
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
+use crate::names;
 use crate::pipeline::{Call, GrantedMap};
 use crate::record::metric_names;
 use crate::traps::Share;
@@ -41,7 +42,6 @@ pub(crate) fn wall(text: &str) -> Result<std::time::Duration, String> {
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     Bytes::from_text(text).map(|bytes| bytes.0)
 }
-
 
 /// Most workers per case: beyond it a run takes days, so it is a typing error.
 const PROCESSES_MAX: u32 = 10_000;
@@ -186,7 +186,7 @@ fn own_guest(
         (Some(_), Some(_)) => Err(("cargo", "a scenario brings along one guest: `wasm` or `cargo`".to_owned())),
         (Some(wasm), None) => {
             // Its name without the extension.
-            if !wasm.file_stem().is_some_and(|stem| can_be_in_id(&stem.to_string_lossy())) {
+            if !wasm.file_stem().is_some_and(|stem| can_be_in_id(&names::escaped(stem))) {
                 return Err((
                     "wasm",
                     format!("`{}` cannot be a guest: its name is a part of the case's id", wasm.display()),

@@ -4,6 +4,7 @@ use wasmtime::{Func, FuncType, Instance, Store, TypedFunc, Val, ValType};
 
 use super::host::Host;
 use super::protocol::Subject;
+use crate::module::{Number, NumberType};
 
 /// What is called in an instance, found and converted before any clock runs.
 pub(super) struct Entry {
@@ -57,14 +58,20 @@ fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Ve
         wasmtime::bail!("`{name}` takes {} arguments, {} were given with --arg", ty.params().len(), args.len());
     }
     let value = |(ty, text): (ValType, &String)| {
-        let value = match ty {
-            ValType::I32 => text.parse().ok().map(Val::I32),
-            ValType::I64 => text.parse().ok().map(Val::I64),
-            ValType::F32 => text.parse().ok().map(|value: f32| Val::F32(value.to_bits())),
-            ValType::F64 => text.parse().ok().map(|value: f64| Val::F64(value.to_bits())),
+        let number_type = match ty {
+            ValType::I32 => Some(NumberType::I32),
+            ValType::I64 => Some(NumberType::I64),
+            ValType::F32 => Some(NumberType::F32),
+            ValType::F64 => Some(NumberType::F64),
             _ => None,
         };
-        value.ok_or_else(|| wasmtime::format_err!("`{text}` is no value of type {ty}, which `{name}` takes"))
+        match number_type.and_then(|number_type| Number::parse(number_type, text)) {
+            Some(Number::I32(value)) => Ok(Val::I32(value)),
+            Some(Number::I64(value)) => Ok(Val::I64(value)),
+            Some(Number::F32(bits)) => Ok(Val::F32(bits)),
+            Some(Number::F64(bits)) => Ok(Val::F64(bits)),
+            None => Err(wasmtime::format_err!("`{text}` is no value of type {ty}, which `{name}` takes")),
+        }
     };
     ty.params().zip(args).map(value).collect()
 }

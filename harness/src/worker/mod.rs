@@ -65,7 +65,8 @@ fn busy(arguments: &[String]) -> ! {
 /// called before anything else is set up, because a worker's start is charged to its phase `spawn`.
 #[must_use]
 pub fn serve_if_asked() -> Option<ExitCode> {
-    let arguments: Vec<String> = std::env::args().collect();
+    // What is not UTF-8 is for a verb of the user's, or meant nothing.
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     match arguments.get(1).map(String::as_str) {
         Some(VERB) => Some(status(main(&arguments[2..]))),
         Some(BUSY_VERB) => busy(&arguments[2..]),

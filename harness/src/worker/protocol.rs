@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{Distribution, PipelineMaps};
+use crate::names;
 use crate::pipeline::Flow;
 use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
@@ -44,6 +45,7 @@ impl Request {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subject {
     /// The guest; empty for [`Task::Check`].
+    #[serde(with = "names::path")]
     pub guest: PathBuf,
     /// Whether it is a native executable and no wasm.
     pub native: bool,
@@ -59,6 +61,7 @@ pub struct Subject {
     #[serde(default)]
     pub tells_output: bool,
     /// A folder that only this worker uses, preopened as `.` where the guest has a folder of its own.
+    #[serde(with = "names::path")]
     pub directory: PathBuf,
     /// The engine.
     pub engine: EngineSettings,
@@ -78,6 +81,7 @@ pub struct GuestInput {
     /// Folders besides that.
     pub folders: Vec<Folder>,
     /// The file that holds its standard input; empty when `None`.
+    #[serde(default, with = "names::optional_path")]
     pub stdin: Option<PathBuf>,
     /// The exported function that is measured; `None` for `_start`.
     pub invoke: Option<String>,
@@ -87,10 +91,12 @@ pub struct GuestInput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folder {
     /// Where the guest works.
+    #[serde(with = "names::path")]
     pub place: PathBuf,
     /// The name under which the guest finds it.
     pub guest: String,
     /// What each pass finds in it; `None` to leave it as the pass before left it.
+    #[serde(default, with = "names::optional_path")]
     pub original: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! The page of one report.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use maud::{Markup, html};
 
@@ -8,9 +9,10 @@ use super::charts::{self, Ratio};
 use super::{cut, link_to, readable, save_link, shell, table, table_with, timeline};
 use crate::capture::Distribution;
 use crate::merge::by_machine;
+use crate::names;
 use crate::record::Status;
 use crate::report::document::{
-    CaptureStatus, CaseReport, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
+    CaptureStatus, CaseReport, Invocation, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
 };
 use crate::report::grid::Grid;
 use crate::report::{kernel, pipeline, scheduler, table as tables, traps};
@@ -35,7 +37,7 @@ pub fn page(report: &Report) -> String {
                 (scenario_section(of_machine, scenario, (machines.len() > 1).then(|| of_machine.machine.label()).as_deref()))
             }
         }
-        (environment(report))
+        (environment(report, &reproduce(whole)))
         (save_link("report", whole))
     };
     shell(&title, &header, &content)
@@ -392,7 +394,7 @@ fn size_section(case: &CaseReport) -> Markup {
     }
 }
 
-fn environment(report: &Report) -> Markup {
+fn environment(report: &Report, again: &str) -> Markup {
     let machine = &report.machine;
     let unknown = || "unknown".to_owned();
     let mut grid = Grid::new(&["what", "value"]).align_left(&[0, 1]);
@@ -430,28 +432,40 @@ fn environment(report: &Report) -> Markup {
         section id="/environment" aria-label="environment" {
             h2 { "Environment, and how to see this again" }
             (table(&grid, "environment"))
-            pre { (reproduce(report)) }
+            pre { (again) }
         }
     }
 }
 
-/// The commands that make such a report again.
+/// The commands that make such a report again. Pasted into a shell, they are the same run.
 fn reproduce(report: &Report) -> String {
-    let mut lines =
-        vec!["# What the report knows; options that choose cases, or give guests something, are not in it.".to_owned()];
+    let mut lines = Vec::new();
     if let Some(git) = &report.git {
-        lines.push(format!("git checkout {}", git.commit));
-        if git.dirty {
-            lines.push("# and the changes that were on top of it".to_owned());
-        }
+        let changes = if git.dirty { ", with the changes that were on top of it" } else { "" };
+        lines.push(format!("# at commit {}{changes}", git.commit));
     }
-    let names: Vec<&str> = report.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
-    let capture = match report.capture.status {
-        CaptureStatus::Live => " --capture on",
-        CaptureStatus::Off => " --capture off",
-        _ => "",
+    let status = match report.capture.status {
+        CaptureStatus::Live => Some("--capture on".to_owned()),
+        CaptureStatus::Off => Some("--capture off".to_owned()),
+        CaptureStatus::Unavailable | CaptureStatus::Replayed => None,
     };
-    let noise = if report.noise > 0 { format!(" --noise {}", report.noise) } else { String::new() };
-    lines.push(cut(&format!("wasiscope run {}{capture}{noise} --seed {}", names.join(" "), report.seed)));
+    let seed = format!("--seed {}", report.seed);
+    let Some(Invocation { folder, options, operands }) = &report.invocation else {
+        lines.push("# options that choose cases, or give guests something, are not known".to_owned());
+        let names = report.scenarios.iter().map(|scenario| names::shell_word(OsStr::new(&scenario.name)));
+        let noise = (report.noise > 0).then(|| format!("--noise {}", report.noise));
+        let words = ["wasiscope run".to_owned()].into_iter().chain(names).chain(status).chain(noise).chain([seed]);
+        lines.push(words.collect::<Vec<_>>().join(" "));
+        return lines.join("\n");
+    };
+    if !folder.is_empty() {
+        lines.push(format!("cd {folder}"));
+    }
+    let is_given = |option: &str| options.iter().any(|own| own == option || own.starts_with(&format!("{option} ")));
+    let status = status.filter(|_| !is_given("--capture"));
+    let seed = Some(seed).filter(|_| !is_given("--seed"));
+    let options = options.iter().cloned().chain(status).chain(seed);
+    let words = ["wasiscope run".to_owned()].into_iter().chain(options).chain(operands.iter().cloned());
+    lines.push(words.collect::<Vec<_>>().join(" "));
     lines.join("\n")
 }
