@@ -64,24 +64,26 @@ pub fn shell_word(word: &OsStr) -> String {
 /// as does. Labels in `taken` are not given. Files that cannot be told apart have the same label.
 #[must_use]
 pub fn labels(files: &[&Path], taken: &BTreeSet<String>) -> Vec<String> {
-    let mut labels: Vec<String> = files.iter().map(|file| label(file, 0)).collect();
+    let mut labels: Vec<String> = files.iter().map(|file| label(file, (false, 0))).collect();
     let colliding: BTreeSet<String> = labels
         .iter()
         .filter(|label| taken.contains(*label) || labels.iter().filter(|other| other == label).count() > 1)
         .cloned()
         .collect();
     for stem in colliding {
-        let group: Vec<usize> = (0..files.len()).filter(|at| label(files[*at], 0) == stem).collect();
+        let group: Vec<usize> = (0..files.len()).filter(|at| label(files[*at], (false, 0)) == stem).collect();
         let others: BTreeSet<&String> =
             labels.iter().enumerate().filter(|(at, _)| !group.contains(at)).map(|(_, label)| label).collect();
-        let levels = group.iter().map(|at| folders(files[*at]).len()).max().unwrap_or(0) * 2 + 2;
+        let depth = group.iter().map(|at| folders(files[*at]).len()).max().unwrap_or(0);
         let tells_apart = |candidates: &Vec<String>| {
             let distinct: BTreeSet<&String> = candidates.iter().collect();
             distinct.len() == candidates.len()
                 && distinct.iter().all(|label| !taken.contains(*label) && !others.contains(*label))
         };
-        let found = (1..levels).map(|level| group.iter().map(|at| label(files[*at], level)).collect());
-        let Some(found) = found.into_iter().find(tells_apart) else { continue };
+        // Files of one folder differ in their extensions only.
+        let ways = [false, true].into_iter().flat_map(|whole| (0..=depth).map(move |folders| (whole, folders)));
+        let mut candidates = ways.map(|way| group.iter().map(|at| label(files[*at], way)).collect());
+        let Some(found) = candidates.find(tells_apart) else { continue };
         for (at, label) in group.into_iter().zip(found) {
             labels[at] = label;
         }
@@ -89,12 +91,12 @@ pub fn labels(files: &[&Path], taken: &BTreeSet<String>) -> Vec<String> {
     labels
 }
 
-/// A file's name without extension (level 0) and with it (1); the same with the folder before it (2, 3), with two (4, 5), and so on.
-fn label(file: &Path, level: usize) -> String {
-    let name = if level % 2 == 0 { file.file_stem() } else { file.file_name() };
+/// A file's name, the whole of it or without its extension, with so many of its folders before it.
+fn label(file: &Path, (whole, folder_count): (bool, usize)) -> String {
+    let name = if whole { file.file_name() } else { file.file_stem() };
     let name = escaped(name.unwrap_or(file.as_os_str()));
     let folders = folders(file);
-    let shown = &folders[folders.len().saturating_sub(level / 2)..];
+    let shown = &folders[folders.len().saturating_sub(folder_count)..];
     shown.iter().map(|folder| format!("{folder}-")).collect::<String>() + &name
 }
 
@@ -228,8 +230,9 @@ mod tests {
         assert_eq!(of(&["/p/A/b.wasm", "/p/B/b.wasm", "x.wat"], &[]), ["A-b", "B-b", "x"]);
         assert_eq!(of(&["/A/p/b.wasm", "/B/p/b.wasm"], &[]), ["A-p-b", "B-p-b"]);
         assert_eq!(of(&["/p/X.WASM", "/p/X.wasm", "/p/X"], &[]), ["X.WASM", "X.wasm", "X"]);
-        assert_eq!(of(&["/p/startup.wasm"], &["startup"]), ["startup.wasm"]);
-        assert_eq!(of(&["/A/b.wasm", "/B/b.wasm", "/C/A-b.wasm"], &[]), ["A-b.wasm", "B-b.wasm", "A-b"]);
+        assert_eq!(of(&["/p/A/b.wasm", "/p/B/b.wat"], &[]), ["A-b", "B-b"]);
+        assert_eq!(of(&["/p/startup.wasm"], &["startup"]), ["p-startup"]);
+        assert_eq!(of(&["/p/A/b.wasm", "/p/B/b.wasm", "/C/A-b.wasm"], &[]), ["p-A-b", "p-B-b", "A-b"]);
         assert_eq!(of(&["/p/b.wasm", "/p/../p/./b.wasm"], &[]), ["b", "b"], "one file twice");
         assert_eq!(of(&["/b.wasm", "/p/b.wasm"], &[]), ["b", "p-b"]);
         let bytes = [b"/p/a\xff.wasm", b"/p/a\xfe.wasm"].map(|name| Path::new(OsStr::from_bytes(name)));

@@ -149,11 +149,24 @@ fn what_is_no_module_has_no_size() {
 }
 
 #[test]
-fn two_guests_of_one_name_are_refused() {
+fn one_guest_named_twice_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("other")).unwrap();
-    let (one, two) = (file(&folder, "a.wasm", guest("")), file(&folder, "other/a.wasm", guest("unreachable")));
-    assert_refused(&Run::in_folder(folder, &[&one, &two]), &["two cases would be a/custom/cranelift"]);
+    let one = file(&folder, "a.wasm", guest(""));
+    assert_refused(&Run::in_folder(folder, &[&one, "./a.wasm"]), &["two cases would be a/custom/cranelift"]);
+}
+
+#[test]
+fn a_word_that_was_meant_for_the_guest_is_told_how_to_get_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "a.wasm", guest(""));
+    for (word, hint) in [("foo", "--arg foo"), ("two words", "--arg 'two words'"), ("./foo", "--arg ./foo")] {
+        assert_run_refused(&folder, &[&path, word], &[hint]);
+        // Without a project, too.
+        let mut wasiscope = std::process::Command::new(common::WASISCOPE);
+        let output = wasiscope.current_dir(folder.path()).args(["run", &path, word]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(hint));
+    }
 }
 
 #[test]

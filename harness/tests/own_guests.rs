@@ -53,6 +53,35 @@ fn arguments() {
 }
 
 #[test]
+fn arguments_after_two_dashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "guest.wat", "(module (func (export \"_start\")))");
+    let arguments = [&[path.as_str(), "--arg", "first"], &FEW[..], &["--", "foo", "--bar"]].concat();
+    let run = Run::in_folder(folder, &arguments);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    assert_eq!(run.case("guest/custom/cranelift")["args"], serde_json::json!(["first", "foo", "--bar"]));
+}
+
+#[test]
+fn numbers_as_people_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"(module (func (export "same") (param i32 i64 f32 f64) (result i32 i64 f32 f64)
+        local.get 0 local.get 1 local.get 2 local.get 3))"#;
+    let path = file(&folder, "same.wat", text);
+    for (arguments, results) in [
+        (["0x10", "-0x1", "inf", "nan"], ["16", "-1", "inf", "NaN"]),
+        (["4294967295", "18446744073709551615", "-1.5", "1e3"], ["-1", "-1", "-1.5", "1000"]),
+        (["1_000", "+7", "0x10", ".5"], ["1000", "7", "16", "0.5"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let given = arguments.map(|argument| format!("--arg={argument}"));
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        let run = run(folder, &[&[path.as_str(), "--invoke", "same"], &given[..]].concat());
+        assert_eq!(run.case("same/custom/cranelift")["facts"]["result"], serde_json::json!(results));
+    }
+}
+
+#[test]
 fn environment_variables_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let call = "(drop (call $environ_get (i32.const 16) (i32.const 100)))";

@@ -5,10 +5,14 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use common::{command, wait_until};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 /// Stands for the report of an earlier run.
@@ -45,8 +49,8 @@ fn workers_of(parent: u32) -> Vec<u32> {
 fn ctrl_c_writes_what_was_measured_and_exits_with_130() {
     let folder = tempfile::tempdir().unwrap();
     let child = long_run(&folder);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("interrupted"));
@@ -72,8 +76,8 @@ fn ctrl_c_in_the_middle_of_a_check_is_no_success() {
     wait_until("the check has begun", || {
         fs::read_to_string(&records).is_ok_and(|text| text.ends_with('\n')) && !workers_of(child.id()).is_empty()
     });
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
@@ -102,4 +106,108 @@ fn kill_9_takes_the_worker_along_and_leaves_whole_records() {
     let records = fs::read_to_string(folder.path().join("report.records.partial.jsonl")).unwrap();
     let whole = records.lines().filter(|line| serde_json::from_str::<wasiscope::record::Record>(line).is_ok()).count();
     assert!(whole >= 2, "facts and at least one process");
+}
+
+/// What a signal to each process of a group does, and the same signal to one of them besides, as `timeout` sends them.
+#[test]
+fn two_signals_at_once_are_one_request_and_nothing_is_left() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("g.wat"), common::spin(100_000)).unwrap();
+    for signal in [Signal::INT, Signal::TERM] {
+        for round in 0..5_u64 {
+            let mut command = Command::new(common::WASISCOPE);
+            command.args(["run", "g.wat", "--capture", "off", "--processes", "10000", "--out", "report.json"]);
+            let child = start(command.current_dir(root.path()));
+            let journal = root.path().join("report.records.partial.jsonl");
+            wait_until("samples are recorded", || {
+                fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"record\":\"process\",\"case\":0,"))
+            });
+            let group = Pid::from_child(&child);
+            kill_process_group(group, signal).unwrap();
+            std::thread::sleep(Duration::from_millis(round * 50));
+            kill_process(group, signal).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+            let report = fs::read(root.path().join("report.json")).unwrap();
+            let report: Value = serde_json::from_slice(&report).unwrap();
+            assert_eq!(report["interrupted"], true);
+            assert!(!journal.exists(), "the journal has its final name");
+            assert_eq!(scratch_folders(root.path()), [] as [String; 0]);
+            fs::remove_file(root.path().join("report.json")).unwrap();
+        }
+    }
+}
+
+/// A command in a process group of its own.
+fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap()
+}
+
+/// Folders of runs below a project.
+fn scratch_folders(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("target/wasiscope")).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("work-")).collect()
+}
+
+#[test]
+fn a_signal_after_a_second_ends_it_at_once_and_the_next_run_clears_up() {
+    let root = tempfile::tempdir().unwrap();
+    // It takes its time to be stopped: nothing looks at Ctrl-C while a crate is built.
+    fs::create_dir_all(root.path().join("bin")).unwrap();
+    let cargo = root.path().join("bin/cargo");
+    fs::write(&cargo, "#!/bin/sh\ntrap '' INT TERM\ncase $1 in metadata) echo '{\"packages\": [{\"targets\": [{\"kind\": [\"bin\"], \"name\": \"a\"}]}]}';; *) echo $$ >started; sleep 600;; esac\n").unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(root.path().join("app")).unwrap();
+    fs::write(root.path().join("app/Cargo.toml"), "[package]\nname = \"a\"\n").unwrap();
+    fs::write(root.path().join("s.yaml"), "name: s\ncargo: {dir: app, bin: a}\n").unwrap();
+    fs::write(root.path().join("g.wat"), common::spin(100)).unwrap();
+    let path = format!("{}:{}", root.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(common::WASISCOPE);
+    command.args(["run", "s.yaml", "--capture", "off"]).env("PATH", path);
+    let child = start(command.current_dir(root.path()));
+    wait_until("the crate is being built", || root.path().join("app/started").exists());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(scratch_folders(root.path()).len(), 1, "it is still at it");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output();
+    let cargo: i32 = fs::read_to_string(root.path().join("app/started")).unwrap().trim().parse().unwrap();
+    let _ = kill_process(Pid::from_raw(cargo).unwrap(), Signal::KILL);
+    assert_eq!(output.unwrap().status.code(), Some(130));
+    let mut next = Command::new(common::WASISCOPE);
+    next.args(["run", "g.wat", "--capture", "off", "--processes", "1", "--iterations", "1"]);
+    assert!(next.current_dir(root.path()).output().unwrap().status.success());
+    assert_eq!(scratch_folders(root.path()), [] as [String; 0]);
+}
+
+#[test]
+fn other_verbs_that_run_guests_end_in_order_too() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a.wat"), common::spin(10_000_000)).unwrap();
+    fs::write(root.path().join("b.wat"), common::spin(10_100_000)).unwrap();
+    let compare = ["compare", "a.wat", "b.wat", "--capture", "off", "--format", "json", "--processes", "1000", "--budget", "1h"];
+    let soak = ["soak", "a.wat", "--capture", "off", "--processes", "10000"];
+    for arguments in [&compare[..], &soak] {
+        let child = start(Command::new(common::WASISCOPE).args(arguments).current_dir(root.path()));
+        wait_until("a worker runs", || !workers_below(child.id()).is_empty());
+        let group = Pid::from_child(&child);
+        // Only the process itself, as `kill` does, and once more.
+        kill_process(group, Signal::TERM).unwrap();
+        kill_process(group, Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(scratch_folders(root.path()), [] as [String; 0], "{arguments:?}");
+        if arguments[0] == "compare" {
+            let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(comparison["interrupted"], true);
+        }
+    }
+}
+
+/// Workers of a process, or of its children.
+fn workers_below(parent: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    workers_of(parent).into_iter().chain(children.flat_map(workers_of)).collect()
 }

@@ -1,6 +1,7 @@
 //! What must hold for whatever comes from outside: one property for each place where bytes are read. cargo-fuzz (`harness/fuzz`) and
 //! `tests/properties.rs` call the same functions; each panics when its property is broken. Not a part of the library's interface.
 
+mod arguments;
 mod comparison;
 mod events;
 mod markup;
@@ -9,6 +10,7 @@ mod report;
 mod scenario;
 mod wasm;
 
+pub use arguments::arguments;
 pub use comparison::comparison;
 pub use events::events;
 pub use messages::messages;
@@ -20,7 +22,8 @@ pub use wasm::wasm;
 pub type Property = fn(&[u8]);
 
 /// Every property, by the name of its target.
-pub const ALL: [(&str, Property); 6] = [
+pub const ALL: [(&str, Property); 7] = [
+    ("arguments", arguments),
     ("scenario", scenario),
     ("report", report),
     ("comparison", comparison),

@@ -439,33 +439,46 @@ fn environment(report: &Report, again: &str) -> Markup {
 
 /// The commands that make such a report again. Pasted into a shell, they are the same run.
 fn reproduce(report: &Report) -> String {
-    let mut lines = Vec::new();
-    if let Some(git) = &report.git {
+    let commit = report.git.as_ref().map(|git| {
         let changes = if git.dirty { ", with the changes that were on top of it" } else { "" };
-        lines.push(format!("# at commit {}{changes}", git.commit));
+        format!("# at commit {}{changes}", cut(&git.commit))
+    });
+    let folder = report.invocation.as_ref().map(|Invocation { folder, .. }| folder).filter(|folder| !folder.is_empty());
+    let folder = folder.map(|folder| format!("cd {folder}"));
+    let unknown = report.invocation.is_none();
+    let unknown = unknown.then(|| "# options that choose cases, or give guests something, are not known".to_owned());
+    let lines: Vec<String> = [commit, unknown, folder, Some(command(report))].into_iter().flatten().collect();
+    let text = lines.join("\n");
+    // Half a command would be another one.
+    if text.len() > COMMAND_BYTES {
+        return format!("# The command is too long for a page ({} bytes); the report has it as `invocation`.", text.len());
     }
+    text
+}
+
+/// Most bytes of a command that a page shows.
+const COMMAND_BYTES: usize = 32 << 10;
+
+fn command(report: &Report) -> String {
     let status = match report.capture.status {
         CaptureStatus::Live => Some("--capture on".to_owned()),
         CaptureStatus::Off => Some("--capture off".to_owned()),
         CaptureStatus::Unavailable | CaptureStatus::Replayed => None,
     };
-    let seed = format!("--seed {}", report.seed);
-    let Some(Invocation { folder, options, operands }) = &report.invocation else {
-        lines.push("# options that choose cases, or give guests something, are not known".to_owned());
-        let names = report.scenarios.iter().map(|scenario| names::shell_word(OsStr::new(&scenario.name)));
-        let noise = (report.noise > 0).then(|| format!("--noise {}", report.noise));
-        let words = ["wasiscope run".to_owned()].into_iter().chain(names).chain(status).chain(noise).chain([seed]);
-        lines.push(words.collect::<Vec<_>>().join(" "));
-        return lines.join("\n");
+    let seed = Some(format!("--seed {}", report.seed));
+    let words: Vec<String> = match &report.invocation {
+        Some(Invocation { folder: _, options, operands }) => {
+            let is_given =
+                |option: &str| options.iter().any(|own| own == option || own.starts_with(&format!("{option} ")));
+            let status = status.filter(|_| !is_given("--capture"));
+            let seed = seed.filter(|_| !is_given("--seed"));
+            options.iter().cloned().chain(status).chain(seed).chain(operands.iter().cloned()).collect()
+        }
+        None => {
+            let names = report.scenarios.iter().map(|scenario| names::shell_word(OsStr::new(&scenario.name)));
+            let noise = (report.noise > 0).then(|| format!("--noise {}", report.noise));
+            names.chain(status).chain(noise).chain(seed).collect()
+        }
     };
-    if !folder.is_empty() {
-        lines.push(format!("cd {folder}"));
-    }
-    let is_given = |option: &str| options.iter().any(|own| own == option || own.starts_with(&format!("{option} ")));
-    let status = status.filter(|_| !is_given("--capture"));
-    let seed = Some(seed).filter(|_| !is_given("--seed"));
-    let options = options.iter().cloned().chain(status).chain(seed);
-    let words = ["wasiscope run".to_owned()].into_iter().chain(options).chain(operands.iter().cloned());
-    lines.push(words.collect::<Vec<_>>().join(" "));
-    lines.join("\n")
+    format!("wasiscope run {}", words.join(" "))
 }
