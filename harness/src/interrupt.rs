@@ -14,6 +14,15 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 /// Exit status of a process that was ended at once.
 const FORCED: i32 = 130;
 
+/// Whether a signal has asked this process to stop.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal has asked this process to stop, for what is too deep to be told.
+#[must_use]
+pub fn is_asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
 /// Set once the user wants the run to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
@@ -29,7 +38,10 @@ impl Interrupt {
         for signal in [libc::SIGINT, libc::SIGTERM] {
             let (flag, request) = (Arc::clone(&raised.0), Arc::clone(&request));
             let handler = move || match request.at(clock::monotonic_ns()) {
-                Asked::First => flag.store(true, Ordering::Relaxed),
+                Asked::First => {
+                    flag.store(true, Ordering::Relaxed);
+                    ASKED.store(true, Ordering::Relaxed);
+                }
                 Asked::Again => {}
                 Asked::Insisting => signal_hook::low_level::exit(FORCED),
             };

@@ -150,30 +150,51 @@ fn scratch_folders(root: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with("work-")).collect()
 }
 
+/// A run that waits for a crate to be built, by a cargo that takes ten minutes; with the process that builds.
+fn building(root: &Path, is_stubborn: bool) -> (Child, Pid) {
+    let trap = if is_stubborn { "trap '' INT TERM" } else { "" };
+    let metadata = r#"{"packages": [{"targets": [{"kind": ["bin"], "name": "a"}]}]}"#;
+    let script = format!(
+        "#!/bin/sh\n{trap}\ncase $1 in metadata) echo '{metadata}';; *) echo $$ >started.new; mv started.new started; sleep 600;; esac\n"
+    );
+    let cargo = root.join("bin/cargo");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(&cargo, script).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(root.join("app")).unwrap();
+    fs::write(root.join("app/Cargo.toml"), "[package]\nname = \"a\"\n").unwrap();
+    fs::write(root.join("s.yaml"), "name: s\ncargo: {dir: app, bin: a}\n").unwrap();
+    let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(common::WASISCOPE);
+    command.args(["run", "s.yaml", "--capture", "off"]).env("PATH", path);
+    let child = start(command.current_dir(root));
+    wait_until("the crate is being built", || root.join("app/started").exists());
+    let builder: i32 = fs::read_to_string(root.join("app/started")).unwrap().trim().parse().unwrap();
+    (child, Pid::from_raw(builder).unwrap())
+}
+
+#[test]
+fn a_signal_ends_a_build_and_what_it_has_started() {
+    let root = tempfile::tempdir().unwrap();
+    let (child, builder) = building(root.path(), false);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(scratch_folders(root.path()), [] as [String; 0]);
+    wait_until("the builder and its children are gone", || kill_process_group(builder, Signal::KILL).is_err());
+}
+
 #[test]
 fn a_signal_after_a_second_ends_it_at_once_and_the_next_run_clears_up() {
     let root = tempfile::tempdir().unwrap();
-    // It takes its time to be stopped: nothing looks at Ctrl-C while a crate is built.
-    fs::create_dir_all(root.path().join("bin")).unwrap();
-    let cargo = root.path().join("bin/cargo");
-    fs::write(&cargo, "#!/bin/sh\ntrap '' INT TERM\ncase $1 in metadata) echo '{\"packages\": [{\"targets\": [{\"kind\": [\"bin\"], \"name\": \"a\"}]}]}';; *) echo $$ >started; sleep 600;; esac\n").unwrap();
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::create_dir(root.path().join("app")).unwrap();
-    fs::write(root.path().join("app/Cargo.toml"), "[package]\nname = \"a\"\n").unwrap();
-    fs::write(root.path().join("s.yaml"), "name: s\ncargo: {dir: app, bin: a}\n").unwrap();
     fs::write(root.path().join("g.wat"), common::spin(100)).unwrap();
-    let path = format!("{}:{}", root.path().join("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new(common::WASISCOPE);
-    command.args(["run", "s.yaml", "--capture", "off"]).env("PATH", path);
-    let child = start(command.current_dir(root.path()));
-    wait_until("the crate is being built", || root.path().join("app/started").exists());
+    let (child, builder) = building(root.path(), true);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(scratch_folders(root.path()).len(), 1, "it is still at it");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output();
-    let cargo: i32 = fs::read_to_string(root.path().join("app/started")).unwrap().trim().parse().unwrap();
-    let _ = kill_process(Pid::from_raw(cargo).unwrap(), Signal::KILL);
+    let _ = kill_process_group(builder, Signal::KILL);
     assert_eq!(output.unwrap().status.code(), Some(130));
     let mut next = Command::new(common::WASISCOPE);
     next.args(["run", "g.wat", "--capture", "off", "--processes", "1", "--iterations", "1"]);

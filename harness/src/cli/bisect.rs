@@ -106,7 +106,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         ListFormat::Json => format!("{:#}\n", bisection.document(&found)),
         ListFormat::Table => bisection.text(&found),
     })?;
-    Ok(if matches!(found, Found::Commit { .. }) { Exit::Done } else { Exit::Inconclusive })
+    Ok(match found {
+        Found::Commit { .. } => Exit::Done,
+        Found::Range(..) | Found::Nothing(_) => Exit::Inconclusive,
+        Found::Stopped(..) => Exit::Interrupted,
+    })
 }
 
 /// Before anything is built: what is measured and not compared. Which facts there are shows when there is a guest.
@@ -150,6 +154,8 @@ enum Found {
     Commit { at: usize, change: Change },
     /// The first of the commits that are left, and the last.
     Range(usize, usize),
+    /// Likewise, because it was interrupted.
+    Stopped(usize, usize),
     /// The two ends do not differ, and what was seen.
     Nothing(String),
 }
@@ -187,7 +193,13 @@ impl Bisection<'_> {
         };
         let mut search = Search::new(last);
         while let Some(at) = search.next() {
-            let answer = self.try_commit(at, search.range(), &effect)?;
+            let answer = match self.try_commit(at, search.range(), &effect) {
+                Err(error) if error.is::<StoppedEarly>() => {
+                    let (good, bad) = search.range();
+                    return Ok(Found::Stopped(good + 1, bad));
+                }
+                answer => answer?,
+            };
             search.answer(at, answer);
             let word = match answer {
                 Answer::Good => "good",
@@ -200,7 +212,10 @@ impl Bisection<'_> {
         if at - before > 1 {
             return Ok(Found::Range(before + 1, at));
         }
-        let change = self.change(before, at)?;
+        let change = match self.change(before, at) {
+            Err(error) if error.is::<StoppedEarly>() => return Ok(Found::Stopped(at, at)),
+            change => change?,
+        };
         Ok(change.map_or(Found::Range(at, at), |change| Found::Commit { at, change }))
     }
 
@@ -386,10 +401,14 @@ impl Bisection<'_> {
                 units::count(self.commits.len() - 1, "commit"),
                 self.seed
             ),
-            Found::Range(first, last) => {
+            Found::Range(first, last) | Found::Stopped(first, last) => {
                 let line = |at: usize| format!("{} {}\n", self.hash(at), self.commits[at].1);
                 let commits: String = (*first..=*last).map(line).collect();
-                format!("one of these made the difference in {metric} of {case}; which, could not be told:\n{commits}")
+                let why = match found {
+                    Found::Stopped(..) => "interrupted before it was known which",
+                    _ => "which, could not be told",
+                };
+                format!("one of these made the difference in {metric} of {case}; {why}:\n{commits}")
             }
             Found::Nothing(why) => format!("nothing to look for in {case}: {why}\n"),
         }
@@ -397,13 +416,16 @@ impl Bisection<'_> {
 
     fn document(&self, found: &Found) -> Value {
         let commit = |at: usize| json!({"commit": self.commits[at].0, "subject": self.commits[at].1});
+        let interrupted = matches!(found, Found::Stopped(..));
         let (found, change, note) = match found {
             Found::Commit { at, change } => (vec![commit(*at)], Some(change.document()), None),
-            Found::Range(first, last) => ((*first..=*last).map(commit).collect(), None, None),
+            Found::Range(first, last) | Found::Stopped(first, last) => {
+                ((*first..=*last).map(commit).collect(), None, None)
+            }
             Found::Nothing(why) => (Vec::new(), None, Some(why.clone())),
         };
         json!({"schema_version": 1, "case": self.case.id(), "metric": self.metric, "found": found, "change": change, "note": note,
-            "seed": self.seed, "commits": self.commits.len() - 1, "comparisons": self.trials})
+            "interrupted": interrupted, "seed": self.seed, "commits": self.commits.len() - 1, "comparisons": self.trials})
     }
 }
 

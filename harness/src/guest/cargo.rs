@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::environment::{command, last_lines, printed};
+use super::environment::{command, last_lines, output, printed};
 use super::{Artifact, Builder, GuestError};
 use crate::scenario::{CargoGuest, Flavour};
 
@@ -89,7 +89,7 @@ impl Builder for Cargo {
             .map_err(|reason| GuestError::Io { what: format!("writing {}", wrapper.display()), reason })?;
         cargo.env("RUSTC_WRAPPER", &wrapper);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
-        let output = cargo.output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+        let output = output(&mut cargo).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
         if !output.status.success() {
             let what = format!("building {} in {}", workloads.join(", "), self.folder);
             return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
@@ -108,7 +108,7 @@ impl Builder for Cargo {
 pub(super) fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
     let mut cargo = command("cargo", &own.dir);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
-    let output = cargo.output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+    let output = output(&mut cargo).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
     if !output.status.success() {
         let what = format!("reading the manifest in {}", own.dir.display());
         return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 10) });
@@ -134,7 +134,7 @@ pub(super) fn build_own(own: &CargoGuest, scratch: &Path, say: &mut dyn FnMut(&s
     let mut cargo = command("cargo", &folder);
     let scratch = std::path::absolute(scratch).map_err(io(scratch.display().to_string()))?;
     cargo.args(["build", "--bin", &own.bin, "--target", &own.target, "--profile", &own.profile, "--target-dir"]);
-    let output = cargo.arg(&scratch).output().map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+    let output = output(cargo.arg(&scratch)).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
     if !output.status.success() {
         let what = format!("building {} in {}", own.bin, folder.display());
         return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
@@ -162,7 +162,7 @@ fn ensure_target(folder: &Path, target: &str, say: &mut dyn FnMut(&str)) -> Resu
         return Ok(());
     }
     say(&format!("adding the target {target}: rustup target add {target}"));
-    let because = match command("rustup", folder).args(["target", "add", target]).output() {
+    let because = match output(command("rustup", folder).args(["target", "add", target])) {
         Ok(output) if output.status.success() && is_there() => return Ok(()),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,15 @@
 //! Commands whose outcome follows from the guest's own files alone.
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
 
 /// A command in `folder` that inherits nothing which could change what is built. cargo reads its configuration from
 /// the folder it runs in, and rustup its toolchain.
@@ -23,9 +31,45 @@ pub(super) fn command(program: &str, folder: &Path) -> Command {
     command
 }
 
+/// How often a build is asked whether it should go on.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
+/// How long a build that was told to end may take to do so.
+const END_MAX: Duration = Duration::from_secs(3);
+
+/// Runs a command to its end, or until this process is asked to stop: then whatever the command has started ends, too.
+///
+/// # Errors
+/// When it cannot be run.
+pub(super) fn output(command: &mut Command) -> io::Result<Output> {
+    // A group of its own, so that a compiler's compilers can be ended with it.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn()?;
+    let group = Pid::from_child(&child);
+    let (sender, ended) = mpsc::channel();
+    // Both pipes are read while the deadline is watched here.
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let mut asked_at: Option<Instant> = None;
+    loop {
+        match ended.recv_timeout(INTERRUPT_POLL) {
+            Ok(output) => return output,
+            Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // What has ended meanwhile needs no signal.
+        match asked_at {
+            None if interrupt::is_asked() => {
+                asked_at = Some(Instant::now());
+                let _ = kill_process_group(group, Signal::TERM);
+            }
+            Some(at) if at.elapsed() > END_MAX => _ = kill_process_group(group, Signal::KILL),
+            _ => {}
+        }
+    }
+}
+
 /// What a command prints, trimmed; `None` when it cannot be run or fails.
 pub(super) fn printed(program: &str, folder: &Path, arguments: &[&str]) -> Option<String> {
-    let output = command(program, folder).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output = output(command(program, folder).args(arguments)).ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
