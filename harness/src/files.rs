@@ -94,9 +94,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut streams = STREAMS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let key = (metadata.dev(), metadata.ino());
     // What went wrong once is not waited for again.
-    let read = || {
-        read_stream(path, metadata.file_type().is_fifo()).map_err(|error| (error.kind(), error.to_string()))
-    };
+    let read = || read_stream(path, metadata.file_type().is_fifo()).map_err(|error| (error.kind(), error.to_string()));
     let came = streams.entry(key).or_insert_with(read);
     came.clone().map_err(|(kind, reason)| io::Error::new(kind, reason))
 }
@@ -114,8 +112,11 @@ pub fn read_document(path: &Path) -> io::Result<Vec<u8>> {
     Ok(if bytes.starts_with(BYTE_ORDER_MARK) { without_byte_order_mark(&bytes).to_vec() } else { bytes })
 }
 
-/// What came through pipes and devices, or why nothing did, by device and inode.
-static STREAMS: OnceLock<Mutex<HashMap<(u64, u64), Result<Vec<u8>, (io::ErrorKind, String)>>>> = OnceLock::new();
+/// What came through a pipe or a device, or why nothing did.
+type Stream = Result<Vec<u8>, (io::ErrorKind, String)>;
+
+/// All that were read, by device and inode.
+static STREAMS: OnceLock<Mutex<HashMap<(u64, u64), Stream>>> = OnceLock::new();
 
 /// How a file is compressed.
 #[derive(Clone, Copy)]

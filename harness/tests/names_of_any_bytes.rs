@@ -55,8 +55,18 @@ fn guests_folders_inputs_and_outputs() {
     fs::create_dir(place.join(name(b"d\xff"))).unwrap();
     fs::write(place.join(name(b"d\xff/note.txt")), "").unwrap();
     let arguments = [
-        name(b"run"), name(b"g\xff.wat"), name(b"g\xfe.wat"), name(b"two\nlines.wat"), name(b"--dir"), name(b"d\xff"),
-        name(b"--stdin"), name(b"g\xff.wat"), name(b"--out"), name(b"r\xff.json"), name(b"--html"), name(b"p\xff.html"),
+        name(b"run"),
+        name(b"g\xff.wat"),
+        name(b"g\xfe.wat"),
+        name(b"two\nlines.wat"),
+        name(b"--dir"),
+        name(b"d\xff"),
+        name(b"--stdin"),
+        name(b"g\xff.wat"),
+        name(b"--out"),
+        name(b"r\xff.json"),
+        name(b"--html"),
+        name(b"p\xff.html"),
     ];
     let output = wasiscope(place, &with_few(&arguments));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -94,7 +104,10 @@ fn scenarios_and_the_project_itself() {
     for arguments in [&by_name[..], &by_path, &by_default] {
         let output = wasiscope(folder.path(), &[arguments, &capture()].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(read(&folder.path().join("report.json"))["scenarios"][0]["cases"][0]["id"], "guest/custom/cranelift");
+        assert_eq!(
+            read(&folder.path().join("report.json"))["scenarios"][0]["cases"][0]["id"],
+            "guest/custom/cranelift"
+        );
     }
 }
 

@@ -1,7 +1,5 @@
 //! A guest's own folder: an empty one by default, a folder of the user's in its place (`--dir D::.`), or none (`--no-dir`).
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod common;
 
 use common::{Run, file};

@@ -46,7 +46,8 @@ fn assert_same_run(folder: &Path, arguments: &[OsString]) {
     let (out, page) = (elsewhere.path().join("first.json"), elsewhere.path().join("page.html"));
     let mut first = Command::new(WASISCOPE);
     first.current_dir(folder).arg("run").arg("--out").arg(&out).arg("--html").arg(&page);
-    let output = first.args(["--capture", "off", "--iterations", "2", "--processes=1"]).args(arguments).output().unwrap();
+    let output =
+        first.args(["--capture", "off", "--iterations", "2", "--processes=1"]).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let command = command_on(&page);
     let programs = Path::new(WASISCOPE).parent().unwrap();
@@ -80,8 +81,10 @@ fn by_paths_with_arguments_folders_and_engines() {
     fs::write(place.join("input"), "text").unwrap();
     assert_same_run(place, &words(&["some where/plain.wat"]));
     assert_same_run(place, &[odd.to_owned()]);
-    let given = ["--arg", "-x", "--arg=two words", "--arg", "", "--arg", "line\nbreak", "--arg", "<&\">", "--env", "A=it's"];
-    let more = ["--dir", "some where::.", "--stdin", "input", "--engine", "cranelift", "--engine", "winch", "--wall", "20s"];
+    let given =
+        ["--arg", "-x", "--arg=two words", "--arg", "", "--arg", "line\nbreak", "--arg", "<&\">", "--env", "A=it's"];
+    let more =
+        ["--dir", "some where::.", "--stdin", "input", "--engine", "cranelift", "--engine", "winch", "--wall", "20s"];
     let guest = ["some where/plain.wat", "--", "--more", "é"];
     assert_same_run(place, &words(&[&given[..], &more, &guest].concat()));
 }

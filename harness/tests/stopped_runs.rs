@@ -207,7 +207,8 @@ fn other_verbs_that_run_guests_end_in_order_too() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("a.wat"), common::spin(10_000_000)).unwrap();
     fs::write(root.path().join("b.wat"), common::spin(10_100_000)).unwrap();
-    let compare = ["compare", "a.wat", "b.wat", "--capture", "off", "--format", "json", "--processes", "1000", "--budget", "1h"];
+    let compare =
+        ["compare", "a.wat", "b.wat", "--capture", "off", "--format", "json", "--processes", "1000", "--budget", "1h"];
     let soak = ["soak", "a.wat", "--capture", "off", "--processes", "10000"];
     for arguments in [&compare[..], &soak] {
         let child = start(Command::new(common::WASISCOPE).args(arguments).current_dir(root.path()));
@@ -224,6 +225,41 @@ fn other_verbs_that_run_guests_end_in_order_too() {
             assert_eq!(comparison["interrupted"], true);
         }
     }
+}
+
+#[test]
+fn a_bisection_and_a_calibration_end_in_order_too() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("scenarios")).unwrap();
+    fs::write(root.path().join("scenarios/s.yaml"), "name: s\nwasm: g.wat\n").unwrap();
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").current_dir(root.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "--quiet"]);
+    for passes in [10_000_000, 11_000_000] {
+        fs::write(root.path().join("scenarios/g.wat"), common::spin(passes)).unwrap();
+        git(&["add", "scenarios"]);
+        git(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "change"]);
+    }
+    let checkout = common::root();
+    let bisect = ["bisect", "HEAD~1", "HEAD", "--case", "g/custom/cranelift", "--metric", "phase.run"];
+    let calibrate = ["calibrate", "--format", "json", "--root", checkout.to_str().unwrap()];
+    for arguments in [&bisect[..], &calibrate] {
+        let child = start(Command::new(common::WASISCOPE).args(arguments).current_dir(root.path()));
+        wait_until("a worker runs", || !workers_of(child.id()).is_empty());
+        kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(scratch_folders(root.path()), [] as [String; 0], "{arguments:?}");
+        if arguments[0] == "calibrate" {
+            let calibration: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(calibration["interrupted"], true);
+        }
+    }
+    let worktrees = Command::new("git").current_dir(root.path()).args(["worktree", "list"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&worktrees.stdout).lines().count(), 1, "no worktree is left");
 }
 
 /// Workers of a process, or of its children.

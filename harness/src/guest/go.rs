@@ -79,7 +79,8 @@ impl Builder for Go {
             // Neither the user's own settings nor a workspace in a folder above.
             go.envs([("GOENV", "off"), ("GOWORK", "off"), ("GOFLAGS", "-mod=readonly"), ("CGO_ENABLED", "0")]);
             go.args(self.arguments).arg("-o").arg(&output).arg(format!("./cmd/{workload}"));
-            let built = environment::output(&mut go).map_err(|_| GuestError::Absent { program: self.program, mend: self.mend })?;
+            let built = environment::output(&mut go)
+                .map_err(|_| GuestError::Absent { program: self.program, mend: self.mend })?;
             if !built.status.success() {
                 let what = format!("building {workload} with {}", self.program);
                 return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&built.stderr), 40) });

@@ -451,7 +451,10 @@ fn reproduce(report: &Report) -> String {
     let text = lines.join("\n");
     // Half a command would be another one.
     if text.len() > COMMAND_BYTES {
-        return format!("# The command is too long for a page ({} bytes); the report has it as `invocation`.", text.len());
+        return format!(
+            "# The command is too long for a page ({} bytes); the report has it as `invocation`.",
+            text.len()
+        );
     }
     text
 }
