@@ -301,10 +301,22 @@ pub struct ProcessRecord {
     /// Share of the machine's processor time that the hypervisor gave to others meanwhile.
     #[serde(default)]
     pub steal_ratio: Option<f64>,
+    /// How often the quota of its cgroup stopped it; `None` without a quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<Throttled>,
     /// How often each phase was entered, including passes that did not end.
     pub entered: BTreeMap<Phase, u64>,
     /// What the kernel charged to the worker; `None` when it was not watched.
     pub kernel: Option<KernelEvents>,
+}
+
+/// How often a quota of processor time stopped the processes of a cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// Periods of the quota in which it was used up.
+    pub periods: u64,
+    /// For how long processes were stopped, in microseconds, added up over the processors.
+    pub time_us: u64,
 }
 
 /// When a phase was passed, in nanoseconds of CLOCK_MONOTONIC.
@@ -347,6 +359,7 @@ mod tests {
             repeats: 7,
             preemptions: vec![0, 3],
             steal_ratio: Some(0.25),
+            throttled: Some(Throttled { periods: 2, time_us: 160_000 }),
             entered: BTreeMap::from([(Phase::Run, 2)]),
             kernel: Some(BTreeMap::new()),
         });

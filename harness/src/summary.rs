@@ -10,7 +10,7 @@ use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
 use crate::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
 use crate::plan::GuestSource;
-use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status};
+use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
     ScenarioReport, Spread,
@@ -18,6 +18,7 @@ use crate::report::document::{
 use crate::runner::Prepared;
 use crate::schedule;
 use crate::stats;
+use crate::units;
 
 /// Builds the report's scenarios from what was recorded, in the order of `cases`. A case without any record was not
 /// reached.
@@ -223,10 +224,20 @@ fn disturbance(processes: &[&ProcessRecord]) -> Option<Disturbance> {
     let stolen = steal.filter(|ratio| *ratio > STEAL_RATIO_MAX).map(|ratio| {
         format!("{:.0} % of processor time stolen (bound {:.0} %)", ratio * 100.0, STEAL_RATIO_MAX * 100.0)
     });
-    let notes: Vec<String> = preempted.into_iter().chain(stolen).collect();
+    let throttled = processes.iter().filter_map(|process| process.throttled).reduce(|sum, of| Throttled {
+        periods: sum.periods.saturating_add(of.periods),
+        time_us: sum.time_us.saturating_add(of.time_us),
+    });
+    // No bound: a stop lasts as long as thousands of short iterations.
+    let stopped = throttled.filter(|throttled| throttled.periods > 0).map(|Throttled { periods, time_us }| {
+        let time = units::duration(time_us as f64 * 1_000.0);
+        format!("stopped in {periods} periods by the cgroup's quota of processor time, for {time} in all")
+    });
+    let notes: Vec<String> = preempted.into_iter().chain(stolen).chain(stopped).collect();
     Some(Disturbance {
         preemptions_per_iteration: preemptions,
         steal_ratio: steal,
+        throttled,
         note: (!notes.is_empty()).then(|| notes.join(", ")),
     })
 }
@@ -348,6 +359,7 @@ mod tests {
             repeats: 1,
             preemptions: Vec::new(),
             steal_ratio: None,
+            throttled: None,
             entered: BTreeMap::from([(Phase::Spawn, 1), (Phase::Run, iteration_ns.len() as u64)]),
             kernel: kernel.map(|events| BTreeMap::from([(Phase::Run, events)])),
         }

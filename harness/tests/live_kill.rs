@@ -70,6 +70,17 @@ fn pins() -> usize {
     fs::read_dir("/sys/fs/bpf").map_or(0, Iterator::count)
 }
 
+/// Waits until the kernel has freed what a dead process held, and looks at maps once, when they must be gone: those of a program go a grace
+/// period after it.
+///
+/// Looking opens each map of the machine for a moment, and a program array that is opened while the kernel clears it (Linux 6.18) keeps a reference
+/// that nobody gives back: a test that looked again and again made the leak that it found.
+fn nothing_is_left(held: &Held) {
+    wait_until("no program and no link", || held.running() == Default::default());
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(held.left(), Held::default());
+}
+
 #[test]
 fn live_a_run_killed_at_any_moment_leaves_nothing() {
     let pins_before = pins();
@@ -96,8 +107,7 @@ fn live_a_run_killed_at_any_moment_leaves_nothing() {
         child.wait().unwrap();
         println!("after {delay:?}: held {held:?}");
         most = most.max(held.programs.len());
-        // The kernel frees programs a grace period after their last user.
-        wait_until("programs, maps and links are gone", || held.left() == Held::default());
+        nothing_is_left(&held);
         let place = fs::canonicalize(folder.path()).unwrap();
         wait_until("the workers are gone", || processes_in(&place).is_empty());
     }
@@ -115,14 +125,6 @@ fn flowing(folder: &tempfile::TempDir) -> std::process::Child {
     // The programs of the capture are there from the beginning; those of a flow are four more, and attached by links of their own.
     wait_until("a flow", || Held::by(child.id()).links.len() >= 2 && processes_in(folder.path()).len() >= 3);
     child
-}
-
-/// Maps are looked for once, when they must be gone. Looking opens each of them for a moment, and a program array that is opened while the kernel clears
-/// it (Linux 6.18) keeps a reference that nobody gives back: a test that looked again and again made the leak that it found.
-fn nothing_is_left(held: &Held) {
-    wait_until("no program and no link", || held.running() == Default::default());
-    thread::sleep(Duration::from_secs(1));
-    assert_eq!(held.left(), Held::default());
 }
 
 #[test]

@@ -349,7 +349,7 @@ fn here(places: &Places) -> SideReport {
     SideReport {
         label: String::new(),
         git: None,
-        machine: Some(machine::describe(None)),
+        machine: Some(machine::describe(machine::Interference::default())),
         tools: machine::tools(&places.root),
     }
 }

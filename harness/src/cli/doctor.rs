@@ -1,5 +1,7 @@
 //! `wasiscope doctor`.
 
+mod surroundings;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +10,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Exit, ListFormat, capture, print};
-use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
+use crate::capture::{Capture, CaptureError, PipelineOptions};
 use crate::interrupt::Interrupt;
 use crate::machine;
+use crate::pipeline::{self, Calls, Wake};
 use crate::places::Places;
 use crate::reference;
 use crate::runner::{self, ChildWorkers};
@@ -95,6 +98,7 @@ fn findings(places: &Places) -> Vec<Finding> {
         state(places),
         kernel_types(),
     ];
+    findings.extend(surroundings::findings());
     findings.extend(capture());
     findings.push(noise());
     findings
@@ -218,10 +222,10 @@ fn capture() -> Vec<Finding> {
         capture.arm()?;
         let programs = capture.programs();
         capture.disarm()?;
-        programs
+        Ok((programs?, flows(&mut capture)))
     });
-    let programs = match probed {
-        Ok(programs) => programs,
+    let (programs, flows) = match probed {
+        Ok(probed) => probed,
         Err(error) => return vec![Finding::bad("live capture", error.to_string(), privileges())],
     };
     let attached = programs.iter().filter(|program| program.unavailable.is_none()).count();
@@ -233,11 +237,30 @@ fn capture() -> Vec<Finding> {
             findings.push(Finding::bad("  kernel program", detail, "nothing but a newer kernel; all else is counted"));
         }
     }
+    findings.push(match flows {
+        Ok(()) => Finding::good("flows of events", "their kernel programs load and attach: kind `pipeline` can run"),
+        Err(error) => Finding {
+            optional: true,
+            ..Finding::bad("flows of events", error.to_string(), "only scenarios of kind `pipeline` need them")
+        },
+    });
     findings
 }
 
-/// The two ways to give this very binary what it needs.
+/// Loads and attaches the programs of a flow of events, both of those that take turns.
+fn flows(capture: &mut EbpfCapture) -> Result<(), CaptureError> {
+    let options = PipelineOptions { calls: Calls::of(&[]), ring_bytes: pipeline::RING_BYTES, wake: Wake::default() };
+    capture.pipeline(&options)?.swap()
+}
+
+/// What stands between this very binary and what it needs; mostly there are two ways to give it that.
 fn privileges() -> String {
+    if machine::surroundings::namespaces().iter().any(|name| name == "user") {
+        return "outside of the user namespace, or in a container that is not rootless".to_owned();
+    }
+    if machine::surroundings::is_filtered() {
+        return "in a container: --cap-add BPF --cap-add PERFMON and a seccomp profile that allows bpf(2), or --privileged".to_owned();
+    }
     let own = std::env::current_exe().unwrap_or_else(|_| "wasiscope".into());
     let own = own.display();
     format!("sudo {own} run …, or once: sudo setcap cap_bpf,cap_perfmon+ep {own}")

@@ -17,7 +17,7 @@ use super::{planted, prices};
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
-use crate::machine::{self, CpuTimes};
+use crate::machine::{self, Counters};
 use crate::places::Places;
 use crate::plan::Case;
 use crate::prepare::prepare;
@@ -88,7 +88,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Interrupt>) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let started_at = jiff::Timestamp::now();
-    let cpu_before = CpuTimes::now();
+    let counters = Counters::now();
     // First of all: from here on nothing is left behind.
     let interrupt = of_many.cloned().map_or_else(Interrupt::on_signals, Ok).context("cannot listen for Ctrl-C")?;
     // Everything that can be refused is refused before anything is built, run or written.
@@ -230,7 +230,7 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         budget_spent: walk == Walk::BudgetSpent,
         confidence: stats::CONFIDENCE,
         git: machine::git(&places.root),
-        machine: machine::describe(cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to))),
+        machine: machine::describe(counters.until_now()),
         tools: machine::tools(&places.root),
         capture,
         scenarios: scenarios(asked_for),

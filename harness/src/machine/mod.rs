@@ -1,87 +1,99 @@
 //! What this machine is, which tools it has, and which commit is checked out.
 
+pub mod cgroup;
+pub mod processor;
+pub mod surroundings;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::report::document::{Git, Machine};
+use self::cgroup::Throttling;
+use self::processor::{CpuTimes, value_of};
+use crate::record::Throttled;
+use crate::report::document::{Git, Machine, MachineLimits};
 use crate::worker::WASMTIME_VERSION;
 
-/// Jiffies that the hypervisor took from this machine, and all jiffies, since it booted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CpuTimes {
-    stolen: u64,
-    all: u64,
+pub use self::processor::processors;
+
+/// The counters of what others take from this process: the hypervisor, and its own quotas.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    times: Option<CpuTimes>,
+    throttling: Option<Throttling>,
 }
 
-impl CpuTimes {
-    /// Now; `None` where `/proc/stat` does not tell.
-    #[must_use]
-    pub fn now() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
-    }
-
-    fn parse(stat: &str) -> Option<Self> {
-        // cpu user nice system idle iowait irq softirq steal guest guest_nice: guest time is part of user time.
-        let line = stat.lines().find(|line| line.starts_with("cpu "))?;
-        let jiffies: Vec<u64> = line.split_whitespace().skip(1).take(8).map_while(|word| word.parse().ok()).collect();
-        Some(Self { stolen: *jiffies.get(7)?, all: jiffies.iter().sum() })
-    }
-
-    /// Share of processor time stolen between `self` and `later`; `None` when no time passed.
-    #[must_use]
-    pub fn stolen_until(self, later: Self) -> Option<f64> {
-        let all = later.all.checked_sub(self.all).filter(|all| *all > 0)?;
-        Some(later.stolen.checked_sub(self.stolen)? as f64 / all as f64)
-    }
+/// What others took from this process meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Interference {
+    /// Share of the machine's processor time that the hypervisor gave to others; `None` when unknown.
+    pub steal_ratio: Option<f64>,
+    /// How often the quota of its cgroups stopped it; `None` without a quota.
+    pub throttled: Option<Throttled>,
 }
 
-/// The processors that this process may use and choose among; none where the kernel does not let it choose.
-#[must_use]
-pub fn processors() -> Vec<usize> {
-    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    // Asking for what is so already changes nothing, and tells whether asking is allowed.
-    if rustix::thread::sched_setaffinity(None, &allowed).is_err() {
-        return Vec::new();
+impl Counters {
+    /// As they are now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { times: CpuTimes::now(), throttling: Throttling::now() }
     }
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
+
+    /// What came to them since.
+    #[must_use]
+    pub fn until_now(self) -> Interference {
+        let now = Self::now();
+        Interference {
+            steal_ratio: self.times.zip(now.times).and_then(|(from, to)| from.stolen_until(to)),
+            throttled: self.throttling.zip(now.throttling).map(|(from, to)| from.until(to)),
+        }
+    }
 }
 
 /// By which the owner of a machine names it, for reports from many.
 pub const NAME_VARIABLE: &str = "WASISCOPE_MACHINE";
 
-/// The machine as a report names it.
+/// The machine as a report names it, with what it did beside the run; nothing of that where nothing was measured.
 #[must_use]
-pub fn describe(steal_ratio: Option<f64>) -> Machine {
+pub fn describe(meanwhile: Interference) -> Machine {
     let uname = rustix::system::uname();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory_bytes = memory_bytes();
     Machine {
         name: std::env::var(NAME_VARIABLE).ok().filter(|name| !name.trim().is_empty()),
         os: std::env::consts::OS.to_owned(),
         kernel: Some(uname.release().to_string_lossy().into_owned()),
         arch: std::env::consts::ARCH.to_owned(),
-        cpu: value_of(&cpuinfo, "model name"),
-        cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        memory_bytes: value_of(&meminfo, "MemTotal")
-            .and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok())
-            .map(|kib| kib << 10),
+        cpu: processor::model(&cpuinfo),
+        cpus: processor::usable(),
+        memory_bytes,
         virtualized: value_of(&cpuinfo, "flags").map(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-        steal_ratio,
+        steal_ratio: meanwhile.steal_ratio,
         frequency_governor: fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
             .ok()
             .map(|governor| governor.trim().to_owned()),
         pinned: !processors().is_empty(),
+        limits: MachineLimits {
+            cpus_online: processor::online().filter(|online| *online > processor::usable()),
+            cpu_quota: cgroup::cpu_quota().map(|quota| quota.processors),
+            throttled: meanwhile.throttled,
+            memory_bytes: cgroup::memory_limit()
+                .map(|limit| limit.bytes)
+                .filter(|bytes| memory_bytes.is_none_or(|all| *bytes < all)),
+            address_space_bytes: surroundings::address_space_limit(),
+        },
+        container: surroundings::container(),
+        namespaces: surroundings::namespaces(),
     }
 }
 
-/// The value behind `key :` in a file of `/proc`.
-fn value_of(text: &str, key: &str) -> Option<String> {
-    text.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.trim() == key)
-        .map(|(_, value)| value.trim().to_owned())
+/// Memory of the machine, as its kernel counts it; `None` where that is not told.
+#[must_use]
+pub fn memory_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = value_of(&meminfo, "MemTotal")?.strip_suffix(" kB")?.parse::<u64>().ok()?;
+    kib.checked_mul(1 << 10)
 }
 
 /// Versions of the tools that shape a result; `None` for those that are not there.
@@ -116,18 +128,4 @@ pub fn first_line(program: &str, arguments: &[&str], folder: &Path) -> Option<St
         .ok()
         .filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steal_is_the_eighth_figure_and_guest_time_is_not_counted_twice() {
-        let before = CpuTimes::parse("cpu  10 0 10 80 0 0 0 0 5 0\ncpu0 …\n").expect("well formed");
-        let later = CpuTimes::parse("cpu  20 0 10 160 0 0 0 10 9 0\n").expect("well formed");
-        assert_eq!(before.stolen_until(later), Some(0.1));
-        assert_eq!(before.stolen_until(before), None);
-        assert_eq!(CpuTimes::parse("intr 1 2 3"), None);
-    }
 }

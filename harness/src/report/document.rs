@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::machine::{Machine, MachineLimits};
 use crate::capture::{Births, BlockIo, Distribution, Ledger, ProgramCost, Switches};
-use crate::record::{Facts, Failure, Outcome, Timeline};
+use crate::record::{Facts, Failure, Outcome, Throttled, Timeline};
 use crate::scenario::{Budgets, EngineSettings};
 use crate::stats::{self, Summary};
 use crate::traps::Planted;
@@ -176,50 +177,6 @@ pub struct Git {
     pub dirty: bool,
 }
 
-/// The machine that was run on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
-    /// What its owner calls it (`WASISCOPE_MACHINE`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Operating system.
-    pub os: String,
-    /// Kernel release.
-    pub kernel: Option<String>,
-    /// Processor architecture.
-    pub arch: String,
-    /// Processor model.
-    pub cpu: Option<String>,
-    /// Processors that this process may use.
-    pub cpus: usize,
-    /// Memory of the machine.
-    pub memory_bytes: Option<u64>,
-    /// Whether a hypervisor is below.
-    pub virtualized: Option<bool>,
-    /// Share of the run's processor time that the hypervisor gave to others.
-    pub steal_ratio: Option<f64>,
-    /// How the processor's frequency is governed; `None` where the kernel does not say, as in most virtual machines.
-    #[serde(default)]
-    pub frequency_governor: Option<String>,
-    /// Whether each worker was kept on one processor.
-    #[serde(default)]
-    pub pinned: bool,
-}
-
-impl Machine {
-    /// By what machines are told apart: the name, or what is inside. A new kernel makes no other machine.
-    #[must_use]
-    pub fn label(&self) -> String {
-        if let Some(name) = &self.name {
-            return name.clone();
-        }
-        let cpu = self.cpu.as_deref().unwrap_or("unknown processor");
-        // As it is sold: firmware keeps some of it, and not always the same.
-        let memory = self.memory_bytes.map(|bytes| format!(", {:.0} GiB", bytes as f64 / f64::from(1 << 30)));
-        format!("{} × {cpu}, {}, {}{}", self.cpus, self.arch, self.os, memory.unwrap_or_default())
-    }
-}
-
 /// Whether the kernel was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -380,6 +337,9 @@ pub struct Disturbance {
     pub preemptions_per_iteration: Option<f64>,
     /// Share of the machine's processor time that the hypervisor gave to others, on average over the workers.
     pub steal_ratio: Option<f64>,
+    /// How often the quota of the run's cgroup stopped it; `None` without a quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<Throttled>,
     /// Which bound was passed; `None` when the case ran in peace.
     pub note: Option<String>,
 }

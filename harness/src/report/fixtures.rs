@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::document::{
-    ArtifactReport, CaptureReport, CaptureStatus, CaseReport, Machine, Measurement, Report, ScenarioReport,
+    ArtifactReport, CaptureReport, CaptureStatus, CaseReport, Machine, MachineLimits, Measurement, Report,
+    ScenarioReport,
 };
 use crate::capture::Ledger;
 use crate::record::{Facts, Outcome};
@@ -66,6 +67,9 @@ pub(crate) fn machine(name: Option<&str>) -> Machine {
         steal_ratio: None,
         frequency_governor: None,
         pinned: true,
+        limits: MachineLimits::default(),
+        container: None,
+        namespaces: Vec::new(),
     }
 }
 

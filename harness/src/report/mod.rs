@@ -10,6 +10,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 mod kernel;
+mod machine;
 pub mod parquet;
 mod pipeline;
 mod scheduler;

@@ -47,6 +47,9 @@ fn of_one_machine(report: &Report, style: Style) -> String {
     if report.noise > 0 {
         let _ = writeln!(text, "With {} busy process(es) on the processor of every worker (--noise).\n", report.noise);
     }
+    if let Some(quota) = report.machine.limits.quota_text() {
+        let _ = writeln!(text, "With a quota of processor time: {quota}. `wasiscope doctor` says where it is set.\n");
+    }
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         let exact = report.capture.ledger.counts_are_exact();

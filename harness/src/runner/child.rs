@@ -16,7 +16,7 @@ use crate::capture::ebpf::enter_watched;
 use crate::capture::{Pipeline, WatchedWorker};
 use crate::clock;
 use crate::interrupt::Interrupt;
-use crate::machine::{self, CpuTimes};
+use crate::machine::{self, Counters};
 use crate::pipeline::Flow;
 use crate::units;
 use crate::worker::heartbeat::HeartbeatPage;
@@ -157,7 +157,7 @@ impl ChildWorkers {
             Err(error) => return WorkerRun::not_started(format!("cannot start a busy process: {error}")),
         };
         let kills_before = out_of_memory_kills();
-        let cpu_before = CpuTimes::now();
+        let counters = Counters::now();
         let before_ns = clock::monotonic_ns();
         let mut child = match start((&stderr, &heartbeat)) {
             Ok(child) => child,
@@ -182,10 +182,12 @@ impl ChildWorkers {
                 Said::Garbled(_) => {}
             }
         }
-        if let Some(Message::Ready { at_ns }) = run.messages.first() {
+        if let Some(Message::Ready { at_ns }) = run.messages.first()
+            && clock::is_shared_with_children()
+        {
             run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
         }
-        run.steal_ratio = cpu_before.zip(CpuTimes::now()).and_then(|(from, to)| from.stolen_until(to));
+        run.interference = counters.until_now();
         let died = || death_of(status, &mut stderr, out_of_memory_kills() > kills_before);
         run.death = death.or_else(died).or_else(|| unfinished.then(cut_off));
         run

@@ -21,6 +21,7 @@ use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorke
 use crate::folder;
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
+use crate::machine::Interference;
 use crate::pipeline::Flow;
 use crate::plan::{self, Case, GUEST_NAME, Half, Input, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
@@ -79,8 +80,8 @@ pub struct WorkerRun {
     pub spawn_ns: Option<u64>,
     /// All it said.
     pub messages: Vec<Message>,
-    /// Share of the machine's processor time that the hypervisor gave to others meanwhile; `None` when unknown.
-    pub steal_ratio: Option<f64>,
+    /// What others took from it meanwhile.
+    pub interference: Interference,
     /// How it died, when it did not end by itself and in order.
     pub death: Option<Death>,
 }
@@ -375,6 +376,7 @@ impl<'a> Runner<'a> {
             repeats: known.repeats.max(1),
             preemptions: Vec::new(),
             steal_ratio: None,
+            throttled: None,
             entered: BTreeMap::new(),
             kernel: None,
         };
@@ -404,7 +406,8 @@ impl<'a> Runner<'a> {
             (self.workers.run(&request, None), None)
         };
         record.kernel = kernel;
-        record.steal_ratio = run.steal_ratio;
+        record.steal_ratio = run.interference.steal_ratio;
+        record.throttled = run.interference.throttled;
         if let Some(spawn_ns) = run.spawn_ns {
             record.samples.insert(Phase::Spawn, vec![spawn_ns]);
             record.entered.insert(Phase::Spawn, 1);

@@ -12,6 +12,7 @@ use super::super::CaptureError;
 use super::super::btf::{Btf, BtfError, KERNEL_BTF};
 use super::facts::{self, Found};
 use super::with_causes;
+use crate::machine::surroundings;
 
 /// The programs, without a line of this machine: built by ci/build-ebpf.
 pub(super) static OBJECT: &[u8] =
@@ -35,6 +36,7 @@ pub struct Options {
 /// Creates the maps and prepares the programs for this kernel; without `may_follow`, for one on which switches are not seen.
 pub(super) fn load_object(options: &Options, may_follow: bool) -> Result<(Ebpf, Found), CaptureError> {
     check_privileges(fs::read_to_string("/proc/thread-self/status").ok().as_deref())?;
+    check_namespaces(&surroundings::namespaces())?;
     check_kernel()?;
     let btf = match &options.btf {
         Some(path) => Btf::from_file(path)
@@ -75,6 +77,15 @@ fn check_privileges(status: Option<&str>) -> Result<(), CaptureError> {
         }
         _ => Ok(()),
     }
+}
+
+/// In a user namespace, capabilities are over what belongs to the namespace; the kernel does not.
+fn check_namespaces(namespaces: &[String]) -> Result<(), CaptureError> {
+    if namespaces.iter().any(|name| name == "user") {
+        let why = "root of a user namespace, as in a rootless container, may not watch the kernel: run as root of the machine";
+        return Err(CaptureError::Unavailable(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// Asks `bpf(2)` for nothing, which a kernel that has it answers with "invalid argument".

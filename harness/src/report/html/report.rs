@@ -415,6 +415,9 @@ fn environment(report: &Report, again: &str) -> Markup {
         machine.steal_ratio.map_or_else(unknown, |share| format!("{:.2} %", share * 100.0)),
     );
     add("workers kept on one processor each", if machine.pinned { "yes" } else { "no" }.to_owned());
+    for (what, value) in machine.restrictions() {
+        add(what, value);
+    }
     let programs = report.capture.programs.iter().filter(|program| program.unavailable.is_none()).count();
     let missing: Vec<String> = report
         .capture

@@ -1,0 +1,66 @@
+//! What stands between this process and the machine: containers, namespaces, filters, limits of its own.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+
+/// Namespaces other than the machine's own, by the numbers that the kernel gives its first ones (`PROC_…_INIT_INO`).
+#[must_use]
+pub fn namespaces() -> Vec<String> {
+    const INITIAL: [(&str, u64); 4] =
+        [("user", 0xEFFF_FFFD), ("pid", 0xEFFF_FFFC), ("time", 0xEFFF_FFFA), ("cgroup", 0xEFFF_FFFB)];
+    /// The first namespace of mounts has a number of its own since Linux 6.18; before, it was the first or second of those
+    /// that are counted.
+    const LAST_INITIAL_MOUNT: u64 = 0xF000_0001;
+    let number = |name: &str| number_of(&fs::read_link(format!("/proc/self/ns/{name}")).ok()?);
+    let is_own = |(name, initial): &(&str, u64)| number(name).is_some_and(|number| number != *initial);
+    let mut namespaces: Vec<String> = INITIAL.into_iter().filter(is_own).map(|(name, _)| name.to_owned()).collect();
+    if number("mnt").is_some_and(|number| number > LAST_INITIAL_MOUNT) {
+        namespaces.push("mount".to_owned());
+    }
+    namespaces
+}
+
+/// From the target of a link such as `pid:[4026531836]`.
+fn number_of(link: &Path) -> Option<u64> {
+    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// What kind of container this process is in, by the marks that their managers leave; `None` when there are none.
+#[must_use]
+pub fn container() -> Option<String> {
+    if env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return Some("kubernetes".to_owned());
+    }
+    // systemd writes what the manager has told it; podman and docker leave a file.
+    let told = fs::read_to_string("/run/systemd/container").ok().map(|name| name.trim().to_owned());
+    let told = told.or_else(|| env::var("container").ok()).filter(|name| !name.is_empty());
+    let marked = |path: &str, name: &str| Path::new(path).exists().then(|| name.to_owned());
+    told.or_else(|| marked("/run/.containerenv", "podman")).or_else(|| marked("/.dockerenv", "docker"))
+}
+
+/// Whether a seccomp filter decides which system calls this process may make.
+#[must_use]
+pub fn is_filtered() -> bool {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
+}
+
+/// The limit of this process's address space (`ulimit -v`), which its workers inherit; `None` without one.
+#[must_use]
+pub fn address_space_limit() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_known_by_its_number() {
+        assert_eq!(number_of(Path::new("pid:[4026531836]")), Some(0xEFFF_FFFC));
+        assert_eq!(number_of(Path::new("pid:")), None);
+    }
+}
