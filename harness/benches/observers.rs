@@ -1,13 +1,14 @@
 //! What it costs to be watched: the same program, which does nothing but write single bytes, alone, under wasiscope's
 //! kernel programs, `strace -c -f`, `perf trace -s` and bpftrace counting the same, in turn. Needs root; an observer that
-//! is not installed is left out, and says so.
+//! is not installed, or that fails, is left out, with the reason.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -16,7 +17,7 @@ use wasiscope::capture::ebpf::{EbpfCapture, Options, enter_watched};
 use wasiscope::stats;
 use wasiscope::units;
 
-/// Makes the executable the program that is watched: `… write-bytes N`.
+/// Makes the executable the program that is watched: `… write-bytes N FILE`.
 const VERB: &str = "write-bytes";
 
 const ROUNDS: usize = 11;
@@ -45,28 +46,28 @@ const OBSERVERS: [Observer; 5] = [
     Observer { name: "strace -c -f", prefix: &["strace", "-c", "-f"], calls: 5_000, by_wasiscope: false },
 ];
 
-/// Writes single bytes and prints how long that took.
-fn write_bytes(count: u32) -> io::Result<()> {
+/// Writes single bytes, and then into a file how long that took: stdout is shared with whoever watches.
+fn write_bytes(count: u32, result: &Path) -> io::Result<()> {
     let file: File = tempfile::tempfile()?;
     let start = Instant::now();
     for index in 0..count {
         file.write_all_at(b"x", u64::from(index % 4096))?;
     }
-    println!("nanoseconds={}", start.elapsed().as_nanos());
-    Ok(())
+    fs::write(result, start.elapsed().as_nanos().to_string())
 }
 
-/// Nanoseconds of one write.
-fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
+/// The program under an observer, which is to write its result into a file.
+fn observed(observer: &Observer, result: &Path) -> anyhow::Result<Command> {
     let own = env::current_exe()?;
-    let arguments = [VERB.to_owned(), observer.calls.to_string()];
+    let result = result.to_str().context("the temporary folder has a name that is not UTF-8")?;
+    let arguments = [VERB, &observer.calls.to_string(), result];
     let mut command = match observer.prefix {
         [] => Command::new(&own),
         // bpftrace takes a command in one word.
         ["bpftrace", options @ ..] => {
             let mut command = Command::new("bpftrace");
             command.args(options).arg(format!("{} {}", own.display(), arguments.join(" ")));
-            command
+            return Ok(command);
         }
         [program, options @ ..] => {
             let mut command = Command::new(program);
@@ -74,18 +75,23 @@ fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
             command
         }
     };
-    if observer.prefix.first() != Some(&"bpftrace") {
-        command.args(&arguments);
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Nanoseconds of one write.
+fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let result = folder.path().join("nanoseconds");
+    let mut command = observed(observer, &result)?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if observer.by_wasiscope {
         capture.arm()?;
         let worker = capture.open(1, "")?;
         // SAFETY: the descriptors are the capture's, which outlives the spawning.
         unsafe { command.pre_exec(move || enter_watched(&worker)) };
     }
-    let child = command.spawn().with_context(|| observer.name)?;
-    let output = child.wait_with_output()?;
+    let output = command.spawn().context("cannot be started")?.wait_with_output()?;
     if observer.by_wasiscope {
         let events = capture.collect(1)?;
         let counted: u64 = events.values().filter_map(|phase| phase.syscalls.get("pwrite64")).map(|c| c.count).sum();
@@ -94,9 +100,25 @@ fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
         }
         capture.disarm()?;
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let ns = text.lines().find_map(|line| line.strip_prefix("nanoseconds=")).with_context(|| text.to_string())?;
+    // An observer may fail after the program has ended well, and then it has observed nothing.
+    if !output.status.success() {
+        bail!("{}; it said: {}", output.status, said(&output));
+    }
+    let Ok(ns) = fs::read_to_string(&result) else {
+        bail!("the program that it ran left no result; it said: {}", said(&output));
+    };
     Ok(ns.parse::<f64>()? / f64::from(observer.calls))
+}
+
+/// The end of what a program printed, stderr first, in one line.
+fn said(output: &Output) -> String {
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        let text = String::from_utf8_lossy(bytes);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(5)..].iter().map(|line| (*line).to_owned()).collect()
+    };
+    let all = [lines(&output.stderr), lines(&output.stdout)].concat();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(" / ") }
 }
 
 fn is_installed(observer: &Observer) -> bool {
@@ -126,18 +148,42 @@ fn side_by_side() -> anyhow::Result<()> {
     for observer in absent {
         println!("{} is not installed: left out", observer.name);
     }
-    let mut samples = vec![Vec::new(); present.len()];
+    print(&sample(&present, &mut capture)?);
+    Ok(())
+}
+
+/// What each observer makes of one write, in nanoseconds, round by round; without those that failed.
+fn sample(
+    observers: &[&'static Observer],
+    capture: &mut EbpfCapture,
+) -> anyhow::Result<Vec<(&'static Observer, Vec<f64>)>> {
+    let mut samples: Vec<(&Observer, Vec<f64>)> = observers.iter().map(|observer| (*observer, Vec::new())).collect();
     for round in 0..ROUNDS {
         // Each begins a round in turn, so that drift hits all alike.
-        for place in 0..present.len() {
-            let index = (round + place) % present.len();
-            samples[index].push(run(present[index], &mut capture)?);
+        let mut failed = Vec::new();
+        for place in 0..samples.len() {
+            let index = (round + place) % samples.len();
+            let (observer, of_it) = &mut samples[index];
+            match run(observer, capture) {
+                Ok(ns) => of_it.push(ns),
+                // All others are set beside these two.
+                Err(error) if observer.prefix.is_empty() => return Err(error.context(observer.name)),
+                Err(error) => {
+                    println!("{} failed in round {}: left out ({error:#})", observer.name, round + 1);
+                    failed.push(observer.name);
+                }
+            }
         }
+        samples.retain(|(observer, _)| !failed.contains(&observer.name));
     }
-    let medians: Vec<f64> = samples.iter().filter_map(|samples| stats::median(samples)).collect();
+    Ok(samples)
+}
+
+fn print(samples: &[(&Observer, Vec<f64>)]) {
+    let medians: Vec<f64> = samples.iter().filter_map(|(_, samples)| stats::median(samples)).collect();
     let (alone, ours) = (medians[0], medians[1] - medians[0]);
     println!("\n{:<16} {:>10} {:>10} {:>12}", "observer", "one write", "added", "of wasiscope");
-    for (observer, median) in present.iter().zip(&medians) {
+    for ((observer, _), median) in samples.iter().zip(&medians) {
         let added = median - alone;
         println!(
             "{:<16} {:>10} {:>10} {:>12}",
@@ -147,13 +193,12 @@ fn side_by_side() -> anyhow::Result<()> {
             if observer.name == "nobody" { "–".to_owned() } else { format!("× {:.2}", added / ours) },
         );
     }
-    Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = env::args().collect();
     match arguments.get(1..) {
-        Some([verb, count]) if verb == VERB => Ok(write_bytes(count.parse()?)?),
+        Some([verb, count, result]) if verb == VERB => Ok(write_bytes(count.parse()?, Path::new(result))?),
         _ => side_by_side(),
     }
 }
