@@ -167,7 +167,7 @@ fn report(places: &Places, scenarios: Vec<ScenarioReport>, started_at: jiff::Tim
         budget_spent: false,
         confidence: stats::CONFIDENCE,
         git: machine::git(&places.root),
-        machine: machine::describe(None),
+        machine: machine::describe(machine::Interference::default()),
         tools: machine::tools(&places.root),
         capture: CaptureReport { status: CaptureStatus::Off, reason: None, programs: Vec::new(), ledger },
         scenarios,
