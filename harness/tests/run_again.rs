@@ -23,7 +23,7 @@ fn report(path: &Path) -> Value {
 fn command_on(page: &Path) -> String {
     let page = fs::read_to_string(page).unwrap();
     let (_, rest) = page.split_once("how to see this again").unwrap();
-    let (_, rest) = rest.split_once("<pre>").unwrap();
+    let (_, rest) = rest.split_once("<pre").and_then(|(_, rest)| rest.split_once('>')).unwrap();
     let text = rest.split_once("</pre>").unwrap().0;
     [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")]
         .iter()

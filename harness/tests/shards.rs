@@ -37,7 +37,7 @@ fn read(path: &Path) -> Value {
 /// What of a report does not depend on when, where and how fast it ran.
 fn without_samples(mut report: Value) -> Value {
     let fields = report.as_object_mut().unwrap();
-    for field in ["started_at", "duration_s", "sources", "reference"] {
+    for field in ["started_at", "duration_s", "sources", "reference", "invocation"] {
         fields.remove(field);
     }
     report["machine"]["steal_ratio"] = Value::Null;

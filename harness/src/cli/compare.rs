@@ -54,7 +54,7 @@ Exit status: 0 done · 1 a regression was confirmed, or a case failed · 2 bad u
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// A .wasm file, a git revision, or a report
+    /// A guest (WebAssembly in binary or text format), a git revision, or a report
     base: OsString,
     /// The same, of what may have changed
     new: OsString,

@@ -435,7 +435,8 @@ fn environment(report: &Report, again: &str) -> Markup {
         section id="/environment" aria-label="environment" {
             h2 { "Environment, and how to see this again" }
             (table(&grid, "environment"))
-            pre { (again) }
+            // A long command is scrolled, by keyboard too.
+            pre tabindex="0" role="region" aria-label="the command that does the same run" { (again) }
         }
     }
 }
