@@ -69,6 +69,22 @@ pub struct Input {
     pub stdin: Option<Arc<[u8]>>,
     /// The exported function that is measured; `None` for `_start`.
     pub invoke: Option<String>,
+    /// Whether `_start` is called before that function.
+    pub start_first: bool,
+    /// Whether imports that nobody offers are replaced: functions by traps, everything else by what is empty.
+    pub stub_imports: bool,
+}
+
+/// Said where a function is called in a command whose `_start` may be what initialises it.
+pub const START_NOT_CALLED: &str = "`_start` is exported and not called, so what it initialises is missing: --start-first calls it \
+     before the function of --invoke";
+
+impl Input {
+    /// Whether a function other than `_start` is called, and `_start` is not.
+    #[must_use]
+    pub fn leaves_start_out(&self) -> bool {
+        self.invoke.as_deref().is_some_and(|name| name != "_start") && !self.start_first
+    }
 }
 
 /// The first argument of every guest, unless the user gives another. The name of its file would differ between the two
@@ -412,7 +428,7 @@ pub fn matrix(scenario: &Scenario) -> Vec<Case> {
 
 fn own_case(scenario: &Scenario, own: &OwnGuest, engine: &Engine) -> Case {
     let (workload, guest) = own_source(own);
-    let input = Input { args: scenario.args.clone(), ..Input::default() };
+    let input = Input { args: scenario.args.clone(), stub_imports: scenario.stub_imports, ..Input::default() };
     Case { input, ..case_of(scenario, &workload, "custom", engine, guest) }
 }
 

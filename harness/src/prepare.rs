@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use crate::folder;
 use crate::guest::{self, Artifact, NoGuest};
-use crate::module::{self, ModuleError};
+use crate::module::{self, Imports, ModuleError};
 use crate::places::Places;
-use crate::plan::{Case, Directory, GuestSource, Input};
+use crate::plan::{Case, Directory, GuestSource, Input, START_NOT_CALLED};
 use crate::record::Status;
 use crate::runner::{InputFiles, Prepared};
 use crate::scenario::EngineSettings;
@@ -29,7 +29,14 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
             let (place, length) = ("0".to_owned(), "0".to_owned());
             let handles = [place, length];
             let usual = if case.flow().is_some() { ("handle_event", &handles[..]) } else { ("_start", &[][..]) };
-            module::check(&module::read(path)?, call.unwrap_or(usual)).with_context(|| path.display().to_string())?;
+            let wasm = module::read(path)?;
+            module::check(&wasm, call.unwrap_or(usual), imports(case)).with_context(|| path.display().to_string())?;
+            if case.input.start_first && !module::exports_function(&wasm, "_start") {
+                bail!(
+                    "{}: --start-first calls `_start`, which it does not export: leave the option out",
+                    path.display()
+                );
+            }
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
         GuestSource::Built { .. }
@@ -40,6 +47,19 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
     }
     worker::check_engine(case.engine.settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
+}
+
+/// What the guest of a case may import; `None` for handlers of events, which are offered other things.
+fn imports(case: &Case) -> Option<Imports<'_>> {
+    case.flow().is_none().then(|| Imports { offered: worker::offered_imports(), stubs: case.input.stub_imports })
+}
+
+/// What a user should know of a case that can be run: `None` when there is nothing.
+#[must_use]
+pub fn warning(case: &Case) -> Option<String> {
+    let path = case.file()?;
+    let exports_start = || module::read(path).is_ok_and(|wasm| module::exports_function(&wasm, "_start"));
+    (case.input.leaves_start_out() && exports_start()).then(|| format!("{}: {START_NOT_CALLED}", path.display()))
 }
 
 /// Builds or finds the guest of every case; guests given as files are copied to `scratch`. What cannot be built becomes a failed row.
@@ -76,7 +96,10 @@ pub fn prepare(
                 }
             },
             GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
-                Ok(artifact) => Ok(kept(artifact, scratch)?),
+                Ok(artifact) => match check_built(&case, &artifact)? {
+                    Ok(()) => Ok(kept(artifact, scratch)?),
+                    Err(error) => Err(NoGuest { status: Status::Failed, reason: error.to_string() }),
+                },
                 Err(error) => Err(error.into()),
             },
             GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
@@ -125,6 +148,13 @@ impl<'a> Copies<'a> {
         self.folders.insert(folder.host.clone(), copy.clone());
         Ok(Some(copy))
     }
+}
+
+/// What can be said of a crate's guest only when it is built.
+fn check_built(case: &Case, artifact: &Artifact) -> anyhow::Result<Result<(), ModuleError>> {
+    let Some(imports) = imports(case) else { return Ok(Ok(())) };
+    let wasm = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
+    Ok(module::check(&wasm, ("_start", &[]), Some(imports)))
 }
 
 /// A guest of this tool's own, assembled.

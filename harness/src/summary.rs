@@ -9,7 +9,7 @@ use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
 use crate::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
-use crate::plan::GuestSource;
+use crate::plan::{Case, GuestSource, START_NOT_CALLED};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
@@ -86,6 +86,10 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         let wrong = kernel.as_ref().and_then(|kernel| checks::wrong_signals(case, kernel));
         outcome = wrong.map_or(outcome, |wrong| Outcome::because(Status::Failed, wrong));
     }
+    if leaves_start_out(case, &facts) {
+        let detail = outcome.detail.take().map(|detail| format!("{detail}; ")).unwrap_or_default();
+        outcome.detail = Some(detail + START_NOT_CALLED);
+    }
     CaseReport {
         id: case.id(),
         workload: case.workload.clone(),
@@ -109,6 +113,13 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         failures: checked.map(|check| check.totals.failures.clone()).unwrap_or_default(),
         timeline: None,
     }
+}
+
+/// Whether a function is called in a command whose `_start` is not.
+fn leaves_start_out(case: &Case, facts: &Facts) -> bool {
+    let exports = facts.get("exports").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let has_start = exports.filter_map(serde_json::Value::as_str).any(|export| export.starts_with("_start("));
+    has_start && case.input.leaves_start_out()
 }
 
 fn artifact(artifact: &Artifact) -> ArtifactReport {

@@ -288,6 +288,8 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
         arguments.limits.apply(&mut case.limits);
         prepare::check(case)?;
     }
+    let warnings: BTreeSet<String> = base.iter().chain(&new).filter_map(prepare::warning).collect();
+    warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     let label = |name: &str, cases: &[Case]| {
         let engines: Vec<&str> = cases.iter().map(|case| case.engine.name.as_str()).collect();
         SideReport { label: format!("{name} under {}", engines.join(", ")), ..here(places) }
@@ -303,7 +305,9 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
     std::fs::create_dir_all(&other)?;
     let base = prepare(places, base, &one, &mut say)?;
     let new = prepare(places, new, &other, &mut say)?;
-    live(arguments, base.into_iter().zip(new).collect(), sides, scratch.path(), &progress, interrupt)
+    let pairs = base.into_iter().zip(new).collect();
+    let comparison = live(arguments, pairs, sides, scratch.path(), &progress, interrupt)?;
+    Ok(Comparison { warnings: warnings.into_iter().collect(), ..comparison })
 }
 
 fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {

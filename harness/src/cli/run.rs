@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::machine::{self, Counters};
 use crate::places::Places;
 use crate::plan::Case;
-use crate::prepare::prepare;
+use crate::prepare::{self, prepare};
 use crate::record::Record;
 use crate::reference;
 use crate::report::destination::Destination;
@@ -100,6 +100,8 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
         bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
+    let warnings: BTreeSet<String> = cases.iter().filter_map(prepare::warning).collect();
+    warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let out = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
     // Beside a device there is no room for a journal.

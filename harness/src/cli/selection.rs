@@ -95,6 +95,12 @@ pub(super) struct InputArguments {
     /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
     #[arg(long, value_name = "FUNCTION")]
     invoke: Option<String>,
+    /// Call `_start` before the function of --invoke, as part of the phase `init`; that it then exits with status 0 does not end the guest
+    #[arg(long, requires = "invoke")]
+    start_first: bool,
+    /// Replace imports that nobody offers: a function traps when it is called, anything else is empty
+    #[arg(long)]
+    stub_imports: bool,
     /// The guest is expected to trap, which is measured then; without this a trap is a failed row
     #[arg(long)]
     expect_trap: bool,
@@ -143,10 +149,12 @@ impl Selection {
 
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { args, more_args, env, argv0, dir, dir_shared, no_dir, stdin, invoke, expect_trap } = self;
+        let Self { args, more_args, env, argv0, dir, dir_shared, .. } = self;
+        let Self { no_dir, stdin, invoke, start_first, stub_imports, expect_trap, .. } = self;
         let has_arguments = !(args.is_empty() && more_args.is_empty() && env.is_empty() && argv0 == GUEST_NAME);
         let has_folders = *no_dir || !(dir.is_empty() && dir_shared.is_empty());
-        !has_arguments && !has_folders && stdin.is_none() && invoke.is_none() && !expect_trap
+        let has_flags = *start_first || *stub_imports || *expect_trap;
+        !has_arguments && !has_folders && !has_flags && stdin.is_none() && invoke.is_none()
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
@@ -182,6 +190,8 @@ impl InputArguments {
             stdin: self.stdin.as_deref().map(standard_input).transpose()?,
             no_own_folder: self.no_dir,
             invoke: self.invoke.clone(),
+            start_first: self.start_first,
+            stub_imports: self.stub_imports,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a wasm module says about itself. By parsing, never by running.
 
+mod imports;
 mod ledger;
 mod value;
 
@@ -10,6 +11,7 @@ use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Vali
 
 use crate::files::{self, Content};
 
+pub use imports::{Family, Offered, UnknownImport, UnknownImports, signature};
 pub use ledger::facts;
 pub use value::{Number, NumberType};
 
@@ -42,6 +44,9 @@ pub enum ModuleError {
         /// The functions that there are.
         exported: Vec<String>,
     },
+    /// It imports what nobody offers.
+    #[error("{0}")]
+    Imports(UnknownImports),
     /// The function takes something else.
     #[error(
         "`{function}` takes {} and was given {}{}",
@@ -113,12 +118,29 @@ pub fn assemble(text: &str) -> anyhow::Result<Vec<u8>> {
     wat::parse_str(text).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Checks that `wasm` is a module that exports the function to call, and that it takes these arguments.
+/// What a module may import.
+#[derive(Clone, Copy, Debug)]
+pub struct Imports<'a> {
+    /// What is offered.
+    pub offered: &'a Offered,
+    /// Whether stubs take the place of everything else.
+    pub stubs: bool,
+}
+
+/// Checks that `wasm` is a module that exports the function to call, that it takes these arguments, and, where it is known
+/// what is offered, that nothing else is imported.
 ///
 /// # Errors
 /// When it is not.
-pub fn check(wasm: &[u8], (wanted, args): (&str, &[String])) -> Result<(), ModuleError> {
+pub fn check(wasm: &[u8], (wanted, args): (&str, &[String]), imports: Option<Imports<'_>>) -> Result<(), ModuleError> {
     let types = validate(wasm)?;
+    if let Some(Imports { offered, stubs }) = imports {
+        let mut unknown = imports::unknown(wasm, &types, offered)?;
+        unknown.retain(|import| !stubs || !import.can_be_stubbed());
+        if !unknown.is_empty() {
+            return Err(ModuleError::Imports(UnknownImports(unknown)));
+        }
+    }
     let mut exported = Vec::new();
     let mut found = None;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -155,6 +177,18 @@ pub fn check(wasm: &[u8], (wanted, args): (&str, &[String])) -> Result<(), Modul
 pub fn validate(wasm: &[u8]) -> Result<Types, ModuleError> {
     check_format(wasm)?;
     Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)
+}
+
+/// Whether a module exports a function of this name.
+#[must_use]
+pub fn exports_function(wasm: &[u8], name: &str) -> bool {
+    let exports = Parser::new(0).parse_all(wasm).filter_map(|payload| match payload {
+        Ok(Payload::ExportSection(exports)) => Some(exports),
+        _ => None,
+    });
+    exports
+        .flat_map(|exports| exports.into_iter().flatten().collect::<Vec<_>>())
+        .any(|export| export.name == name && matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact))
 }
 
 /// Whether a word of the command line can be passed as this type.
@@ -194,8 +228,8 @@ mod tests {
 
     #[test]
     fn what_is_no_guest_is_refused_with_the_reason() {
-        assert!(check(&assemble(COMMAND), ("_start", &[])).is_ok());
-        let reason = |bytes: &[u8]| check(bytes, ("_start", &[])).expect_err("not a guest").to_string();
+        assert!(check(&assemble(COMMAND), ("_start", &[]), None).is_ok());
+        let reason = |bytes: &[u8]| check(bytes, ("_start", &[]), None).expect_err("not a guest").to_string();
         assert!(reason(b"MZ, surely not wasm").contains("not a WebAssembly module"));
         assert!(reason(b"").contains("not a WebAssembly module"));
         assert!(reason(&assemble(COMMAND)[..40]).contains("not a WebAssembly module"));
@@ -205,7 +239,7 @@ mod tests {
         assert!(reason(&library).contains("it exports add"));
         let call = |args: &[&str]| {
             let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-            check(&library, ("add", &args)).map_err(|error| error.to_string())
+            check(&library, ("add", &args), None).map_err(|error| error.to_string())
         };
         assert!(call(&["-1", "2.5"]).is_ok());
         assert_eq!(call(&["1.5", "2"]).unwrap_err(), "`add` takes (i32, f64) and was given 1.5, 2");

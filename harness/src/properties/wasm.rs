@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::is_plain;
+use crate::module::{Imports, ModuleError, Offered};
 use crate::record::Facts;
 use crate::report::sizes;
 use crate::{executable, module};
@@ -21,8 +22,15 @@ pub fn wasm(bytes: &[u8]) {
         assert!(!valid, "a valid module without facts: {error}");
     }
     for (function, args) in [("_start", vec![]), ("f", vec!["1".to_owned()])] {
-        let checked = module::check(bytes, (function, &args));
+        let checked = module::check(bytes, (function, &args), None);
         assert!(valid || checked.is_err(), "what is no module can be called");
+        let offered = Offered::new();
+        let strict = module::check(bytes, (function, &args), Some(Imports { offered: &offered, stubs: false }));
+        let unknown = matches!(&strict, Err(ModuleError::Imports(_)));
+        assert!(unknown || strict.is_ok() == checked.is_ok(), "only imports make a difference");
+        if let Err(error @ ModuleError::Imports(_)) = strict {
+            is_plain(&error.to_string());
+        }
     }
     if let Ok(facts) = facts {
         add_up(&facts, bytes.len());

@@ -188,6 +188,7 @@ impl ChildWorkers {
             run.spawn_ns = Some(at_ns.saturating_sub(before_ns));
         }
         run.interference = counters.until_now();
+        run.limits = heartbeat.limits_met();
         let died = || death_of(status, &mut stderr, out_of_memory_kills() > kills_before);
         run.death = death.or_else(died).or_else(|| unfinished.then(cut_off));
         run

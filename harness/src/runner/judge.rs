@@ -5,12 +5,11 @@ use std::time::Duration;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads as catalogue;
 
-use super::{Death, Stuck, WorkerRun};
+use super::{Death, Stuck, WorkerRun, limits};
 use crate::plan::Case;
 use crate::record::{Outcome, Status};
 use crate::scenario::{Expectation, ExpectedText};
-use crate::units;
-use crate::worker::{Ending, Iteration, Message, Output, ProtocolLine, Written};
+use crate::worker::{Ending, EndingContext, Iteration, Message, Output, ProtocolLine, Written};
 
 /// Up to this `n`, and this many times the workload's own, the answer of a guest that nobody here built is recomputed, which takes seconds at most.
 /// `matmul` at 2^24 would take all memory, and a guest need only print that it did it.
@@ -54,29 +53,49 @@ pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Ou
     let judged = |outcome: Outcome| judge_outputs(&case.expect, answer.outputs).map_or_else(failed, |()| outcome);
     let wanted = case.expect.exit_code;
     match answer.ending {
-        Ending::Returned | Ending::Exited { code: 0, .. } if case.expect.trap => {
-            failed("the guest was expected to trap and returned".to_owned())
-        }
+        Ending::Returned if case.expect.trap => failed("the guest was expected to trap and returned".to_owned()),
         Ending::Returned if wanted != 0 => failed(format!("the guest exited with code 0, expected {wanted}")),
         Ending::Returned => judge_answer(case, answer.line, check).map_or_else(failed, |()| judged(Outcome::ok())),
         Ending::Exited { code, .. } if *code == wanted && !case.expect.trap => judged(Outcome::ok()),
-        Ending::Exited { code, stderr } => {
+        Ending::Exited { code, stderr, context } => {
             let expected = if wanted == 0 { String::new() } else { format!(", expected {wanted}") };
-            failed(with_stderr(&format!("the guest exited with code {code}{expected}"), stderr))
+            let what = format!("the guest exited with code {code}{}{expected}", early(context));
+            failed(because(context, case, &with_stderr(&what, stderr)))
         }
-        Ending::Trapped { trap, stderr } => {
+        Ending::Trapped { trap, stderr, context } => {
+            let trapped = format!("{trap}{}", early(context));
             let messages = &case.expect.messages;
             let is_right = messages.is_empty() || messages.iter().any(|message| trap.contains(message));
             if case.expect.trap && !is_right {
-                return failed(with_stderr(
-                    &format!("{trap}, where `{}` is expected", messages.join("` or `")),
-                    stderr,
-                ));
+                let what = format!("{trapped}, where `{}` is expected", messages.join("` or `"));
+                return failed(because(context, case, &with_stderr(&what, stderr)));
             }
-            let trapped = Outcome::because(Status::Trapped, with_stderr(trap, stderr));
-            if case.expect.trap { judged(Outcome { expected: true, ..trapped }) } else { trapped }
+            let what = with_stderr(&trapped, stderr);
+            if case.expect.trap {
+                // A limit that is met on purpose needs no advice.
+                return judged(Outcome { expected: true, ..Outcome::because(Status::Trapped, what) });
+            }
+            Outcome::because(Status::Trapped, because(context, case, &what))
         }
-        Ending::Broken { reason } => failed(with_limit(reason, case)),
+        Ending::Broken { reason, context } => {
+            // A limit brings its phase along.
+            let during = context.during.filter(|_| context.limits.is_empty());
+            let during = during.map(|phase| format!(", in {}", phase.name())).unwrap_or_default();
+            failed(because(context, case, &format!("{reason}{during}")))
+        }
+    }
+}
+
+fn because(context: &EndingContext, case: &Case, what: &str) -> String {
+    limits::explain(&context.limits, &case.limits, what)
+}
+
+/// Where the guest was, if it did not get to the function that is measured.
+fn early(context: &EndingContext) -> &'static str {
+    match context.during {
+        Some(Phase::Init) => ", in init, before the function to call",
+        Some(_) => ", in its start function (instantiate)",
+        None => "",
     }
 }
 
@@ -155,31 +174,23 @@ fn with_stderr(what: &str, stderr: &str) -> String {
     if stderr.is_empty() { what.to_owned() } else { format!("{what}; stderr: {stderr}") }
 }
 
-/// wasmtime says that there is a limit, and not which.
-fn with_limit(reason: &str, case: &Case) -> String {
-    let (first, rest) = reason.split_once('\n').map_or((reason, None), |(first, rest)| (first, Some(rest)));
-    if !first.ends_with("exceeds memory limits") && !first.ends_with("exceeds table limits") {
-        return reason.to_owned();
-    }
-    let most = units::bytes(case.limits.memory_bytes);
-    let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
-    format!("{first} (limits: memory, {most} for all memories and tables together){rest}")
-}
-
 /// How a worker ended that did not get as far as a guest's ending.
 pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
     for message in &run.messages {
         if let Message::Refused { reason } = message {
-            return Outcome::because(Status::Failed, with_limit(reason, case));
+            return Outcome::because(Status::Failed, limits::explain(&run.limits, &case.limits, reason));
         }
     }
     match &run.death {
-        Some(Death::TimedOut(stuck)) => Outcome::because(Status::Timeout, timeout(stuck, case.limits.wall)),
+        Some(Death::TimedOut(stuck)) => {
+            let timeout = timeout(stuck, case.limits.wall);
+            Outcome::because(Status::Timeout, limits::explain(&run.limits, &case.limits, &timeout))
+        }
         Some(Death::Interrupted) => Outcome {
             expected: true,
             ..Outcome::because(Status::Skipped, "interrupted before its first iteration ended")
         },
-        Some(Death::Lost(how)) => Outcome::because(Status::Failed, how.clone()),
+        Some(Death::Lost(how)) => Outcome::because(Status::Failed, limits::explain(&run.limits, &case.limits, how)),
         None => Outcome::because(Status::Failed, "the worker ended without a word"),
     }
 }

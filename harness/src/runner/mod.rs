@@ -8,6 +8,7 @@ mod flow;
 mod heartbeat;
 mod judge;
 mod label;
+mod limits;
 mod pairs;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ use crate::plan::{self, Case, GUEST_NAME, Half, Input, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::schedule::Experiment;
 use crate::traps::Planted;
-use crate::worker::{Folder, GuestInput, Iteration, Message, Request, Subject, Task};
+use crate::worker::{Folder, GuestInput, Iteration, LimitMet, Message, Request, Subject, Task};
 
 pub use child::ChildWorkers;
 use facts::{Judge, Known};
@@ -82,6 +83,8 @@ pub struct WorkerRun {
     pub messages: Vec<Message>,
     /// What others took from it meanwhile.
     pub interference: Interference,
+    /// The limits that its latest guest had met.
+    pub limits: Vec<LimitMet>,
     /// How it died, when it did not end by itself and in order.
     pub death: Option<Death>,
 }
@@ -529,15 +532,16 @@ fn subject(prepared: &Prepared, directory: &Path, known: Option<&Known>) -> Resu
     };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let folders = folders(prepared, directory).map_err(|(place, error)| failed(&place, error))?;
-    let own_folder = case.input.has_own_folder();
-    let Input { argv0, args, environment, invoke, .. } = case.input.clone();
+    let Input { argv0, args, environment, invoke, start_first, stub_imports, .. } = case.input.clone();
+    let (own_folder, stdin) = (case.input.has_own_folder(), prepared.files.stdin.clone());
+    let input = GuestInput { args, environment, own_folder, folders, stdin, invoke, start_first, stub_imports };
     Ok(Subject {
         guest: artifact.path.clone(),
         native: case.is_native(),
         marked: known.is_some_and(|known| known.marked),
         traps_after: known.and_then(|known| known.traps_after),
         name: argv0.unwrap_or_else(|| GUEST_NAME.to_owned()),
-        input: GuestInput { args, environment, own_folder, folders, stdin: prepared.files.stdin.clone(), invoke },
+        input,
         tells_output: case.expect.judges_output(),
         directory: directory.to_owned(),
         engine: case.engine.settings,

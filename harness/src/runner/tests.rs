@@ -7,7 +7,7 @@ use crate::plan::{GuestSource, Input};
 use crate::record::{CheckRecord, Facts, Tally, Totals};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::traps::{Check, Family, Share};
-use crate::worker::{Ending, Iteration, Pace, ProtocolLine, Timed};
+use crate::worker::{Ending, EndingContext, Iteration, Pace, ProtocolLine, Timed};
 
 const STUCK: Stuck = Stuck { phase: Phase::Run, in_phase: Duration::from_secs(10), limit: Duration::from_secs(10) };
 const RIGHT: &str = "e60e7ee648829675";
@@ -215,7 +215,8 @@ fn a_worker_that_dies_leaves_what_it_said_and_how_it_died() {
 
 #[test]
 fn a_trap_is_as_expected_only_where_the_scenario_says_so() {
-    let trapped = || Ending::Trapped { trap: "out of bounds".into(), stderr: String::new() };
+    let trapped =
+        || Ending::Trapped { trap: "out of bounds".into(), stderr: String::new(), context: EndingContext::default() };
     let walked = walk(vec![facts_run(trapped(), RIGHT)]);
     assert!(!outcome_of(&walked.records[0]).expected);
 

@@ -267,6 +267,8 @@ pub struct Scenario {
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.
     pub args: Vec<String>,
+    /// Whether that guest's imports that nobody offers are replaced by stubs.
+    pub stub_imports: bool,
     /// The workloads.
     pub workloads: Vec<SizedWorkload>,
     /// The flavours.

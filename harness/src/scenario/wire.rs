@@ -68,6 +68,8 @@ struct WireScenario {
     maps: Option<NonEmpty<GrantedMap>>,
     #[serde(default)]
     args: Vec<String>,
+    #[serde(default)]
+    stub_imports: bool,
     #[serde(default = "default_engines")]
     engines: NonEmpty<WireEngine>,
     #[serde(default = "default_processes")]
@@ -133,6 +135,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
         maps: wire.maps.map_or_else(|| vec![GrantedMap::Joint], |maps| maps.0),
         own,
         args: wire.args,
+        stub_imports: wire.stub_imports,
         workloads: workloads.unwrap_or_default(),
         flavours: flavours.unwrap_or_default(),
         engines,

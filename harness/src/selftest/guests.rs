@@ -35,14 +35,14 @@ const fn guest(
 pub const GUESTS: &[Guest] = &[
     guest("endless-loop", "never ends", || command("(loop (br 0))"), Status::Timeout, "in run for"),
     guest("endless-sleep", "sleeps for a century", endless_sleep, Status::Timeout, "in run for"),
-    guest("endless-recursion", "calls itself", endless_recursion, Status::Trapped, "stack"),
+    guest("endless-recursion", "calls itself", endless_recursion, Status::Trapped, "stack limit met in run"),
     guest("slow-compilation", "is one function of 6 MB", slow_compilation, Status::Timeout, "in compile for"),
     guest(
         "memory-bomb",
         "grows its memory and writes to it until refused",
         memory_bomb,
         Status::Failed,
-        "exited with code 7",
+        "memory limit met in run",
     ),
     guest(
         "large-memory",
@@ -52,7 +52,13 @@ pub const GUESTS: &[Guest] = &[
         "memory",
     ),
     guest("many-memories", "has a hundred memories of 60 MiB", many_memories, Status::Failed, "memor"),
-    guest("table-bomb", "grows its table until refused", table_bomb, Status::Failed, "exited with code 7"),
+    guest(
+        "table-bomb",
+        "grows its table until refused",
+        table_bomb,
+        Status::Failed,
+        "memory limit met in run by a table",
+    ),
     guest(
         "large-table",
         "has 400 million elements from the start",
@@ -60,22 +66,22 @@ pub const GUESTS: &[Guest] = &[
         Status::Failed,
         "table",
     ),
-    guest("garbage-bomb", "keeps arrays on the engine's heap until refused", garbage_bomb, Status::Failed, "GC heap"),
+    guest("garbage-bomb", "keeps arrays on the engine's heap until refused", garbage_bomb, Status::Trapped, "GC heap"),
     guest(
         "output-bomb",
         "writes to stdout forever, whatever the host says",
         output_bomb,
         Status::Timeout,
-        "in run for",
+        "output limit met in run",
     ),
     guest("file-bomb", "makes files forever", file_bomb, Status::Timeout, "in run for"),
-    guest("large-file", "writes one file until refused", large_file, Status::Failed, "exited with code 22"),
+    guest("large-file", "writes one file until refused", large_file, Status::Failed, "file size limit met in run"),
     guest(
         "open-files",
         "opens a file again and again, until refused",
         open_files,
         Status::Failed,
-        "exited with code 29",
+        "descriptor limit met in run",
     ),
     guest("closed-stdout", "closes stdout and writes to it", closed_stdout, Status::Failed, "exited with code 8"),
     guest(

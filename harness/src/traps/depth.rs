@@ -41,7 +41,7 @@ mod tests {
     fn they_are_commands() {
         for depth in DEPTHS {
             let wasm = wat::parse_str(trapping_at(depth)).expect("it is text that can be read");
-            crate::module::check(&wasm, ("_start", &[])).expect("it is a command");
+            crate::module::check(&wasm, ("_start", &[]), None).expect("it is a command");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::output::Output;
+use super::written::Output;
 use super::protocol::{Ending, ProtocolLine, Subject};
 use crate::record::{Facts, UNSTEADY};
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn what_differs_between_two_passes_is_listed_and_has_no_value() {
         let facts = |text: &str| {
-            let stdout = super::super::output::Written::of(text.as_bytes());
+            let stdout = super::super::written::Written::of(text.as_bytes());
             facts(&Output { stdout, ..Output::default() }, &Ending::Returned, None)
         };
         let steady_facts = steady(facts("12 ms"), &facts("12 ms"));

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_value};
 
 use super::heartbeat::Heartbeat;
+use super::limits::{Limit, LimitMet};
 
 /// The cell that this worker writes, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +132,29 @@ impl PhaseCell {
     /// purpose. To be called outside phases.
     pub(super) fn begin_pass(&self, slowdown: u64) {
         self.heartbeat.begin_pass(slowdown);
+    }
+
+    /// The guest has met a limit in the phase that it is in.
+    pub(super) fn meet(&self, limit: Limit) {
+        self.meet_in(limit, self.phase());
+    }
+
+    pub(super) fn meet_in(&self, limit: Limit, phase: Phase) {
+        self.heartbeat.meet(limit, phase);
+    }
+
+    /// A new instance has met no limit.
+    pub(super) fn forget_limits(&self) {
+        self.heartbeat.forget_limits();
+    }
+
+    /// The limits that the latest instance has met.
+    pub(super) fn limits_met(&self) -> Vec<LimitMet> {
+        self.heartbeat.limits_met()
+    }
+
+    pub(super) fn note_file_size_signals(&self) {
+        self.heartbeat.note_file_size_signals();
     }
 
     /// The phase that was entered last.

@@ -42,6 +42,8 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
     };
     // Off by default. It changes nothing for modules without it, and lets those run that the matrix of traps is made of.
     config.wasm_custom_page_sizes(true);
+    // Off by default as well. Pulley has no threads at all.
+    config.shared_memory(settings.compiler != Compiler::Pulley);
     config.cranelift_opt_level(match settings.opt_level {
         OptLevel::None => WasmtimeOptLevel::None,
         OptLevel::Speed => WasmtimeOptLevel::Speed,

@@ -2,6 +2,8 @@
 
 use wasmtime::{Func, FuncType, Instance, Store, TypedFunc, Val, ValType};
 
+use wasmtime_wasi::I32Exit;
+
 use super::host::Host;
 use super::protocol::Subject;
 use crate::module::{Number, NumberType};
@@ -9,7 +11,9 @@ use crate::module::{Number, NumberType};
 /// What is called in an instance, found and converted before any clock runs.
 pub(super) struct Entry {
     /// `_initialize` of a reactor: its runtime's start.
-    pub(super) initialize: Option<Func>,
+    initialize: Option<Func>,
+    /// `_start`, where it comes before the function that is measured.
+    start_first: Option<Func>,
     /// `_start`, or the function that the user named.
     main: Main,
     results: Vec<Val>,
@@ -26,7 +30,7 @@ impl Entry {
     pub(super) fn find(subject: &Subject, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
         let Some(name) = &subject.input.invoke else {
             let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-            return Ok(Self { initialize: None, main: Main::Start(start), results: Vec::new() });
+            return Ok(Self { initialize: None, start_first: None, main: Main::Start(start), results: Vec::new() });
         };
         let named = instance
             .get_func(&mut *store, name)
@@ -34,7 +38,32 @@ impl Entry {
         let ty = named.ty(&*store);
         let results = vec![Val::I32(0); ty.results().len()];
         let main = Main::Named(named, parameters(name, &ty, &subject.input.args)?);
-        Ok(Self { initialize: instance.get_func(&mut *store, "_initialize"), main, results })
+        let start_first = match subject.input.start_first {
+            true => instance.get_func(&mut *store, "_start"),
+            false => None,
+        };
+        Ok(Self { initialize: instance.get_func(&mut *store, "_initialize"), start_first, main, results })
+    }
+
+    /// Whether anything is called before the function that is measured.
+    pub(super) fn initializes(&self) -> bool {
+        self.initialize.is_some() || self.start_first.is_some()
+    }
+
+    /// Calls what comes before the function that is measured.
+    pub(super) fn initialize(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+        if let Some(initialize) = &self.initialize {
+            initialize.call(&mut *store, &[], &mut [])?;
+        }
+        if let Some(start) = &self.start_first {
+            let started = start.call(&mut *store, &[], &mut []);
+            // Many a command ends `_start` in this way, and is as ready for calls as after a return.
+            let exit = |error: &wasmtime::Error| error.downcast_ref::<I32Exit>().is_some_and(|exit| exit.0 == 0);
+            started.or_else(|error| if exit(&error) { Ok(()) } else { Err(error) })?;
+        }
+        // Marks are those of the function that is measured.
+        store.data_mut().marks.forget();
+        Ok(())
     }
 
     pub(super) fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
@@ -77,7 +106,7 @@ fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Ve
 }
 
 /// A result as text; references have none.
-fn shown(value: &Val) -> String {
+pub(super) fn shown(value: &Val) -> String {
     match value {
         Val::I32(value) => value.to_string(),
         Val::I64(value) => value.to_string(),

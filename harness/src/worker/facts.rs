@@ -4,17 +4,19 @@ use std::time::Instant;
 
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{Engine, InstancePre, Module, Trap};
+use wasmtime::{Engine, Instance, Module, Store};
 use wasmtime_wasi::I32Exit;
 
 use super::answer;
+use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
 use super::heartbeat::COUNTING_FUEL;
 use super::host::{self, Host};
-use super::output::Output;
-use super::pass::{Linked, Worker, ending, link};
+use super::link::link;
+use super::pass::{Linked, Worker};
 use super::protocol::{Ending, LastMark, Message, Pace, ProtocolLine};
+use super::written::Output;
 use crate::record::Facts;
 
 /// A guest whose pass under fuel counting takes less than this is passed a few more times to learn its pace.
@@ -38,18 +40,18 @@ impl Worker {
         self.restore_folders()?;
         let (linked, compile_ns) = self.linked()?;
         // The functions themselves: the whole of the text section is padded to a page.
-        let native_code: usize = linked.instance_pre.module().functions().map(|function| function.len).sum();
+        let native_code: usize = linked.ready.module().functions().map(|function| function.len).sum();
 
         let mut counting = engine::config(self.subject.engine, &self.subject.limits)?;
         counting.consume_fuel(true);
         let engine = Engine::new(&counting)?;
         self.cell.begin_pass(COUNTING_FUEL);
         let module = self.within(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;
-        let module = link(&engine, &module)?;
-        let first = self.count_fuel(&engine, &module)?;
+        let linked_to_count = Linked { ready: link(&engine, &module, self.subject.input.stub_imports)?, engine };
+        let first = self.count_fuel(&linked_to_count)?;
         // A fact is what comes out the same twice: Go's scheduler, for one, follows the clock and random numbers.
         self.restore_folders()?;
-        let again = self.count_fuel(&engine, &module)?;
+        let again = self.count_fuel(&linked_to_count)?;
         let pace = Pace { compile_ns: Some(compile_ns), pass_ns: self.pass_ns(&linked, &first)? };
         let mut facts = answer::steady(first.facts, &again.facts);
         facts.insert("size.native_code".to_owned(), Value::from(native_code));
@@ -100,9 +102,9 @@ impl Worker {
     fn died(&self, result: &wasmtime::Result<()>) -> Facts {
         let Err(error) = result else { return Facts::new() };
         let mut facts = Facts::new();
-        match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {
+        match (ending::trap_code(error), error.downcast_ref::<I32Exit>()) {
             (_, Some(I32Exit(0))) | (None, None) => return facts,
-            (Some(trap), _) => _ = facts.insert("trap.code".to_owned(), Value::from(format!("{trap:?}"))),
+            (Some(code), _) => _ = facts.insert("trap.code".to_owned(), Value::from(code)),
             (None, Some(_)) => {}
         }
         let left = std::fs::read_dir(&self.subject.directory).into_iter().flatten().flatten();
@@ -121,20 +123,25 @@ impl Worker {
     }
 
     /// One run of a module that counts fuel.
-    fn count_fuel(&self, engine: &Engine, module: &InstancePre<Host>) -> wasmtime::Result<Counted> {
-        let mut store = self.store(engine, &self.cell)?;
+    fn count_fuel(&self, linked: &Linked) -> wasmtime::Result<Counted> {
+        let mut store = self.store(&linked.engine, &self.cell)?;
         store.set_fuel(u64::MAX)?;
         store.data_mut().counts_fuel = true;
         self.cell.begin_pass(COUNTING_FUEL);
-        let instance = self.within(Phase::Instantiate, || module.instantiate(&mut store))?;
-        let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
         let start = Instant::now();
-        let initialized = match guest.initialize {
-            Some(initialize) => self.within(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
-            None => Ok(()),
+        let ready = linked.ready.in_store(&mut store)?;
+        let instance = match self.within(Phase::Instantiate, || ready.instantiate(&mut store)) {
+            Ok(instance) => instance,
+            Err(error) => return Ok(self.counted_early(error, store, None, At::early(Phase::Instantiate), start)),
         };
+        let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
+        if guest.initializes()
+            && let Err(error) = self.within(Phase::Init, || guest.initialize(&mut store))
+        {
+            return Ok(self.counted_early(error, store, Some(instance), At::early(Phase::Init), start));
+        }
         let before = host::fuel_left(&store);
-        let result = initialized.and_then(|()| self.within(Phase::Run, || guest.call(&mut store)));
+        let result = self.within(Phase::Run, || guest.call(&mut store));
         let after = host::fuel_left(&store);
         let took_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let marks = &store.data().marks;
@@ -144,18 +151,48 @@ impl Worker {
             (Some(_), None) => None,
             _ => before.zip(after).map(|(before, after)| before.saturating_sub(after)),
         };
-        let (ending, output) = (ending(&result, store.data()), store.data().output());
-        let line = ProtocolLine::last_in(&store.data().stdout());
-        let mut facts = answer::facts(&output, &ending, line.as_ref());
-        facts.extend(self.died(&result));
-        facts.insert("fuel".to_owned(), Value::from(fuel));
         let (marked, last_mark) = (marks.start.is_some(), marks.last());
-        let pages = instance.get_memory(&mut store, "memory").map(|memory| memory.size(&store));
-        facts.insert("memory.final_pages".to_owned(), Value::from(pages));
+        let ending = ending(&result, &mut store, Some(&instance), At::measured(Phase::Run));
+        let mut counted = self.counted(&result, ending, &mut store, Some(&instance), took_ns);
+        counted.facts.insert("fuel".to_owned(), Value::from(fuel));
         let results = if result.is_ok() { guest.results() } else { Vec::new() };
         if !results.is_empty() {
-            facts.insert("result".to_owned(), Value::from(results));
+            counted.facts.insert("result".to_owned(), Value::from(results));
         }
-        Ok(Counted { facts, marked, last_mark, ending, line, output, took_ns })
+        Ok(Counted { marked, last_mark, ..counted })
+    }
+
+    /// What a run found out that ended before the function that is measured: it has no fuel of its own.
+    fn counted_early(
+        &self,
+        error: wasmtime::Error,
+        mut store: Store<Host>,
+        instance: Option<Instance>,
+        at: At,
+        start: Instant,
+    ) -> Counted {
+        let result = Err(error);
+        let ending = ending(&result, &mut store, instance.as_ref(), at);
+        let took_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.counted(&result, ending, &mut store, instance.as_ref(), took_ns)
+    }
+
+    /// What any run found out, whether it got to the function that is measured or not.
+    fn counted(
+        &self,
+        result: &wasmtime::Result<()>,
+        ending: Ending,
+        store: &mut Store<Host>,
+        instance: Option<&Instance>,
+        took_ns: u64,
+    ) -> Counted {
+        let output = store.data().output();
+        let line = ProtocolLine::last_in(&store.data().stdout());
+        let mut facts = answer::facts(&output, &ending, line.as_ref());
+        facts.extend(self.died(result));
+        facts.insert("fuel".to_owned(), Value::Null);
+        let memory = instance.and_then(|instance| instance.get_memory(&mut *store, "memory"));
+        facts.insert("memory.final_pages".to_owned(), Value::from(memory.map(|memory| memory.size(&*store))));
+        Counted { facts, marked: false, last_mark: LastMark::None, ending, line, output, took_ns }
     }
 }

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fs::MemfdFlags;
 use wasiscope_ebpf_abi::Phase;
 
 use super::cell::map_shared;
+use super::limits::{self, Limit, LimitMet};
 use crate::clock;
 
 /// How much longer a pass may take while fuel is counted, which slows tight loops down by up to this factor.
@@ -33,6 +34,8 @@ struct Shared {
     slowdown: AtomicU64,
     /// The phase it is in.
     phase: AtomicU64,
+    /// The limits that its latest instance has met: see [`limits`].
+    met: AtomicU64,
 }
 
 const WORDS: usize = size_of::<Shared>() / size_of::<u64>();
@@ -77,6 +80,40 @@ impl Heartbeat {
 
     pub(super) fn phase(self) -> Phase {
         phase_of(self.0.phase.load(Ordering::Relaxed))
+    }
+
+    /// The guest has met a limit. May be called by a signal handler: all of it is atomic.
+    pub(super) fn meet(self, limit: Limit, phase: Phase) {
+        // Who loses a race against a thread of the same guest tries again.
+        let _ = self.0.met.try_update(Ordering::Relaxed, Ordering::Relaxed, |met| Some(limits::add(met, limit, phase)));
+    }
+
+    /// What is met from now on is met by another instance.
+    pub(super) fn forget_limits(self) {
+        self.0.met.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn limits_met(self) -> Vec<LimitMet> {
+        limits::met(self.0.met.load(Ordering::Relaxed))
+    }
+
+    /// From now on a write past the largest file that this process may make is noted here. The write itself fails as before.
+    pub(super) fn note_file_size_signals(self) {
+        NOTED.store(std::ptr::from_ref(self.0).cast_mut(), Ordering::Release);
+        let handler: extern "C" fn(libc::c_int) = note_file_size;
+        // SAFETY: the handler only loads and stores atomics.
+        unsafe { libc::signal(libc::SIGXFSZ, handler as libc::sighandler_t) };
+    }
+}
+
+/// Where [`note_file_size`] notes it.
+static NOTED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn note_file_size(_: libc::c_int) {
+    // SAFETY: null, or a page that is never unmapped.
+    if let Some(shared) = unsafe { NOTED.load(Ordering::Acquire).as_ref() } {
+        let heartbeat = Heartbeat(shared);
+        heartbeat.meet(Limit::FileSize, heartbeat.phase());
     }
 }
 
@@ -132,21 +169,27 @@ impl HeartbeatPage {
     /// What the worker is doing; [`Beat::NONE`] until it has begun a pass.
     #[must_use]
     pub fn read(&self) -> Beat {
-        let mut bytes = [0; WORDS * size_of::<u64>()];
-        if self.0.read_exact_at(&mut bytes, 0).is_err() {
-            return Beat::NONE;
-        }
-        let word = |index: usize| {
-            let at = index * size_of::<u64>();
-            bytes[at..].first_chunk().map_or(0, |word| u64::from_ne_bytes(*word))
-        };
-        let (passes, began_ns, slowdown) = (word(0), word(1), word(2));
+        let Some([passes, began_ns, slowdown, phase, _]) = self.words() else { return Beat::NONE };
         if passes == 0 {
-            return Beat { phase: phase_of(word(3)), ..Beat::NONE };
+            return Beat { phase: phase_of(phase), ..Beat::NONE };
         }
         // No more than a worker of ours would say.
         let slowdown = u32::try_from(slowdown.clamp(1, COUNTING_FUEL)).unwrap_or(1);
-        Beat { passes, began_ns, slowdown, phase: phase_of(word(3)) }
+        Beat { passes, began_ns, slowdown, phase: phase_of(phase) }
+    }
+
+    /// The limits that the worker's latest guest has met.
+    #[must_use]
+    pub fn limits_met(&self) -> Vec<LimitMet> {
+        self.words().map_or_else(Vec::new, |[.., met]| limits::met(met))
+    }
+
+    fn words(&self) -> Option<[u64; WORDS]> {
+        let mut bytes = [0; size_of::<Shared>()];
+        self.0.read_exact_at(&mut bytes, 0).ok()?;
+        let (words, _) = bytes.as_chunks();
+        let mut words = words.iter().map(|word| u64::from_ne_bytes(*word));
+        Some(std::array::from_fn(|_| words.next().unwrap_or(0)))
     }
 }
 

@@ -1,34 +1,44 @@
 //! What the guest sees of the host: WASI preview 1 from wasmtime-wasi, and the marks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads::{MARK_END, MARK_START, MARK_TRAP};
-use wasmtime::{AsContext, Caller, Extern, Linker, Memory, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{
+    AsContext, Caller, Engine, Extern, Func, Linker, Memory, ResourceLimiter, SharedMemory, Store, StoreLimits,
+    StoreLimitsBuilder,
+};
+use wasmtime_wasi::p0;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
 use super::cell::PhaseCell;
-use super::output::{Output, Written};
+use super::ending;
+use super::limits::{Limit, LimitMet};
+use super::output::OutputPipe;
 use super::protocol::{LastMark, Subject};
+use super::written::{Output, Written};
 use crate::clock;
+use crate::module::{self, Offered};
 use crate::plan::OWN_FOLDER;
-use crate::units;
-
-/// Most bytes that a guest may write to stdout or stderr in one iteration.
-const OUTPUT_LIMIT_BYTES: usize = 16 << 20;
 
 const WASI: &str = "wasi_snapshot_preview1";
+/// Preview 0, as SDKs of 2019 and before call it.
+pub(super) const OLD_WASI: &str = "wasi_unstable";
+/// What guests written for Sightglass import.
+const BENCH: &str = "bench";
+const BENCH_MARKS: [(&str, u64); 2] = [("start", MARK_START), ("end", MARK_END)];
 /// WASI's errno for a bad descriptor, which is also wasmtime-wasi's answer for the CPU-time clocks.
 const ERRNO_BADF: i32 = 8;
 /// WASI's errno for an argument that is not valid.
 const ERRNO_INVAL: i32 = 28;
-/// WASI's errno for a bad address.
-const ERRNO_FAULT: i32 = 21;
+/// WASI's errno for a value that is too large.
+const ERRNO_OVERFLOW: i32 = 61;
 
 /// The state of one instance.
 pub(super) struct Host {
@@ -38,16 +48,19 @@ pub(super) struct Host {
     /// Whether marks are to note the fuel.
     pub(super) counts_fuel: bool,
     /// The guest's memory, once something has asked for it.
-    memory: Option<Memory>,
-    stdout: MemoryOutputPipe,
-    stderr: MemoryOutputPipe,
+    memory: Option<GuestMemory>,
+    /// Whether every pass tells what the guest wrote.
+    tells_output: bool,
+    stdout: OutputPipe,
+    stderr: OutputPipe,
 }
 
 impl Host {
     /// `stdin` is what the guest reads from standard input.
     pub(super) fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let stdout = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
-        let stderr = MemoryOutputPipe::new(OUTPUT_LIMIT_BYTES);
+        cell.forget_limits();
+        let output = || OutputPipe::new(subject.limits.output_bytes, **cell);
+        let (stdout, stderr) = (output(), output());
         let mut wasi = WasiCtxBuilder::new();
         // File operations happen on this thread, so that no hand-over to another is measured with them. A preopened
         // folder takes the setting as it is at that moment, so it comes first.
@@ -77,9 +90,19 @@ impl Host {
             marks: Marks::new(Arc::clone(cell), subject.traps_after),
             counts_fuel: false,
             memory: None,
+            tells_output: subject.tells_output,
             stdout,
             stderr,
         })
+    }
+
+    /// The limits that this instance has met.
+    pub(super) fn limits_met(&self) -> Vec<LimitMet> {
+        self.cell().limits_met()
+    }
+
+    pub(super) fn cell(&self) -> &PhaseCell {
+        &self.limits.cell
     }
 
     /// What the guest wrote to stdout.
@@ -89,10 +112,6 @@ impl Host {
 
     /// Why a guest that returned was not measured as it seems to be; `None` when all is well.
     pub(super) fn complaint(&self) -> Option<String> {
-        if self.stdout.contents().len() >= OUTPUT_LIMIT_BYTES || self.stderr.contents().len() >= OUTPUT_LIMIT_BYTES {
-            let limit = units::bytes(OUTPUT_LIMIT_BYTES as u64);
-            return Some(format!("the guest wrote more than {limit} to stdout or stderr, which is all a worker holds"));
-        }
         match (self.marks.start, self.marks.end) {
             (Some(_), None) => Some("the guest marked the start of its measured part and never the end".to_owned()),
             (None, Some(_)) => Some("the guest marked the end of its measured part and never the start".to_owned()),
@@ -101,6 +120,11 @@ impl Host {
             }
             _ => None,
         }
+    }
+
+    /// What the guest wrote to both streams, where the parent wants to know it of every pass.
+    pub(super) fn output_if_wanted(&self) -> Option<Output> {
+        self.tells_output.then(|| self.output())
     }
 
     /// What the guest wrote to both streams.
@@ -142,20 +166,33 @@ impl ResourceLimiter for Limits {
         let allowed = self.allowed.memory_growing(current, desired, maximum)? && self.take(desired - current);
         if allowed {
             self.cell.memory_grew(current as u64, desired as u64);
+        } else if maximum.is_none_or(|maximum| desired <= maximum) {
+            // Else it is the guest's own maximum that it has met.
+            self.cell.meet(Limit::Memory);
         }
         Ok(allowed)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        if ending::is_out_of_memory(error.as_ref()) {
+            self.cell.meet(Limit::AddressSpace);
+        }
         self.allowed.memory_grow_failed(error)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = (desired - current).saturating_mul(ELEMENT_BYTES);
-        Ok(self.allowed.table_growing(current, desired, maximum)? && self.take(bytes))
+        let allowed = self.allowed.table_growing(current, desired, maximum)? && self.take(bytes);
+        if !allowed && maximum.is_none_or(|maximum| desired <= maximum) {
+            self.cell.meet(Limit::Table);
+        }
+        Ok(allowed)
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        if ending::is_out_of_memory(error.as_ref()) {
+            self.cell.meet(Limit::AddressSpace);
+        }
         self.allowed.table_grow_failed(error)
     }
 
@@ -194,6 +231,11 @@ pub(super) struct Marks {
 impl Marks {
     fn new(cell: Arc<PhaseCell>, traps_after: Option<LastMark>) -> Self {
         Self { cell, traps_after, start: None, end: None, fault: None }
+    }
+
+    /// Forgets them all: those set before the function that is measured do not count.
+    pub(super) fn forget(&mut self) {
+        (self.start, self.end, self.fault) = (None, None, None);
     }
 
     /// The latest of them.
@@ -236,15 +278,13 @@ impl Marks {
     }
 }
 
-/// Everything that a guest may import.
+/// Everything that a guest may import, but for [`OLD_WASI`].
 pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
-    linker.allow_shadowing(true);
-    linker.func_wrap(WASI, "clock_time_get", clock_time_get)?;
-    linker.allow_shadowing(false);
+    add_clock(linker, WASI)?;
     // Guests written for Sightglass mark their measured part by these imports.
-    for (name, tag) in [("start", MARK_START), ("end", MARK_END)] {
-        linker.func_wrap("bench", name, move |mut caller: Caller<'_, Host>| {
+    for (name, tag) in BENCH_MARKS {
+        linker.func_wrap(BENCH, name, move |mut caller: Caller<'_, Host>| {
             let fuel_left = fuel_if_counted(&caller);
             caller.data_mut().marks.set(tag, fuel_left);
         })?;
@@ -252,29 +292,88 @@ pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// What guests of the old SDKs import, in addition: their linker is made apart, because `link` is timed.
+pub(super) fn add_old_wasi(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    p0::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
+    add_clock(linker, OLD_WASI)
+}
+
+fn add_clock(linker: &mut Linker<Host>, module: &str) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.func_wrap(module, "clock_time_get", clock_time_get)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Every function that a guest may import, and how it is called.
+///
+/// # Errors
+/// When wasmtime makes no engine.
+pub(super) fn offered() -> wasmtime::Result<Offered> {
+    let engine = Engine::default();
+    let mut linker: Linker<WasiP1Ctx> = Linker::new(&engine);
+    p1::add_to_linker_sync(&mut linker, |wasi| wasi)?;
+    p0::add_to_linker_sync(&mut linker, |wasi| wasi)?;
+    for name in BENCH_MARKS.map(|(name, _)| name) {
+        linker.func_wrap(BENCH, name, || {})?;
+    }
+    let mut store = Store::new(&engine, WasiCtxBuilder::new().build_p1());
+    let functions: Vec<_> = linker
+        .iter(&mut store)
+        .filter_map(|(module, name, item)| Some((module.to_owned(), name.to_owned(), item.into_func()?)))
+        .collect();
+    let signature = |function: &Func| {
+        let ty = function.ty(&store);
+        module::signature(ty.params().map(|ty| ty.to_string()), ty.results().map(|ty| ty.to_string()))
+    };
+    Ok(functions.iter().map(|(module, name, function)| ((module.clone(), name.clone()), signature(function))).collect())
+}
+
+/// How the reason of a trap in it begins, in the words of wasmtime-wasi.
+const IN_CLOCK: &str = "In func wasi_snapshot_preview1::clock_time_get at write timestamp: ";
+
 /// WASI's clock, in place of wasmtime-wasi's because only here the `precision` argument is seen, which carries the
 /// guest's marks. Any other precision is the hint that it is elsewhere.
-fn clock_time_get(mut caller: Caller<'_, Host>, clock: i32, precision: i64, result: i32) -> i32 {
+fn clock_time_get(mut caller: Caller<'_, Host>, clock: i32, precision: i64, result: i32) -> wasmtime::Result<i32> {
     let tag = precision.cast_unsigned();
     let marked_ns = matches!(tag, MARK_START | MARK_END | MARK_TRAP).then(|| {
         let fuel_left = fuel_if_counted(&caller);
         caller.data_mut().marks.set(tag, fuel_left)
     });
+    let memory = memory_of(&mut caller)?;
     let now_ns = match (clock, marked_ns) {
         (0, _) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()),
         // One reading for the mark and for the guest.
         (1, Some(marked_ns)) => u128::from(marked_ns),
         (1, None) => u128::from(clock::monotonic_ns()),
-        (2 | 3, _) => return ERRNO_BADF,
-        _ => return ERRNO_INVAL,
+        (2 | 3, _) => return Ok(ERRNO_BADF),
+        _ => return Ok(ERRNO_INVAL),
     };
-    let Ok(now_ns) = u64::try_from(now_ns) else { return ERRNO_INVAL };
-    let Some(memory) = memory_of(&mut caller) else { return ERRNO_INVAL };
-    let at = usize::try_from(result.cast_unsigned()).unwrap_or(usize::MAX);
-    match memory.write(&mut caller, at, &now_ns.to_le_bytes()) {
-        Ok(()) => 0,
-        Err(_) => ERRNO_FAULT,
+    let Ok(now_ns) = u64::try_from(now_ns) else { return Ok(ERRNO_OVERFLOW) };
+    let at = result.cast_unsigned() as usize;
+    let bytes = now_ns.to_le_bytes();
+    // As wasmtime-wasi's other functions: who passes a pointer that is none has a mistake, and traps.
+    if !at.is_multiple_of(align_of::<u64>()) {
+        wasmtime::bail!("{IN_CLOCK}Pointer not aligned to 8: Region {{ start: {at}, len: 8 }}");
     }
+    let written = match &memory {
+        GuestMemory::Own(memory) => memory.write(&mut caller, at, &bytes).is_ok(),
+        GuestMemory::Shared(memory) => write_shared(memory, at, now_ns),
+    };
+    if !written {
+        wasmtime::bail!("{IN_CLOCK}Pointer out of bounds: Region {{ start: {at}, len: 8 }}");
+    }
+    Ok(0)
+}
+
+/// Writes a word where other threads may read; whether it lies within the memory.
+fn write_shared(memory: &SharedMemory, at: usize, word: u64) -> bool {
+    let data = memory.data();
+    let Some(place) = at.checked_add(size_of::<u64>()).and_then(|end| data.get(at..end)) else { return false };
+    // SAFETY: eight bytes of a memory that stays mapped as long as `memory` lives, at a multiple of eight of a start that is
+    // aligned to a page; every access of other threads is atomic or the guest's own race.
+    unsafe { &*place.as_ptr().cast::<AtomicU64>() }.store(word.to_le(), Ordering::Relaxed);
+    true
 }
 
 /// Fuel left, in the pass that counts it: elsewhere even to ask would be an error made and dropped.
@@ -282,13 +381,26 @@ fn fuel_if_counted(caller: &Caller<'_, Host>) -> Option<u64> {
     caller.data().counts_fuel.then(|| caller.get_fuel().ok()).flatten()
 }
 
+/// The memory that a guest exports.
+#[derive(Clone)]
+enum GuestMemory {
+    Own(Memory),
+    Shared(SharedMemory),
+}
+
 /// The guest's memory, looked up by name once in an instance's life.
-fn memory_of(caller: &mut Caller<'_, Host>) -> Option<Memory> {
-    if caller.data().memory.is_none() {
-        let found = caller.get_export("memory").and_then(Extern::into_memory);
-        caller.data_mut().memory = found;
+fn memory_of(caller: &mut Caller<'_, Host>) -> wasmtime::Result<GuestMemory> {
+    if let Some(memory) = &caller.data().memory {
+        return Ok(memory.clone());
     }
-    caller.data().memory
+    let found = match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => GuestMemory::Own(memory),
+        Some(Extern::SharedMemory(memory)) => GuestMemory::Shared(memory),
+        // In the words of wasmtime-wasi.
+        _ => wasmtime::bail!("missing required memory export"),
+    };
+    caller.data_mut().memory = Some(found.clone());
+    Ok(found)
 }
 
 /// Fuel spent between two marks.

@@ -7,14 +7,17 @@ mod answer;
 mod callgrind;
 pub mod cell;
 mod checks;
+mod ending;
 mod engine;
 mod entry;
 mod facts;
 pub(crate) mod heartbeat;
 mod host;
+pub(crate) mod limits;
+mod link;
 mod memory;
 mod native;
-pub mod output;
+mod output;
 mod pair;
 mod pass;
 pub(crate) mod pipeline;
@@ -22,30 +25,45 @@ mod privileges;
 mod protocol;
 mod schedule;
 mod thread;
+pub mod written;
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
+use crate::module::Offered;
 use crate::pipeline::generator;
 use cell::PhaseCell;
 use heartbeat::Heartbeat;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
-pub use output::{Output, Written};
+pub use limits::{Limit, LimitMet};
 pub use pass::{Linked, Worker};
 pub use pipeline::Signal;
 pub use privileges::confinement;
 pub use protocol::{
-    Ending, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject, Task, Timed,
+    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject,
+    Task, Timed,
 };
+pub use written::{Output, Written};
+
+/// Every function that a guest may import, and how it is called.
+///
+/// # Panics
+/// Never: what could fail is wasmtime's default engine, under which no process of this program would get this far.
+#[must_use]
+pub fn offered_imports() -> &'static Offered {
+    static OFFERED: OnceLock<Offered> = OnceLock::new();
+    OFFERED.get_or_init(|| host::offered().unwrap_or_default())
+}
 
 /// The hidden verb that makes the executable a worker: `wasiscope __worker [HEARTBEAT_FD [CELLS_FD CELL_INDEX SLOT]]`.
 pub const VERB: &str = "__worker";
@@ -113,13 +131,13 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
     }
     // Before any other thread is started. A machine that forbids it is measured all the same; the parent knows.
     let _ = cpu.map(thread::stay_on);
-    if let Err(error) = privileges::give_up(&mut subject, &mut task) {
+    if let Err(error) = privileges::give_up(&mut subject, &mut task, &cell) {
         return send(&Message::Refused { reason: error.to_string() });
     }
     let (heap, stack) = memory::heap_and_stack();
     cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
-        return serve(&task, || native::facts(&subject, &cell), |_| native::iterate(&subject, &cell));
+        return serve(&task, &cell, || native::facts(&subject, &cell), |_| native::iterate(&subject, &cell));
     }
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
@@ -131,51 +149,60 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
         let first = if other_first { Side::New } else { Side::Base };
         let layout = Layout { quads, compilations, repeats, first };
         let done = Pair::new(subject, *other, cell).and_then(|pair| pair.run(layout, &mut send));
-        return done.or_else(|error| send(&refused(&error)));
+        return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Check { check, planted, slowly } = &task {
         let done = checks::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
-        return done.or_else(|error| send(&refused(&error)));
+        return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Experiment { experiment, iterations } = task {
         let done = schedule::run(experiment, iterations, &subject, cell, &mut |message| send(message));
-        return done.or_else(|error| send(&refused(&error)));
+        return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Flow { flow, iterations, maps, socket } = &task {
         let done = pipeline::run((*flow, *iterations), (maps, *socket), &subject, &cell, &mut |message| send(message));
-        return done.or_else(|error| send(&refused(&error)));
+        return done.or_else(|error| send(&refused(&error, &cell)));
     }
     let worker = Worker::new(subject, cell)?;
     if matches!(task, Task::Instructions) {
-        return send(&callgrind::count(&worker).unwrap_or_else(|error| refused(&error)));
+        return send(&callgrind::count(&worker).unwrap_or_else(|error| refused(&error, &cell)));
     }
     if let Task::Trace { warm_ups } = task {
         let traced = worker.trace(warm_ups).map(Message::Iteration);
-        return send(&traced.unwrap_or_else(|error| refused(&error)));
+        return send(&traced.unwrap_or_else(|error| refused(&error, &cell)));
     }
-    serve(&task, || worker.facts(), |repeats| worker.iterate(repeats))
+    serve(&task, &cell, || worker.facts(), |repeats| worker.iterate(repeats))
 }
 
 /// Does the task and sends what it gives, message by message.
 fn serve<E: AsRef<dyn Error + Send + Sync>>(
     task: &Task,
+    cell: &PhaseCell,
     facts: impl FnOnce() -> Result<Message, E>,
     iterate: impl Fn(u32) -> Result<Iteration, E>,
 ) -> anyhow::Result<()> {
     let Task::Iterate { iterations, repeats } = task else {
-        return send(&facts().unwrap_or_else(|error| refused(&error)));
+        return send(&facts().unwrap_or_else(|error| refused(&error, cell)));
     };
     for _ in 0..*iterations {
         match iterate(*repeats) {
             Ok(iteration) => send(&Message::Iteration(iteration))?,
-            Err(error) => return send(&refused(&error)),
+            Err(error) => return send(&refused(&error, cell)),
         }
     }
     Ok(())
 }
 
-fn refused(error: &impl AsRef<dyn Error + Send + Sync>) -> Message {
-    Message::Refused { reason: reason(error.as_ref()) }
+fn refused(error: &impl AsRef<dyn Error + Send + Sync>, cell: &PhaseCell) -> Message {
+    let reason = reason(error.as_ref());
+    if ending::is_out_of_memory(error.as_ref()) {
+        cell.meet(Limit::AddressSpace);
+    }
+    // A pool has slots of a size, and its refusal has no type.
+    if reason.contains("pooling allocator") && reason.contains("exceeds the limit of") {
+        cell.meet_in(Limit::Memory, Phase::Compile);
+    }
+    Message::Refused { reason }
 }
 
 /// An error with its causes, in one line; behind it where in the guest it happened, which wasmtime says first.

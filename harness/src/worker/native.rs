@@ -9,8 +9,8 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::answer;
 use super::cell::PhaseCell;
-use super::output::{Output, Written};
-use super::protocol::{Ending, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
+use super::protocol::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
+use super::written::{Output, Written};
 use crate::clock;
 use crate::folder::Workspace;
 
@@ -85,8 +85,13 @@ fn run(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Pass> {
     let (marks_ns, complained) = without_marks(&String::from_utf8_lossy(&complained));
     let ending = match (status.code(), status.signal()) {
         (Some(0), _) => Ending::Returned,
-        (Some(code), _) => Ending::Exited { code, stderr: complained.trim().to_owned() },
-        (None, signal) => Ending::Broken { reason: format!("killed by signal {}", signal.unwrap_or_default()) },
+        (Some(code), _) => {
+            Ending::Exited { code, stderr: complained.trim().to_owned(), context: EndingContext::default() }
+        }
+        (None, signal) => Ending::Broken {
+            reason: format!("killed by signal {}", signal.unwrap_or_default()),
+            context: EndingContext::default(),
+        },
     };
     let output = Output { stdout: Written::of(&said), stderr: Written::of(complained.as_bytes()) };
     let line = ProtocolLine::last_in(&String::from_utf8_lossy(&said));

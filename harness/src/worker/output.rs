@@ -1,49 +1,80 @@
-//! What a guest writes to its streams in one pass.
+//! What a guest writes to stdout or stderr, held in memory up to a limit.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use crate::guest::hex;
+use super::cell::PhaseCell;
+use super::limits::Limit;
 
-/// Most bytes of one stream that are sent to the parent as text: what patterns are matched against, and what errors quote.
-pub const TEXT_LIMIT_BYTES: usize = 1 << 20;
-
-/// Both streams of one pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// Standard output.
-    pub stdout: Written,
-    /// Standard error.
-    pub stderr: Written,
+/// One of the two streams. wasmtime-wasi's own pipe holds the bytes; it does not tell a write that it refuses from being
+/// full, and a guest that writes exactly as much as it may does nothing wrong.
+#[derive(Clone)]
+pub(super) struct OutputPipe {
+    pipe: MemoryOutputPipe,
+    cell: PhaseCell,
 }
 
-/// What was written to one stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
-    /// How much.
-    pub bytes: u64,
-    /// SHA-256 of all of it, in hexadecimal digits.
-    pub sha256: String,
-    /// Its beginning, at most [`TEXT_LIMIT_BYTES`]. What is not UTF-8 is replaced.
-    pub text: String,
-}
-
-impl Written {
-    /// Of all bytes that were written.
-    #[must_use]
-    pub fn of(all: &[u8]) -> Self {
-        let beginning = &all[..all.len().min(TEXT_LIMIT_BYTES)];
-        Self {
-            bytes: all.len() as u64,
-            sha256: hex(&Sha256::digest(all)),
-            text: String::from_utf8_lossy(beginning).into_owned(),
-        }
+impl OutputPipe {
+    pub(super) fn new(most_bytes: u64, cell: PhaseCell) -> Self {
+        Self { pipe: MemoryOutputPipe::new(usize::try_from(most_bytes).unwrap_or(usize::MAX)), cell }
     }
 
-    /// Whether `text` is all that was written.
-    #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.bytes <= TEXT_LIMIT_BYTES as u64
+    /// All that was written.
+    pub(super) fn contents(&self) -> Bytes {
+        self.pipe.contents()
+    }
+}
+
+impl IsTerminal for OutputPipe {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for OutputPipe {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.pipe.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for OutputPipe {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait]
+impl OutputStream for OutputPipe {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.pipe.write(bytes)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.pipe.flush()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.pipe.check_write()
+    }
+
+    /// What `fd_write` calls. As much as there is room for is kept.
+    async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        let room = self.pipe.check_write().unwrap_or(0);
+        let fits = bytes.len() <= room;
+        bytes.truncate(room);
+        self.pipe.write(bytes)?;
+        if fits {
+            return Ok(());
+        }
+        self.cell.meet(Limit::Output);
+        Err(StreamError::Closed)
     }
 }
 
@@ -51,14 +82,17 @@ impl Written {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_digest_is_of_everything_and_the_text_of_the_beginning() {
-        let long = vec![b'a'; TEXT_LIMIT_BYTES + 5];
-        let written = Written::of(&long);
-        assert_eq!((written.bytes, written.text.len()), (long.len() as u64, TEXT_LIMIT_BYTES));
-        assert!(!written.is_whole());
-        assert_ne!(written.sha256, Written::of(&long[..TEXT_LIMIT_BYTES]).sha256);
-        let nothing = Written::of(b"");
-        assert_eq!(nothing.sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    #[tokio::test(flavor = "current_thread")]
+    async fn only_a_write_that_is_refused_meets_the_limit() {
+        let cell = PhaseCell::private(0);
+        let output = OutputPipe::new(8, cell);
+        let mut stream = output.p2_stream();
+        assert!(stream.blocking_write_and_flush("12345678".into()).await.is_ok());
+        assert_eq!(cell.limits_met(), []);
+        assert!(stream.blocking_write_and_flush("9".into()).await.is_err());
+        assert_eq!(cell.limits_met()[0].limit, Limit::Output);
+        let other = OutputPipe::new(4, cell);
+        assert!(other.p2_stream().blocking_write_and_flush("123456".into()).await.is_err());
+        assert_eq!((&output.contents()[..], &other.contents()[..]), (&b"12345678"[..], &b"1234"[..]));
     }
 }

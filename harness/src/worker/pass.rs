@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasiscope_ebpf_abi::Phase;
-use wasmtime::{Engine, Export, Instance, InstancePre, Linker, Memory, Module, Store, Trap};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{Engine, Export, Instance, Memory, Module, Store};
 
 use super::callgrind;
 use super::cell::{MemoryRegion, PhaseCell};
+use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
-use super::host::{self, Host};
+use super::host::Host;
+use super::link::{Ready, link};
 use super::memory;
-use super::output::Output;
+use super::written::Output;
 use super::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
-use super::{reason, thread};
+use super::thread;
 use crate::clock;
 use crate::folder::Workspace;
 use crate::record::{self, Span};
@@ -36,8 +37,8 @@ pub struct Worker {
 
 /// A guest ready to be instantiated.
 pub struct Linked {
-    engine: Engine,
-    pub(super) instance_pre: InstancePre<Host>,
+    pub(super) engine: Engine,
+    pub(super) ready: Ready,
 }
 
 /// The phases of one pass as they happen.
@@ -147,7 +148,10 @@ impl Worker {
         let preemptions_before = thread::preemptions();
         let linked = self.prepare(watch)?;
         let mut first = self.store(&linked.engine, &self.cell)?;
-        watch.time(Phase::InstantiateCold, || linked.instance_pre.instantiate(&mut first))?;
+        let ready = linked.ready.in_store(&mut first)?;
+        let cold = watch.time(Phase::InstantiateCold, || ready.instantiate(&mut first));
+        // A guest that ends in its start function does so in the pass below as well, which says how.
+        cold.map(drop).or_else(|error| if ending::is_of_guest(&error) { Ok(()) } else { Err(error) })?;
         // Not of the instance that is measured next: reading it takes system calls.
         let resident = memory::resident_bytes();
         drop(first);
@@ -190,7 +194,9 @@ impl Worker {
         for _ in 0..instances {
             let mut again = Stopwatch::new(&self.unseen);
             let mut store = self.store(&linked.engine, &self.unseen)?;
-            again.time(Phase::Instantiate, || linked.instance_pre.instantiate(&mut store))?;
+            let ready = linked.ready.in_store(&mut store)?;
+            let made = again.time(Phase::Instantiate, || ready.instantiate(&mut store));
+            made.map(drop).or_else(|error| if ending::is_of_guest(&error) { Ok(()) } else { Err(error) })?;
             watch.absorb(&again);
         }
         pass.timed = watch.timed;
@@ -208,8 +214,8 @@ impl Worker {
         drop((loaded, precompiled));
         let code = module.image_range();
         self.cell.publish_code(code.start as u64..code.end as u64);
-        let instance_pre = watch.time(Phase::Link, || link(&engine, &module))?;
-        Ok(Linked { engine, instance_pre })
+        let ready = watch.time(Phase::Link, || link(&engine, &module, self.subject.input.stub_imports))?;
+        Ok(Linked { engine, ready })
     }
 
     fn repeat(&self, linked: &Linked, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
@@ -249,16 +255,23 @@ impl Worker {
     /// One instance, from `instantiate` to `teardown`.
     fn pass(&self, linked: &Linked, watch: &mut Stopwatch) -> wasmtime::Result<Warm> {
         let mut store = self.store(&linked.engine, &watch.cell)?;
-        let instance = watch.time(Phase::Instantiate, || linked.instance_pre.instantiate(&mut store))?;
+        let ready = linked.ready.in_store(&mut store)?;
+        let instance = watch.time(Phase::Instantiate, || ready.instantiate(&mut store));
+        let instance = match instance {
+            Ok(instance) => instance,
+            Err(error) => return Ok(ended_early(watch, store, (error, None), Phase::Instantiate)),
+        };
         let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
         watch.cell.publish_memories(memories(self.subject.engine, &instance, &mut store));
 
-        let initialized = match guest.initialize {
-            Some(initialize) => watch.time(Phase::Init, || initialize.call(&mut store, &[], &mut [])),
-            None => Ok(()),
-        };
+        if guest.initializes() {
+            let initialized = watch.time(Phase::Init, || guest.initialize(&mut store));
+            if let Err(error) = initialized {
+                return Ok(ended_early(watch, store, (error, Some(instance)), Phase::Init));
+            }
+        }
         let first_phase = match self.subject {
-            Subject { marked: true, .. } if guest.initialize.is_none() => Phase::Init,
+            Subject { marked: true, .. } if !guest.initializes() => Phase::Init,
             Subject { traps_after: Some(LastMark::None), .. } => Phase::Trap,
             _ => Phase::Run,
         };
@@ -268,17 +281,18 @@ impl Worker {
             callgrind::toggle();
         }
         let entry_ns = clock::monotonic_ns();
-        let result = initialized.and_then(|()| guest.call(&mut store));
+        let result = guest.call(&mut store);
         let back_ns = clock::monotonic_ns();
         if !self.subject.marked {
             callgrind::toggle();
         }
+        let at = At::measured(watch.cell.phase());
         watch.cell.enter(Phase::Outside);
 
-        let ending = ending(&result, store.data());
+        let ending = ending(&result, &mut store, Some(&instance), at);
         charge(watch, first_phase, store.data(), (entry_ns, back_ns), &ending);
         let line = ProtocolLine::last_in(&store.data().stdout());
-        let output = self.subject.tells_output.then(|| store.data().output());
+        let output = store.data().output_if_wanted();
         let touched = linear_memory(&instance, &mut store).and_then(memory::resident_in);
         let memory = [(record::RSS_RUN, memory::resident_bytes()), (record::TOUCHED, touched)];
         let memory = memory.into_iter().filter_map(|(metric, bytes)| Some((metric.to_owned(), bytes?))).collect();
@@ -312,12 +326,6 @@ fn memories(settings: EngineSettings, instance: &Instance, store: &mut Store<Hos
     exported.iter().map(place).collect()
 }
 
-pub(super) fn link(engine: &Engine, module: &Module) -> wasmtime::Result<InstancePre<Host>> {
-    let mut linker = Linker::new(engine);
-    host::add_imports(&mut linker)?;
-    linker.instantiate_pre(module)
-}
-
 /// Splits the time between entry of `_start` and control back in the host among the phases, by the guest's marks.
 fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, back_ns): (u64, u64), ending: &Ending) {
     let trapped = matches!(ending, Ending::Trapped { .. });
@@ -345,17 +353,18 @@ fn charge(watch: &mut Stopwatch, first_phase: Phase, host: &Host, (entry_ns, bac
     }
 }
 
-pub(super) fn ending(result: &wasmtime::Result<()>, host: &Host) -> Ending {
-    let returned = || host.complaint().map_or(Ending::Returned, |reason| Ending::Broken { reason });
-    let Err(error) = result else { return returned() };
-    if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return match exit.0 {
-            0 => returned(),
-            code => Ending::Exited { code, stderr: host.stderr_end() },
-        };
-    }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        return Ending::Trapped { trap: trap.to_string(), stderr: host.stderr_end() };
-    }
-    Ending::Broken { reason: reason(error.as_ref()) }
+/// What is left of a pass that ended before the function that is measured: good or bad, the phases behind were not reached.
+fn ended_early(
+    watch: &mut Stopwatch,
+    mut store: Store<Host>,
+    (error, instance): (wasmtime::Error, Option<Instance>),
+    phase: Phase,
+) -> Warm {
+    let ending = ending(&Err(error), &mut store, instance.as_ref(), At::early(phase));
+    let line = ProtocolLine::last_in(&store.data().stdout());
+    let output = store.data().output_if_wanted();
+    let memory = memory::resident_bytes().map(|bytes| (record::RSS_RUN.to_owned(), bytes));
+    watch.time(Phase::Teardown, || drop(store));
+    watch.cell.publish_memories([]);
+    Warm { memory: memory.into_iter().collect(), line, ending, output }
 }

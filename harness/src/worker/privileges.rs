@@ -17,14 +17,10 @@ use landlock::{
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
+use super::cell::PhaseCell;
+use super::limits::{DESCRIPTORS, FILE_BYTES};
 use super::protocol::{Subject, Task};
 use crate::privileges;
-
-/// Most bytes of one file that a worker writes, whoever lets it.
-const FILE_BYTES: u64 = 1 << 30;
-
-/// Most descriptors of a worker.
-const DESCRIPTORS: u64 = 1024;
 
 /// Most bytes of a worker's own memory besides the guest's: what compiling may take.
 const DATA_BYTES: u64 = 4 << 30;
@@ -35,7 +31,7 @@ const DATA_BYTES: u64 = 4 << 30;
 ///
 /// # Errors
 /// When something named is not there, or the kernel refuses.
-pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> {
+pub(super) fn give_up(subject: &mut Subject, task: &mut Task, cell: &PhaseCell) -> io::Result<()> {
     hold(subject, !matches!(task, Task::Check { .. }))?;
     if let Task::Compare { other, .. } = task {
         hold(other, true)?;
@@ -47,7 +43,7 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
     // Valgrind keeps descriptors and memory of its own within what these would leave.
     let in_valgrind = matches!(task, Task::Instructions);
     if !in_valgrind {
-        limit(subject)?;
+        limit(subject, cell)?;
     }
     // Where memory runs out, the worker goes and not who measures it. A system without this file has no such choice.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
@@ -68,7 +64,7 @@ pub(super) fn give_up(subject: &mut Subject, task: &mut Task) -> io::Result<()> 
 }
 
 /// Limits of the process, which nothing in it can raise again.
-fn limit(subject: &Subject) -> io::Result<()> {
+fn limit(subject: &Subject, cell: &PhaseCell) -> io::Result<()> {
     let data = DATA_BYTES.saturating_add(subject.limits.memory_bytes);
     let limits =
         [(Resource::Core, 0), (Resource::Fsize, FILE_BYTES), (Resource::Nofile, DESCRIPTORS), (Resource::Data, data)];
@@ -76,10 +72,23 @@ fn limit(subject: &Subject) -> io::Result<()> {
         let most = rustix::process::getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    // Else the kernel ends whoever writes too much; the guest is to be told instead.
-    // SAFETY: to ignore a signal runs no code.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    // Else the kernel ends whoever writes too much; the write is to fail instead.
+    if subject.native {
+        // What is ignored stays so in the guest's own process.
+        // SAFETY: to ignore a signal runs no code.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    } else {
+        cell.note_file_size_signals();
+    }
     Ok(())
+}
+
+/// Whether this process has as many descriptors as it may: they are given from the lowest number on.
+pub(super) fn descriptors_ran_out() -> bool {
+    let most = rustix::process::getrlimit(Resource::Nofile).current;
+    let last = most.and_then(|most| i32::try_from(most.checked_sub(1)?).ok());
+    // SAFETY: asks for a flag of a descriptor, which there may not be.
+    last.is_some_and(|last| unsafe { libc::fcntl(last, libc::F_GETFD) } >= 0)
 }
 
 /// Closes every file system to this thread and those it will start, but for these folders and what `/proc` says of this

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
+use super::limits::LimitMet;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::names;
 use crate::pipeline::Flow;
@@ -15,7 +16,7 @@ use crate::scenario::{EngineSettings, Limits};
 use crate::schedule::Experiment;
 use crate::traps::{Check, Planted};
 
-use super::output::Output;
+use super::written::Output;
 
 /// What one worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +86,12 @@ pub struct GuestInput {
     pub stdin: Option<PathBuf>,
     /// The exported function that is measured; `None` for `_start`.
     pub invoke: Option<String>,
+    /// Whether `_start` is called before that function, as a part of `init`.
+    #[serde(default)]
+    pub start_first: bool,
+    /// Whether imports that nobody offers trap when they are called.
+    #[serde(default)]
+    pub stub_imports: bool,
 }
 
 /// A folder that a guest is given.
@@ -315,7 +322,7 @@ pub struct Pace {
     pub compile_ns: Option<u64>,
 }
 
-/// How a guest's `_start` ended.
+/// How a guest ended, in the function that is measured or before it got there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
@@ -327,6 +334,9 @@ pub enum Ending {
         code: i32,
         /// The end of what it wrote to stderr.
         stderr: String,
+        /// Where it was, and what stood in its way.
+        #[serde(default)]
+        context: EndingContext,
     },
     /// It trapped.
     Trapped {
@@ -334,12 +344,29 @@ pub enum Ending {
         trap: String,
         /// The end of what it wrote to stderr.
         stderr: String,
+        /// Where it was, and what stood in its way.
+        #[serde(default)]
+        context: EndingContext,
     },
     /// The host could not go on with it (for one, more output than a worker holds).
     Broken {
         /// The reason.
         reason: String,
+        /// Where it was, and what stood in its way.
+        #[serde(default)]
+        context: EndingContext,
     },
+}
+
+/// Where a guest was when it ended badly, and which limits it had met by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndingContext {
+    /// The phase, where it did not get to the function that is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<Phase>,
+    /// The limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitMet>,
 }
 
 /// What guests print after their measured part: `sha256 n=65536 check=0123456789abcdef`.

@@ -9,7 +9,7 @@ use crate::plan::{Case, GuestSource, Input};
 use crate::record::Facts;
 use crate::runner::{self, InputFiles, Prepared, WorkerRun, Workers};
 use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
-use crate::worker::{Ending, Iteration, Message, Pace, ProtocolLine, Request, Task, Timed};
+use crate::worker::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Request, Task, Timed};
 
 /// How much slower B's `run` is, by the number of the worker that is asked.
 type Slowdown = fn(u32) -> f64;
@@ -211,7 +211,7 @@ fn other_work_and_failing_sides_get_no_verdict() {
     assert_eq!((row.verdict, other.compared), (Verdict::Inconclusive, 0));
     assert!(row.note.is_some_and(|note| note.contains("checks differ")));
 
-    let broken = Ending::Exited { code: 3, stderr: String::new() };
+    let broken = Ending::Exited { code: 3, stderr: String::new(), context: EndingContext::default() };
     let mut failing = Scripted { ending: broken, ..Scripted::new(|_| 0.5) };
     let row = only_row(compare_with(&mut failing, false, Processes::UntilSettled, Interrupt::default()));
     assert!(row.failed && row.verdict == Verdict::Inconclusive, "{row:?}");

@@ -58,6 +58,9 @@ pub(super) fn check_whole(scenario: &Scenario) -> Result<(), (&'static str, Stri
                 ));
             }
         }
+        if scenario.stub_imports {
+            return Err(("stub_imports", "`stub_imports` is for a guest of the scenario's own".to_owned()));
+        }
         if !scenario.args.is_empty() {
             return Err((
                 "args",
@@ -98,8 +101,11 @@ fn check_parts(scenario: &Scenario) -> Result<(), (&'static str, String)> {
             format!("a scenario of `kind: {kind}` brings its own guests: leave out `wasm` and `cargo`"),
         ));
     }
-    for (key, is_there) in [("args", !scenario.args.is_empty()), ("expect", scenario.expect != Expectation::default())]
-    {
+    for (key, is_there) in [
+        ("args", !scenario.args.is_empty()),
+        ("stub_imports", scenario.stub_imports),
+        ("expect", scenario.expect != Expectation::default()),
+    ] {
         if is_there {
             let kind = scenario.kind.name();
             return Err((

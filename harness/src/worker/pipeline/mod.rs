@@ -19,7 +19,7 @@ use wasmtime::Engine;
 
 use super::cell::PhaseCell;
 use super::engine;
-use super::protocol::{Ending, Iteration, Message, Subject};
+use super::protocol::{Ending, EndingContext, Iteration, Message, Subject};
 use super::schedule::Ticker;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
@@ -395,6 +395,7 @@ fn iteration(tally: &Tally, made: u64, lost: u64, cpus: u64) -> Iteration {
     let ending = if tally.disagreed {
         Ending::Broken {
             reason: "the handler says it handled another number of events than it was called with".to_owned(),
+            context: EndingContext::default(),
         }
     } else {
         Ending::Returned
