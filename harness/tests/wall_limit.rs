@@ -1,7 +1,5 @@
 //! `wall` is what one iteration may take, in every task; who takes longer is told in which phase it was.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod common;
 
 use std::process::Command;

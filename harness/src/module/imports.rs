@@ -169,8 +169,9 @@ impl fmt::Display for UnknownImports {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(unknown) = self;
         let plural = if unknown.len() == 1 { "import" } else { "imports" };
-        write!(formatter, "{} unknown {plural}:", unknown.len())?;
         let families: BTreeSet<Family> = unknown.iter().map(|import| import.family).collect();
+        let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
+        write!(formatter, "{} unknown {plural} ({}):", unknown.len(), names.join("; "))?;
         for family in families {
             let of_family: Vec<&UnknownImport> = unknown.iter().filter(|import| import.family == family).collect();
             let names: Vec<String> = of_family.iter().take(NAMES_SHOWN).map(|import| shown(import)).collect();

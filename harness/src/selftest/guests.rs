@@ -102,7 +102,7 @@ pub const GUESTS: &[Guest] = &[
         "never the end",
     ),
     guest("a-million-marks", "marks the start a million times", million_marks, Status::Ok, ""),
-    guest("start-traps", "traps in its start function", start_traps, Status::Failed, "unreachable"),
+    guest("start-traps", "traps in its start function", start_traps, Status::Trapped, "start function"),
     guest("no-entry", "exports nothing", || module(""), Status::Failed, "_start"),
     guest("many-imports", "imports 50,000 functions", many_imports, Status::Failed, "import"),
     guest("long-import", "imports a name of 80 KB", long_import, Status::Failed, "import"),
