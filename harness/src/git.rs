@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -14,9 +15,28 @@ pub enum GitError {
     /// No repository.
     #[error("{} is not in a git repository: there are no revisions", .0.display())]
     NoRepository(PathBuf),
+    /// A repository in which nothing was committed.
+    #[error("the repository around {} has no commits yet, so there are no revisions", .0.display())]
+    NoCommits(PathBuf),
     /// No such commit.
-    #[error("`{0}` is no .wasm file, no report (.json), and no revision of this repository")]
-    NoSuchRevision(String),
+    #[error(
+        "`{revision}` is no .wasm file, no report (.json), and no revision of this repository{}",
+        did_you_mean(remote)
+    )]
+    NoSuchRevision {
+        /// What was named.
+        revision: String,
+        /// Branches of that name which only a remote has.
+        remote: Vec<String>,
+    },
+    /// No such commit, in a clone that lacks most of them.
+    #[error("`{revision}` is not in this clone, {}{}", SHALLOW, did_you_mean(remote))]
+    Shallow {
+        /// What was named.
+        revision: String,
+        /// Branches of that name which only a remote has.
+        remote: Vec<String>,
+    },
     /// git refused.
     #[error("git cannot {what}: {said}")]
     Refused {
@@ -27,20 +47,72 @@ pub enum GitError {
     },
 }
 
+/// What a shallow clone is, and how to get the rest of it.
+pub const SHALLOW: &str = "which is shallow and lacks older commits: run `git fetch --unshallow` \
+    (in GitHub Actions, give actions/checkout `fetch-depth: 0`)";
+
+fn did_you_mean(remote: &[String]) -> String {
+    if remote.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", remote.join("` or `")) }
+}
+
 /// The commit that a revision names.
 ///
 /// # Errors
 /// When it names none.
 pub fn commit_of(root: &Path, revision: &str) -> Result<String, GitError> {
-    if !git(root, ["rev-parse", "--git-dir"])?.status.success() {
+    check_repository(root)?;
+    if let Some(commit) = resolve(root, revision)? {
+        return Ok(commit);
+    }
+    let any = git(root, ["rev-list", "--all", "--max-count=1"])?;
+    if any.status.success() && any.stdout.is_empty() && resolve(root, "HEAD")?.is_none() {
+        return Err(GitError::NoCommits(root.to_owned()));
+    }
+    let (revision, remote) = (revision.to_owned(), on_remotes(root, revision));
+    Err(if is_shallow(root) {
+        GitError::Shallow { revision, remote }
+    } else {
+        GitError::NoSuchRevision { revision, remote }
+    })
+}
+
+/// Whether git finds a repository around `root`, and is willing to use it.
+///
+/// # Errors
+/// With git's own reason when it is not, as of a folder that belongs to another user.
+pub fn check_repository(root: &Path) -> Result<(), GitError> {
+    let output = git(root, ["rev-parse", "--git-dir"])?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = said(&output);
+    if said.contains("not a git repository (or any") {
         return Err(GitError::NoRepository(root.to_owned()));
     }
+    Err(GitError::Refused { what: format!("use the repository around {}", root.display()), said })
+}
+
+/// Whether a word names a commit.
+#[must_use]
+pub fn is_revision(root: &Path, word: &str) -> bool {
+    resolve(root, word).is_ok_and(|commit| commit.is_some())
+}
+
+fn resolve(root: &Path, revision: &str) -> Result<Option<String>, GitError> {
     let wanted = format!("{revision}^{{commit}}");
     let output = git(root, ["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?;
-    if !output.status.success() {
-        return Err(GitError::NoSuchRevision(revision.to_owned()));
+    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+}
+
+/// The branches of this name that remotes have: what CI checks out often has no local one.
+fn on_remotes(root: &Path, revision: &str) -> Vec<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if revision.is_empty() || !revision.chars().all(is_plain) {
+        return Vec::new();
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let pattern = format!("refs/remotes/*/{revision}");
+    let arguments = ["for-each-ref", "--format=%(refname:short)", &pattern];
+    printed(root, "list branches", &arguments).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 /// Runs git in a folder, whatever it comes to.
@@ -51,15 +123,47 @@ pub fn git<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S
     command(folder).args(arguments).stdin(Stdio::null()).output().map_err(GitError::NoGit)
 }
 
+/// What git says of where it is, and what it reads and writes there. A hook that runs wasiscope has them set for its own repository,
+/// which need not be the one that is asked about.
+const OF_ANOTHER_REPOSITORY: [&str; 12] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+];
+
 fn command(folder: &Path) -> Command {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut command = Command::new("git");
-    // A hook that runs wasiscope sets these for its own repository and index.
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+    for variable in OF_ANOTHER_REPOSITORY {
         command.env_remove(variable);
     }
+    // Messages are parsed, and nobody is there to answer a question.
+    command.env("LC_ALL", "C").env_remove("LANGUAGE").env("GIT_TERMINAL_PROMPT", "0");
+    // The user's hooks are for the user's own commits and checkouts, not for those made here.
+    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]);
     command.current_dir(folder);
     command
+}
+
+/// What git gave as its reason.
+pub(crate) fn said(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if text.is_empty() { format!("{} and no message", output.status) } else { text }
+}
+
+/// A path that git printed on a line: any bytes but the line's end.
+pub(crate) fn path_in(output: &Output) -> PathBuf {
+    let line = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+    PathBuf::from(OsStr::from_bytes(line))
 }
 
 /// What git prints.
@@ -71,8 +175,7 @@ pub fn printed(folder: &Path, what: &str, arguments: &[&str]) -> Result<String, 
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(GitError::Refused { what: what.to_owned(), said })
+    Err(GitError::Refused { what: what.to_owned(), said: said(&output) })
 }
 
 /// The commits from the first to `revision` along first parents, which is how a branch grew; each with its subject.
@@ -113,7 +216,7 @@ pub fn subject(folder: &Path, commit: &str) -> Result<String, GitError> {
 }
 
 fn log(folder: &Path, range: &[&str]) -> Result<Vec<(String, String)>, GitError> {
-    let arguments = [&["log", "--first-parent", "--reverse", "--format=%H %s"], range].concat();
+    let arguments = [&["log", "--first-parent", "--reverse", "--format=%H %s"], range, &["--"]].concat();
     let text = printed(folder, "list commits", &arguments)?;
     let commit = |line: &str| {
         let (commit, subject) = line.split_once(' ').unwrap_or((line, ""));
@@ -148,6 +251,5 @@ pub fn feed(folder: &Path, what: &str, arguments: &[&str], input: &[u8]) -> Resu
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(GitError::Refused { what: what.to_owned(), said })
+    Err(GitError::Refused { what: what.to_owned(), said: said(&output) })
 }

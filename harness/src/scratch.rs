@@ -1,6 +1,7 @@
 //! The folder in which the guests of one run have their own folders. Gone with the run; what a killed run left is
 //! cleared away by the next.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,12 @@ pub fn create(state: &Path) -> io::Result<TempDir> {
 /// How the names of a process's folders begin.
 pub(crate) fn prefix(pid: u32) -> String {
     format!("{PREFIX}{pid}-")
+}
+
+/// Whether a folder has the name of one that a run made.
+pub(crate) fn is_of_run(name: &OsStr) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(pid, _)| !pid.is_empty() && pid.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// Folders of runs whose process is no more.

@@ -90,7 +90,9 @@ enum Format {
 }
 
 /// Why a history may be shorter than it is.
-pub(super) const SHALLOW: &str = "what is older than this clone, which is shallow: git fetch --unshallow";
+pub(super) fn shallow() -> String {
+    format!("reports of commits that are not in this clone, {}", git::SHALLOW)
+}
 
 fn glob(text: &str) -> Result<GlobMatcher, String> {
     Glob::new(text).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
@@ -112,7 +114,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     // A folder of reports may be read anywhere; then commits follow each other as they were measured.
     let mainline = match git::mainline(&places.root, &arguments.branch) {
         Ok(mainline) => Some(mainline),
-        Err(GitError::NoRepository(_) | GitError::NoGit(_)) => None,
+        Err(GitError::NoRepository(_) | GitError::NoCommits(_) | GitError::NoGit(_)) => None,
         Err(error) => return Err(error.into()),
     };
     check_wanted("--case", arguments.case.as_slice(), gatherer.cases())?;
@@ -120,7 +122,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut history = gatherer.history(mainline.as_deref());
     history.left_out.extend(unreadable);
     if git::is_shallow(&places.root) {
-        history.left_out.push(SHALLOW.to_owned());
+        history.left_out.push(shallow());
     }
     let text = match arguments.format {
         Format::Json => serde_json::to_string_pretty(&history)? + "\n",

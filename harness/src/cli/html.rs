@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Exit;
-use super::history::SHALLOW;
-use crate::git;
+use super::history::shallow;
+use crate::git::{self, GitError};
 use crate::history::{Gatherer, Wanted, belongs_to};
 use crate::places::Places;
 use crate::report::destination::Destination;
@@ -72,10 +72,19 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         entries.push(entry(href, &report));
     }
     entries.sort_by(|one, other| other.started_at.cmp(&one.started_at));
-    let mut history = gatherer.history(git::mainline(&places.root, "HEAD").ok().as_deref());
+    let mainline = match git::mainline(&places.root, "HEAD") {
+        Ok(mainline) => Some(mainline),
+        // Then commits follow each other as they were measured.
+        Err(GitError::NoRepository(_) | GitError::NoCommits(_) | GitError::NoGit(_)) => None,
+        Err(error) => {
+            left_out.push(format!("the order of commits: {error}"));
+            None
+        }
+    };
+    let mut history = gatherer.history(mainline.as_deref());
     history.left_out.extend(left_out);
     if git::is_shallow(&places.root) {
-        history.left_out.push(SHALLOW.to_owned());
+        history.left_out.push(shallow());
     }
     write(&arguments.out.join("index.html"), &html::index_page(&history, &entries))?;
     tell!("pages: {} and {} more", arguments.out.join("index.html").display(), entries.len());

@@ -19,7 +19,10 @@ pub const NOTES: &str = "wasiscope";
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// A report that belongs to no commit.
-    #[error("the report is of no commit: it was not made in a git repository")]
+    #[error(
+        "the report is of no commit: where it was made was no git repository, none with a commit, or one that git refused to read (`git status` \
+         there says why)"
+    )]
     NoCommit,
     /// A report of files that differ from their commit.
     #[error(

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use self::cgroup::Throttling;
 use self::processor::{CpuTimes, value_of};
 use crate::record::Throttled;
+use crate::git;
 use crate::report::document::{Git, Machine, MachineLimits};
 use crate::worker::WASMTIME_VERSION;
 
@@ -109,8 +110,10 @@ pub fn tools(root: &Path) -> BTreeMap<String, Option<String>> {
 /// The commit checked out in `root`; `None` outside a repository.
 #[must_use]
 pub fn git(root: &Path) -> Option<Git> {
-    let commit = first_line("git", &["rev-parse", "HEAD"], root)?;
-    let changes = first_line("git", &["status", "--porcelain", "--untracked-files=no"], root);
+    let printed = |arguments: &[&str]| git::printed(root, "describe the checkout", arguments).ok();
+    let commit = printed(&["rev-parse", "--verify", "HEAD"])?.trim().to_owned();
+    // In a bare repository there is nothing that could have changed.
+    let changes = printed(&["status", "--porcelain", "--untracked-files=no"]);
     Some(Git { commit, dirty: changes.is_some_and(|changes| !changes.is_empty()) })
 }
 

@@ -29,6 +29,11 @@ pub enum ModuleError {
     /// Not WebAssembly at all.
     #[error("not a WebAssembly module: it does not begin with the bytes `\\0asm`")]
     OtherFormat,
+    /// What git-lfs leaves where it did not fetch a file.
+    #[error(
+        "a Git LFS pointer, not its content: run `git lfs pull` (in GitHub Actions, give actions/checkout `lfs: true`)"
+    )]
+    LfsPointer,
     /// A component, which wraps modules in another format.
     #[error("a WebAssembly component, not a module: wasiscope runs WASI preview 1 modules (wasm32-wasip1)")]
     Component,
@@ -85,6 +90,9 @@ fn convention(wanted: &str) -> &'static str {
 /// When the file cannot be read or its text is not WebAssembly.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = files::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+    if is_lfs_pointer(&bytes) {
+        return Err(anyhow::Error::new(ModuleError::LfsPointer).context(path.display().to_string()));
+    }
     // A file that is called text is told what is wrong with it as text.
     let is_text = match files::content_of(&bytes) {
         Content::Wat => true,
@@ -196,8 +204,16 @@ fn is_value(ty: ValType, text: &str) -> bool {
     NumberType::of(ty).is_some_and(|ty| Number::parse(ty, text).is_some())
 }
 
+/// As the specification of git-lfs has it.
+fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
 /// A module of WebAssembly at all, before a parser looks at it.
 fn check_format(wasm: &[u8]) -> Result<(), ModuleError> {
+    if is_lfs_pointer(wasm) {
+        return Err(ModuleError::LfsPointer);
+    }
     if !wasm.starts_with(b"\0asm") {
         return Err(ModuleError::OtherFormat);
     }
@@ -232,6 +248,7 @@ mod tests {
         let reason = |bytes: &[u8]| check(bytes, ("_start", &[]), None).expect_err("not a guest").to_string();
         assert!(reason(b"MZ, surely not wasm").contains("not a WebAssembly module"));
         assert!(reason(b"").contains("not a WebAssembly module"));
+        assert!(reason(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n").contains("git lfs pull"));
         assert!(reason(&assemble(COMMAND)[..40]).contains("not a WebAssembly module"));
         assert!(reason(&assemble("(component)")).contains("component"));
         assert!(reason(&assemble("(module)")).contains("exports no function `_start`; it exports none"));
