@@ -102,7 +102,7 @@ pub fn calibrate(
     let began = Instant::now();
     let candidate = |slowdown: f64| {
         let pair = Pair { base: slower_by(0.0), new: slower_by(slowdown) };
-        [Candidate { pair, tolerances: Tolerances::default() }]
+        [Candidate::new(pair, Tolerances::default())]
     };
     let same = candidate(0.0);
     let mut comparisons = Vec::new();

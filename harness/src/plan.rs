@@ -5,7 +5,7 @@
 //! of milliseconds and unwatched workers must run on a kernel without them; which half comes first alternates
 //! (off on, on off, …), so that drift cancels and programs are attached once in two rounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -439,6 +439,25 @@ fn own_source(own: &OwnGuest) -> (String, GuestSource) {
             (path.file_stem().map(names::escaped).unwrap_or_default(), GuestSource::File(path.clone()))
         }
         OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
+    }
+}
+
+/// Names guests so that those of one file name are told apart, by as little of their paths as does.
+pub fn tell_apart<'a>(cases: impl IntoIterator<Item = &'a mut Case>) {
+    let place_of = |case: &Case| match &case.guest {
+        GuestSource::File(path) if case.is_passed() => Some(path.clone()),
+        GuestSource::Cargo(own) if case.is_passed() => Some(own.dir.join(&own.bin)),
+        _ => None,
+    };
+    let cases: Vec<&mut Case> = cases.into_iter().collect();
+    let places: BTreeSet<PathBuf> = cases.iter().filter_map(|case| place_of(case)).collect();
+    let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+    let labels: BTreeMap<&Path, String> =
+        places.iter().copied().zip(names::labels(&places, &BTreeSet::new())).collect();
+    for case in cases {
+        if let Some(label) = place_of(case).and_then(|place| labels.get(&*place)) {
+            case.workload.clone_from(label);
+        }
     }
 }
 

@@ -25,12 +25,8 @@ use crate::worker;
 pub fn check(case: &Case) -> anyhow::Result<()> {
     match &case.guest {
         GuestSource::File(path) => {
-            let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
-            let (place, length) = ("0".to_owned(), "0".to_owned());
-            let handles = [place, length];
-            let usual = if case.flow().is_some() { ("handle_event", &handles[..]) } else { ("_start", &[][..]) };
             let wasm = module::read(path)?;
-            module::check(&wasm, call.unwrap_or(usual), imports(case)).with_context(|| path.display().to_string())?;
+            check_module(case, &wasm).with_context(|| path.display().to_string())?;
             if case.input.start_first && !module::exports_function(&wasm, "_start") {
                 bail!(
                     "{}: --start-first calls `_start`, which it does not export: leave the option out",
@@ -62,10 +58,23 @@ pub fn warning(case: &Case) -> Option<String> {
     (case.input.leaves_start_out() && exports_start()).then(|| format!("{}: {START_NOT_CALLED}", path.display()))
 }
 
-/// Builds or finds the guest of every case; guests given as files are copied to `scratch`. What cannot be built becomes a failed row.
+/// Checks that a module has the function that the case calls, and imports only what is offered.
 ///
 /// # Errors
-/// When a file cannot be read, or copied.
+/// When it is no module, or has no such function.
+pub fn check_module(case: &Case, wasm: &[u8]) -> Result<(), ModuleError> {
+    let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
+    let (place, length) = ("0".to_owned(), "0".to_owned());
+    let handles = [place, length];
+    let usual = if case.flow().is_some() { ("handle_event", &handles[..]) } else { ("_start", &[][..]) };
+    module::check(wasm, call.unwrap_or(usual), imports(case))
+}
+
+/// Builds or finds the guest of every case; guests given as files are copied to `scratch`. What cannot be built, or is no
+/// module, becomes a failed row: whoever wants an error of it calls [`check`] before.
+///
+/// # Errors
+/// When a guest cannot be copied.
 pub fn prepare(
     places: &Places,
     cases: Vec<Case>,
@@ -87,13 +96,8 @@ pub fn prepare(
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => match check(&case) {
-                Err(error) if error.is::<ModuleError>() => {
-                    Err(NoGuest { status: Status::Failed, reason: format!("{error:#}") })
-                }
-                checked => {
-                    checked?;
-                    Ok(own_copy(path, scratch)?)
-                }
+                Err(error) => Err(NoGuest { status: Status::Failed, reason: format!("{error:#}") }),
+                Ok(()) => Ok(own_copy(path, scratch)?),
             },
             GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
                 Ok(artifact) => match check_built(&case, &artifact)? {
@@ -150,11 +154,13 @@ impl<'a> Copies<'a> {
     }
 }
 
-/// What can be said of a crate's guest only when it is built.
+/// Whether a crate's guest imports what nobody offers, which shows only when it is built.
 fn check_built(case: &Case, artifact: &Artifact) -> anyhow::Result<Result<(), ModuleError>> {
-    let Some(imports) = imports(case) else { return Ok(Ok(())) };
     let wasm = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
-    Ok(module::check(&wasm, ("_start", &[]), Some(imports)))
+    Ok(match check_module(case, &wasm) {
+        Err(error @ ModuleError::Imports(_)) => Err(error),
+        _ => Ok(()),
+    })
 }
 
 /// A guest of this tool's own, assembled.

@@ -75,8 +75,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         bail!("{} and {} are one commit", arguments.good, arguments.bad);
     }
     if commits.len() < 2 {
-        let swapped = git::between(&places.root, &bad, &good)?.is_empty();
-        let hint = if swapped { "" } else { "; are GOOD and BAD swapped?" };
+        let hint = match git::between(&places.root, &bad, &good)? {
+            swapped if !swapped.is_empty() => "; are GOOD and BAD swapped?".to_owned(),
+            _ if git::is_shallow(&places.root) => format!("; they may be missing from this clone, {}", git::SHALLOW),
+            _ => String::new(),
+        };
         bail!(
             "{} is not among the commits that {} grew from, along first parents{hint}",
             arguments.good,
@@ -307,10 +310,9 @@ impl Bisection<'_> {
                 self.progress.say(line);
             }
         };
-        let guests = revision::guests(self.places, &commit, std::slice::from_ref(&self.case), &place, say);
-        let prepared = match guests {
-            Ok((mut guests, _)) => guests.remove(0),
-            // A file that this commit does not have yet.
+        let prepared = match revision::guest(self.places, &commit, &self.case, &place, say) {
+            Ok(prepared) => prepared,
+            // A commit that git cannot check out.
             Err(error) => Prepared {
                 case: self.case.clone(),
                 guest: Err(crate::guest::NoGuest { status: record::Status::Failed, reason: format!("{error:#}") }),
@@ -368,7 +370,7 @@ impl Bisection<'_> {
             budget: None,
             interrupt: self.interrupt.clone(),
         };
-        let candidate = Candidate { tolerances: Tolerances::new(self.case.tolerance.clone()), pair };
+        let candidate = Candidate::new(pair, Tolerances::new(self.case.tolerance.clone()));
         let (mut workers, walk) = (self.workers(), self.settings());
         let mut runner = Pairs::new(&mut workers, &walk);
         let done =
@@ -377,7 +379,9 @@ impl Bisection<'_> {
             return Err(StoppedEarly.into());
         }
         let none = || Row::without_figures(&self.case.id(), Verdict::Inconclusive, "nothing was measured");
-        Ok(done.rows.into_iter().next().unwrap_or_else(none))
+        // A row that says that the answers differ comes first; what is looked for is the metric.
+        let of_metric = done.rows.iter().position(|row| row.metric == self.metric).unwrap_or(0);
+        Ok(done.rows.into_iter().nth(of_metric).unwrap_or_else(none))
     }
 
     fn say(&self, at: usize, what: &str) {

@@ -88,7 +88,7 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         .collect();
     let mut exit = Exit::Done;
     let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
-    selection::tell_apart(&mut cases);
+    plan::tell_apart(&mut cases);
     let mut own: Vec<(String, GuestSource)> = cases.into_iter().map(|case| (case.workload, case.guest)).collect();
     own.dedup();
     for (workload, guest) in own {

@@ -17,11 +17,13 @@ use super::{Exit, StoppedEarly, print};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
 use crate::compare::live::{self, Candidate, Processes};
-use crate::compare::revision;
+use crate::compare::revision::Worktree;
+use crate::compare::sides::{self, Listed, Ready, Sides};
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
 use crate::git;
 use crate::interrupt::Interrupt;
 use crate::machine;
+use crate::module;
 use crate::names;
 use crate::places::Places;
 use crate::plan::Case;
@@ -48,7 +50,10 @@ Examples:
   wasiscope compare a.wasm a.wasm --base-engine cranelift --engine winch
   wasiscope compare old.json new.json             two reports: quick, and less sure
 
-Exit status: 0 done · 1 a regression was confirmed, or a case failed · 2 bad usage or input · 3 inconclusive, with
+Of revisions, each brings its own scenarios, and cases are matched by scenario and id. A case that only one revision has is a row
+`only in base` or `only in new`, which no --fail-on counts. A name that is both a file and a revision is the revision; ./NAME is the file.
+
+Exit status: 0 done · 1 a regression was confirmed, a case failed, or answers differ · 2 bad usage or input · 3 inconclusive, with
 --fail-on inconclusive · 130 interrupted";
 
 #[derive(Debug, Args)]
@@ -58,7 +63,7 @@ pub(super) struct Arguments {
     base: OsString,
     /// The same, of what may have changed
     new: OsString,
-    /// With revisions: scenarios of this checkout whose guests are compared [default: every scenario]
+    /// With revisions: the scenarios, by name or path, as each revision has them [default: every scenario of both]
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<OsString>,
     /// Only cases whose id (workload/flavour/engine) matches
@@ -79,6 +84,10 @@ pub(super) struct Arguments {
     /// What makes the exit status other than 0
     #[arg(long, value_enum, default_value_t)]
     fail_on: FailOn,
+    /// Guests may answer otherwise in the new revision (output, exit code, result) without the exit status being 1; a case whose answer
+    /// changed is still no improvement
+    #[arg(long)]
+    answers_may_differ: bool,
     /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others 5 %]
     #[arg(long = "tolerance", value_name = "METRIC=PERCENT", value_parser = tolerance)]
     tolerances: Vec<(String, f64)>,
@@ -131,19 +140,25 @@ enum Kind {
 }
 
 impl Kind {
-    /// What is there decides; of what is not there, the name does.
-    fn of(name: &OsStr) -> Self {
+    /// What is there decides; of what is not there, the name does. A plain name is a revision before it is a file: `./name` is always
+    /// the file.
+    fn of(root: &Path, name: &OsStr) -> Self {
         const REPORTS: [&str; 3] = ["json", "zst", "gz"];
         let path = Path::new(name);
-        let is_called = |extension: &OsStr| REPORTS.iter().any(|known| extension.eq_ignore_ascii_case(known));
-        let is_there = || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir());
-        if selection::is_guest_file(name) {
+        let is_report_name =
+            path.extension().is_some_and(|own| REPORTS.iter().any(|known| own.eq_ignore_ascii_case(known)));
+        let is_there = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir());
+        let kind = if selection::is_guest_file(name) {
             Self::Guest
-        } else if path.extension().is_some_and(is_called) || is_there() {
+        } else if is_report_name || is_there {
             Self::Report
         } else {
-            Self::Revision
-        }
+            return Self::Revision;
+        };
+        let is_path = ["./", "../", "/"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()));
+        let is_named_so = is_there && (is_report_name || module::is_guest_name(path));
+        let is_revision = || name.to_str().is_some_and(|name| git::is_revision(root, name));
+        if is_path || is_named_so || !is_revision() { kind } else { Self::Revision }
     }
 
     const fn name(self) -> &'static str {
@@ -175,7 +190,8 @@ fn tolerance(text: &str) -> Result<(String, f64), String> {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let (base, new) = (Kind::of(&arguments.base), Kind::of(&arguments.new));
+    let kind = |name: &OsString| Kind::of(&places.root, name);
+    let (base, new) = (kind(&arguments.base), kind(&arguments.new));
     if base != new {
         let (one, other) = (arguments.base_name(), arguments.new_name());
         bail!("{one} is {} and {other} is {}: compare like with like", base.name(), new.name());
@@ -198,11 +214,15 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
     let page = arguments.html.as_deref().map(|path| super::run::destination("--html", path)).transpose()?;
     super::run::check_distinct([out.as_ref(), page.as_ref(), None, None])?;
-    let comparison = match base {
+    let mut comparison = match base {
         Kind::Report => of_reports(arguments)?,
         Kind::Guest => of_guests(places, arguments)?,
         Kind::Revision => of_revisions(places, arguments)?,
     };
+    if arguments.answers_may_differ {
+        let of_answers = comparison.rows.iter_mut().filter(|row| !row.answers_differ.is_empty());
+        of_answers.for_each(|row| row.failed = false);
+    }
     if let Some(out) = &out {
         out.write(&comparison).with_context(|| format!("cannot write {}", out.path().display()))?;
     }
@@ -284,15 +304,14 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
             .collect();
     let (mut base, mut new): (Vec<Case>, Vec<Case>) =
         paired.into_iter().filter(|(_, new)| ids.contains(&new.id())).unzip();
-    for case in base.iter_mut().chain(&mut new) {
-        arguments.limits.apply(&mut case.limits);
-        prepare::check(case)?;
-    }
+    base.iter_mut().chain(&mut new).for_each(|case| arguments.limits.apply(&mut case.limits));
+    let (lacking, [base, new]) = sides::without_function(base, new)?;
     let warnings: BTreeSet<String> = base.iter().chain(&new).filter_map(prepare::warning).collect();
     warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     let label = |name: &str, cases: &[Case]| {
         let engines: Vec<&str> = cases.iter().map(|case| case.engine.name.as_str()).collect();
-        SideReport { label: format!("{name} under {}", engines.join(", ")), ..here(places) }
+        let under = if engines.is_empty() { String::new() } else { format!(" under {}", engines.join(", ")) };
+        SideReport { label: format!("{name}{under}"), ..here(places) }
     };
     let sides = (label(&arguments.base_name(), &base), label(&arguments.new_name(), &new));
     // Before there is anything that would be left behind, worktrees among it.
@@ -305,42 +324,60 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
     std::fs::create_dir_all(&other)?;
     let base = prepare(places, base, &one, &mut say)?;
     let new = prepare(places, new, &other, &mut say)?;
-    let pairs = base.into_iter().zip(new).collect();
-    let comparison = live(arguments, pairs, sides, scratch.path(), &progress, interrupt)?;
-    Ok(Comparison { warnings: warnings.into_iter().collect(), ..comparison })
+    let own = arguments.tolerances();
+    let candidate = |(base, new): (Prepared, Prepared)| {
+        let tolerances = Tolerances::new(new.case.tolerance.clone()).overridden_by(&own);
+        Candidate::new(Pair { base, new }, tolerances)
+    };
+    let candidates = base.into_iter().zip(new).map(candidate).collect();
+    let compared = Sides { candidates, rows: lacking };
+    let mut comparison = live(arguments, compared, sides, scratch.path(), &progress, interrupt)?;
+    comparison.warnings.extend(warnings);
+    Ok(comparison)
 }
 
 fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Comparison> {
-    let (base, new) = (arguments.base_name(), arguments.new_name());
-    git::commit_of(&places.root, &base)?;
-    git::commit_of(&places.root, &new)?;
-    if !places.is_project() {
-        bail!(
-            "{} has no scenarios: run inside a project with a folder scenarios/, or name it with --root",
-            places.root.display()
-        );
+    let revisions = [arguments.base_name(), arguments.new_name()];
+    for revision in &revisions {
+        git::commit_of(&places.root, revision)?;
     }
-    let mut cases = selection::cases_of_scenarios(places, &arguments.scenarios, arguments.only.as_deref())?;
-    cases.iter_mut().for_each(|case| arguments.limits.apply(&mut case.limits));
-    selection::tell_apart(&mut cases);
     // Before there is anything that would be left behind, worktrees among it.
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let progress = Progress::new();
-    let side = |revision: &str, name: &str| -> anyhow::Result<(SideReport, Vec<Prepared>)> {
-        progress.say(&format!("{name}: building the guests of {revision}"));
+    let list = |revision: &str, name: &str| -> anyhow::Result<Listed> {
         let place = scratch.path().join(name);
-        let (prepared, commit) = revision::guests(places, revision, &cases, &place, &mut |line| progress.say(line))?;
+        std::fs::create_dir_all(&place).with_context(|| place.display().to_string())?;
+        let worktree = Worktree::add(&places.root, revision, &place.join("files"))?;
         if interrupt.raised() {
             return Err(StoppedEarly.into());
         }
-        let git = Some(Git { commit, dirty: false });
-        Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, prepared))
+        Ok(Listed::of(worktree, &arguments.scenarios))
     };
-    let (base_side, base) = side(&base, "base")?;
-    let (new_side, new) = side(&new, "new")?;
-    let pairs = base.into_iter().zip(new).collect();
-    let comparison = live(arguments, pairs, (base_side, new_side), scratch.path(), &progress, interrupt);
+    let (mut base, mut new) = (list(&revisions[0], "base")?, list(&revisions[1], "new")?);
+    sides::check_named(&base, &new, places)?;
+    let all: Vec<Case> = base.cases().chain(new.cases()).cloned().collect();
+    let matching = selection::matching(all, arguments.only.as_deref())?;
+    let ids: BTreeSet<String> = matching.iter().map(Case::id).collect();
+    base.retain(&|case| ids.contains(&case.id()));
+    new.retain(&|case| ids.contains(&case.id()));
+    for listed in [&mut base, &mut new] {
+        listed.each_case(&mut |case| arguments.limits.apply(&mut case.limits));
+    }
+    let side = |revision: &str, listed: Listed, name: &str| -> anyhow::Result<(SideReport, Ready)> {
+        progress.say(&format!("{name}: building the guests of {revision}"));
+        let git = Some(Git { commit: listed.commit().to_owned(), dirty: false });
+        let ready = listed.prepare(places, &scratch.path().join(name), &mut |line| progress.say(line))?;
+        if interrupt.raised() {
+            return Err(StoppedEarly.into());
+        }
+        Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, ready))
+    };
+    let (base_side, base) = side(&revisions[0], base, "base")?;
+    let (new_side, new) = side(&revisions[1], new, "new")?;
+    let compared = sides::of_revisions(&base, &new, &arguments.tolerances());
+    // The worktrees stay until all is done: folders and files that guests are given lie in them.
+    let comparison = live(arguments, compared, (base_side, new_side), scratch.path(), &progress, interrupt);
     let mut comparison = comparison?;
     if machine::git(&places.root).is_some_and(|git| git.dirty) {
         comparison.warnings.push("the checkout has changes that are in neither revision".to_owned());
@@ -360,7 +397,7 @@ fn here(places: &Places) -> SideReport {
 
 fn live(
     arguments: &Arguments,
-    pairs: Vec<(Prepared, Prepared)>,
+    compared: Sides,
     (base, new): (SideReport, SideReport),
     scratch: &Path,
     progress: &Progress,
@@ -376,16 +413,7 @@ fn live(
             Box::new(|| Some(boxed(capture)))
         }
     };
-    let own = arguments.tolerances();
-    let mut seen = BTreeSet::new();
-    let candidates: Vec<Candidate> = pairs
-        .into_iter()
-        .filter(|(_, new)| seen.insert(new.case.id()))
-        .map(|(base, new)| Candidate {
-            tolerances: Tolerances::new(new.case.tolerance.clone()).overridden_by(&own),
-            pair: Pair { base, new },
-        })
-        .collect();
+    let Sides { candidates, rows: only_in_one } = compared;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     let differing = candidates.iter().filter(|candidate| !candidate.pair.is_identical()).count();
     let budget = arguments.budget.unwrap_or(BUDGET_PER_PAIR * u32::try_from(differing).unwrap_or(u32::MAX));
@@ -412,8 +440,10 @@ fn live(
         planted: None,
     };
     let mut runner = Pairs::new(&mut workers, &walk).with_capture(open);
-    let done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
+    let mut done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
     progress.finish();
+    done.rows.extend(only_in_one);
+    compare::put_in_order(&mut done.rows, &mut done.facts);
     Ok(Comparison {
         schema_version: SCHEMA_VERSION,
         wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
@@ -424,7 +454,7 @@ fn live(
         confidence: 1.0 - FALSE_ALARMS,
         interrupted: done.interrupted,
         budget_spent: done.budget_spent,
-        warnings: Vec::new(),
+        warnings: done.warnings,
         facts: done.facts,
         rows: done.rows,
         kernel: done.kernel,
@@ -446,7 +476,8 @@ mod tests {
 
     #[test]
     fn a_name_is_told_by_its_ending() {
-        let of = |name: &str| Kind::of(OsStr::new(name));
+        let outside = Path::new("/");
+        let of = |name: &str| Kind::of(outside, OsStr::new(name));
         assert_eq!((of("a/b.wasm"), of("a/B.WASM")), (Kind::Guest, Kind::Guest));
         assert_eq!((of("report.json"), of("report.json.zst")), (Kind::Report, Kind::Report));
         assert_eq!(of("HEAD~1"), Kind::Revision);
@@ -463,7 +494,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(Kind::of(path.as_os_str()), kind, "{name}");
+            assert_eq!(Kind::of(folder.path(), path.as_os_str()), kind, "{name}");
         }
     }
 

@@ -73,7 +73,7 @@ fn of_one(
     let candidates: Vec<Candidate> = bases
         .into_iter()
         .zip(checked)
-        .map(|(base, new)| Candidate { pair: Pair { base, new }, tolerances: Tolerances::default() })
+        .map(|(base, new)| Candidate::new(Pair { base, new }, Tolerances::default()))
         .collect();
     let mut workers = ChildWorkers::new("/proc/self/exe".into(), interrupt.clone());
     let run = record::metric_of(Phase::Run);
@@ -90,11 +90,14 @@ fn of_one(
     };
     let mut runner = Pairs::new(&mut workers, settings);
     let done = live::compare(&candidates, &mut runner, &how, &mut |event| progress.on_comparison(&event));
-    let mut prices: Vec<Price> =
-        done.rows.into_iter().zip(pairs).map(|(row, (base, _))| price(row, &base.engine.name)).collect();
-    let missing = &pairs[prices.len()..];
-    prices.extend(without_figures(missing, "interrupted"));
-    Ok(prices)
+    let of_pair = |(base, checked): &Priced| {
+        let id = checked.id();
+        // A check that changes the answer has a row of its own, which comes first, and no price.
+        let row = done.rows.iter().find(|row| row.case == id).cloned();
+        let row = row.unwrap_or_else(|| Row::without_figures(&id, crate::stats::Verdict::Inconclusive, "interrupted"));
+        price(row, &base.engine.name)
+    };
+    Ok(pairs.iter().map(of_pair).collect())
 }
 
 fn price(row: Row, base: &str) -> Price {

@@ -373,24 +373,6 @@ pub(super) fn cases_of_scenarios(places: &Places, names: &[OsString], only: Opti
     matching(cases, only)
 }
 
-/// Gives guests of one name that different scenarios bring different names, where they are listed side by side.
-pub(super) fn tell_apart(cases: &mut [Case]) {
-    let place_of = |case: &Case| match &case.guest {
-        GuestSource::File(path) if case.is_passed() => Some(path.clone()),
-        GuestSource::Cargo(own) if case.is_passed() => Some(own.dir.join(&own.bin)),
-        _ => None,
-    };
-    let places: BTreeSet<PathBuf> = cases.iter().filter_map(place_of).collect();
-    let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    let labels: BTreeMap<&Path, String> =
-        places.iter().copied().zip(names::labels(&places, &BTreeSet::new())).collect();
-    for case in cases {
-        if let Some(label) = place_of(case).and_then(|place| labels.get(&*place)) {
-            case.workload.clone_from(label);
-        }
-    }
-}
-
 /// Most ids that an error lists.
 const SHOWN_IDS: usize = 20;
 

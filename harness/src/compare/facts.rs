@@ -17,6 +17,9 @@ pub struct FactRow {
     pub base: Option<Value>,
     /// On the new side; `None` when it is not there.
     pub new: Option<Value>,
+    /// Of which scenario, where the case is in several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
 }
 
 /// The facts in which two sides of a case differ, by name.
@@ -34,6 +37,7 @@ pub fn differences(case: &str, base: &Facts, new: &Facts) -> Vec<FactRow> {
             fact: name.clone(),
             base: known(base, name),
             new: known(new, name),
+            scenario: None,
         })
         .filter(|row| row.base != row.new)
         .collect()

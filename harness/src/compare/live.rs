@@ -8,14 +8,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use wasiscope_ebpf_abi::Phase;
 
-use super::{FactRow, KernelRow, Row, SKIPPED, Tolerances, facts, kernel, ratio_of};
+use super::unlike::{self, Unlike};
+use super::{FactRow, KernelRow, Row, Tolerances, answers, facts, kernel, ratio_of};
 use crate::interrupt::Interrupt;
-use crate::record::{Outcome, Status, metric_of};
+use crate::record::{Facts, Status, metric_of};
 use crate::runner::{Charged, Pair, PairPlan, PairSamples, Pairs, Prepared};
-use crate::stats::{self, Estimate, FALSE_ALARMS, LOOKS, Verdict};
+use crate::stats::{self, Estimate, LOOKS, Verdict};
 use crate::summary;
 use crate::units;
-use crate::worker::Side;
 
 /// Phases that a comparison can look at, whether of guests or of reports.
 pub const COMPARED: [Phase; 7] =
@@ -31,6 +31,43 @@ pub struct Candidate {
     pub pair: Pair,
     /// What is let pass.
     pub tolerances: Tolerances,
+    /// The scenario, where that must be said to tell the case from others.
+    pub scenario: Option<String>,
+    /// What the case is called on the base's side, where that is another name.
+    pub renamed_from: Option<String>,
+    /// Why some phases do not do the same work on both sides, as far as that is known before anything is run.
+    pub unlike: Option<Unlike>,
+}
+
+impl Candidate {
+    /// Two cases of one name that are given the same.
+    #[must_use]
+    pub const fn new(pair: Pair, tolerances: Tolerances) -> Self {
+        Self { pair, tolerances, scenario: None, renamed_from: None, unlike: None }
+    }
+
+    /// Whether comparing one of the two is comparing the other.
+    #[must_use]
+    pub fn is_same_work(&self, other: &Self) -> bool {
+        let same = |one: &Prepared, other: &Prepared| {
+            let same_guest = match (&one.guest, &other.guest) {
+                (Ok(one), Ok(other)) => one.sha256 == other.sha256,
+                (Err(one), Err(other)) => one == other,
+                _ => false,
+            };
+            let (one, other) = (&one.case, &other.case);
+            same_guest
+                && one.id() == other.id()
+                && one.engine.settings == other.engine.settings
+                && one.n == other.n
+                && one.input == other.input
+                && one.limits == other.limits
+                && one.expect == other.expect
+        };
+        same(&self.pair.base, &other.pair.base)
+            && same(&self.pair.new, &other.pair.new)
+            && self.tolerances == other.tolerances
+    }
 }
 
 /// How many workers each pair gets.
@@ -107,6 +144,8 @@ pub struct Done {
     pub facts: Vec<FactRow>,
     /// What the kernel did otherwise, in the pairs whose time has changed.
     pub kernel: Vec<KernelRow>,
+    /// What the reader must know of single cases.
+    pub warnings: Vec<String>,
     /// Whether it was interrupted.
     pub interrupted: bool,
     /// Whether the budget was spent before everything was settled.
@@ -120,6 +159,10 @@ struct Running<'a> {
     /// How it is timed, or the row that says why it is not.
     plan: Result<PairPlan, Row>,
     phases: Vec<Phase>,
+    /// Phases that get no verdict, and why.
+    unlike: Option<Unlike>,
+    /// The facts in which the answers differ.
+    answers_differ: Vec<String>,
     tally: Tally,
     settled: bool,
 }
@@ -145,9 +188,11 @@ impl Tally {
     fn absorb(&mut self, samples: &PairSamples) {
         self.processes += 1;
         for (phase, base) in &samples.base {
+            self.base_ns.entry(*phase).or_default().extend(stats::typical_log(base));
             let Some(new) = samples.new.get(phase) else { continue };
             self.log_ratios.entry(*phase).or_default().extend(stats::log_ratio(base, new));
-            self.base_ns.entry(*phase).or_default().extend(stats::typical_log(base));
+        }
+        for (phase, new) in &samples.new {
             self.new_ns.entry(*phase).or_default().extend(stats::typical_log(new));
         }
     }
@@ -163,8 +208,21 @@ impl<'a> Running<'a> {
             settled: phases.is_empty() || self.plan.is_err(),
             plan: self.plan.clone(),
             phases,
+            unlike: None,
+            answers_differ: Vec::new(),
             tally: Tally::default(),
         }
+    }
+
+    /// What is typical of a side's workers, by the same rule as the ratio, so that the three agree.
+    fn typical(&self, side: &BTreeMap<Phase, Vec<f64>>, phase: Phase) -> Option<f64> {
+        let logs = side.get(&phase)?;
+        Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(ratio_of)
+    }
+
+    /// Whether a phase gets a verdict.
+    fn is_comparable(&self, phase: Phase) -> bool {
+        self.unlike.as_ref().is_none_or(|unlike| !unlike.phases.contains(&phase))
     }
 }
 
@@ -182,10 +240,10 @@ pub fn compare(
             done.interrupted = true;
             break;
         }
-        running.push(learn(candidate, runner, settings, &mut done.facts, on_event));
+        running.push(learn(candidate, runner, settings, &mut done, on_event));
     }
     let stop = sample(&mut running, runner, settings, false, on_event);
-    let mut rows = rows(&running, settings.looks().len());
+    let mut rows = rows::rows(&running, settings.looks().len());
     let mut stops = vec![stop];
     if settings.confirm && stops[0] != Some(Stop::Interrupted) {
         stops.push(confirm(&running, &mut rows, runner, settings, on_event));
@@ -197,12 +255,15 @@ pub fn compare(
             break;
         }
         on_event(Event::Watching { id: &pair.id });
-        done.kernel.extend(watched(&pair.id, &pair.candidate.pair, plan, runner));
+        let scenario = &pair.candidate.scenario;
+        let rows = watched(&pair.id, &pair.candidate.pair, plan, runner).into_iter();
+        done.kernel.extend(rows.map(|row| KernelRow { scenario: scenario.clone(), ..row }));
     }
     done.interrupted |= settings.interrupt.raised();
     done.interrupted |= stops.contains(&Some(Stop::Interrupted));
     done.budget_spent = stops.contains(&Some(Stop::BudgetSpent));
     done.rows = rows.into_iter().map(|(_, row)| row).collect();
+    super::put_in_order(&mut done.rows, &mut done.facts);
     done
 }
 
@@ -248,7 +309,7 @@ fn learn<'a>(
     candidate: &'a Candidate,
     runner: &mut Pairs<'_>,
     settings: &Settings<'_>,
-    differing: &mut Vec<FactRow>,
+    done: &mut Done,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Running<'a> {
     let Pair { base, new } = &candidate.pair;
@@ -257,44 +318,67 @@ fn learn<'a>(
     let engines_differ = base.case.engine.settings != new.case.engine.settings;
     let wanted = engines_differ.then_some(Phase::Engine).into_iter().chain(PHASES);
     let phases: Vec<Phase> = wanted.filter(|phase| (settings.wants)(&metric_of(*phase))).collect();
-    let plan = if candidate.pair.is_identical() && !settings.time_identical {
-        Err(Row::without_figures(&id, Verdict::Unchanged, "identical code: same guest, same engine"))
-    } else {
-        let ((base_facts, new_facts), plan) = runner.learn(&candidate.pair, settings.iterations);
-        differing.extend(facts::differences(&id, &base_facts, &new_facts));
-        match plan {
-            Err(_) if is_skipped(&candidate.pair) => Err(skipped(&id, &candidate.pair)),
-            Err((side, outcome)) => Err(failure(&id, side, &outcome)),
-            Ok(_) if base_facts.get("check") != new_facts.get("check") && base.case.n == new.case.n => {
-                Err(Row::without_figures(&id, Verdict::Inconclusive, "the checks differ: the two do different work"))
-            }
-            Ok(plan) => Ok(plan),
+    let mut running = Running {
+        candidate,
+        id: id.clone(),
+        plan: Err(Row::without_figures(&id, Verdict::Unchanged, "identical code: same guest, same engine")),
+        phases,
+        unlike: candidate.unlike.clone(),
+        answers_differ: Vec::new(),
+        tally: Tally::default(),
+        settled: true,
+    };
+    if candidate.pair.is_identical() && !settings.time_identical {
+        return running;
+    }
+    let ((base_facts, new_facts), plan) = runner.learn(&candidate.pair, settings.iterations);
+    let rows = facts::differences(&id, &base_facts, &new_facts).into_iter();
+    done.facts.extend(rows.map(|row| FactRow { scenario: candidate.scenario.clone(), ..row }));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err((side, outcome)) => {
+            let skipped_on_both = is_skipped(&candidate.pair);
+            running.plan = Err(if skipped_on_both {
+                rows::skipped(&id, &candidate.pair)
+            } else {
+                rows::failure(&id, side, &outcome)
+            });
+            return running;
         }
     };
-    Running { candidate, id, settled: plan.is_err(), plan, phases, tally: Tally::default() }
+    let ((old, now), (old_trap, new_trap)) = (plan.marked(), plan.traps_after());
+    running.unlike =
+        running.unlike.or_else(|| unlike::of_marks(old, now)).or_else(|| unlike::of_traps(old_trap, new_trap));
+    let is_same_task = base.case.n == new.case.n && running.unlike.as_ref().is_none_or(|unlike| !unlike.of_input);
+    if is_same_task {
+        let (differing, moved) = answers_differ(base, (&base_facts, &new_facts), runner);
+        running.answers_differ = differing;
+        let mut unsteady = answers::unsteady(&base_facts, &new_facts);
+        unsteady.extend(moved);
+        if !unsteady.is_empty() {
+            done.warnings.push(answers::unsteady_warning(&id, &unsteady));
+        }
+    }
+    running.settled = !running.phases.iter().any(|phase| running.is_comparable(*phase));
+    running.plan = Ok(plan);
+    running
+}
+
+/// The facts in which the two answer differently, and those in which the base answers differently from time to time. What depends on the
+/// time of day may be the same in both passes of a worker, so the base is asked once more.
+fn answers_differ(base: &Prepared, (old, new): (&Facts, &Facts), runner: &mut Pairs<'_>) -> (Vec<String>, Vec<String>) {
+    let differing = answers::differing(old, new);
+    if differing.is_empty() {
+        return (differing, Vec::new());
+    }
+    let again = answers::differing(old, &runner.facts(base));
+    differing.into_iter().partition(|fact| !again.contains(fact))
 }
 
 /// Whether neither side can be had here, as of a toolchain that is not there.
 fn is_skipped(pair: &Pair) -> bool {
     let skipped = |prepared: &Prepared| matches!(&prepared.guest, Err(no_guest) if no_guest.status == Status::Skipped);
     skipped(&pair.base) && skipped(&pair.new)
-}
-
-/// Not a doubt: nobody could have measured it.
-fn skipped(id: &str, pair: &Pair) -> Row {
-    let reason = pair.new.guest.as_ref().err().map(|no_guest| no_guest.reason.clone()).unwrap_or_default();
-    Row::without_figures(id, Verdict::Unchanged, format!("{SKIPPED}: {reason}"))
-}
-
-fn failure(id: &str, side: Side, outcome: &Outcome) -> Row {
-    let which = match side {
-        Side::Base => "base",
-        Side::New => "new",
-    };
-    let detail = outcome.detail.as_deref().unwrap_or_default();
-    let note = format!("{which}: {}: {detail}", outcome.status.name());
-    let failed = outcome.status != Status::Skipped;
-    Row { failed, ..Row::without_figures(id, Verdict::Inconclusive, note) }
 }
 
 /// Gives every open pair workers until each has `upto`. Pairs take turns, in a fresh random order each round.
@@ -330,7 +414,7 @@ fn rounds(
                 Ok(samples) => pair.tally.absorb(&samples),
                 Err(_) if settings.interrupt.raised() => return Some(Stop::Interrupted),
                 Err((side, outcome)) => {
-                    pair.plan = Err(failure(&pair.id, side, &outcome));
+                    pair.plan = Err(rows::failure(&pair.id, side, &outcome));
                     pair.settled = true;
                 }
             }
@@ -343,6 +427,7 @@ fn members(running: &[Running<'_>]) -> Vec<(usize, Phase)> {
     let timed = running.iter().enumerate().filter(|(_, pair)| pair.plan.is_ok());
     timed
         .flat_map(|(at, pair)| pair.phases.iter().map(move |phase| (at, *phase)))
+        .filter(|(at, phase)| running[*at].is_comparable(*phase))
         .filter(|(at, phase)| running[*at].tally.log_ratios.get(phase).is_some_and(|units| !units.is_empty()))
         .collect()
 }
@@ -369,72 +454,6 @@ fn settle(running: &mut [Running<'_>], looks: usize) {
     }
 }
 
-/// The rows with the pair that each is of.
-fn rows(running: &[Running<'_>], looks: usize) -> Vec<(usize, Row)> {
-    let members = members(running);
-    let verdicts = verdicts(running, &members, looks);
-    let mut rows = Vec::new();
-    for (at, pair) in running.iter().enumerate() {
-        match &pair.plan {
-            Err(row) => rows.push((at, row.clone())),
-            Ok(_) if !members.iter().any(|(of, _)| *of == at) => {
-                let why = match pair.tally.processes {
-                    0 => "stopped before it was reached",
-                    _ => "neither side passes such a phase",
-                };
-                rows.push((at, Row::without_figures(&pair.id, Verdict::Inconclusive, why)));
-            }
-            Ok(_) => {
-                let own = members.iter().zip(&verdicts).filter(|((of, _), _)| *of == at);
-                rows.extend(own.map(|((_, phase), verdict)| (at, row(pair, *phase, *verdict, looks, members.len()))));
-            }
-        }
-    }
-    rows
-}
-
-fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family: usize) -> Row {
-    let metric = metric_of(phase);
-    let tolerance = pair.candidate.tolerances.of(&metric);
-    let log_ratios = pair.tally.log_ratios[&phase].clone();
-    let estimate = Estimate::of(&log_ratios);
-    let interval = estimate.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS / looks.max(1) as f64));
-    let note = match interval {
-        None => Some(format!("{} processes: fewer than {} say nothing", log_ratios.len(), stats::UNITS_MIN)),
-        Some(interval) if verdict == Verdict::Inconclusive && Verdict::of(interval, tolerance).is_change() => {
-            Some(format!("not beyond what chance gives in one of {family} rows (Holm)"))
-        }
-        Some(_) => None,
-    };
-    // By the same rule as the ratio, so that the three agree.
-    let typical = |side: &BTreeMap<Phase, Vec<f64>>| {
-        let logs = side.get(&phase)?;
-        Estimate::of(logs).map(|estimate| estimate.centre).or_else(|| stats::median(logs)).map(ratio_of)
-    };
-    let workers = |side: &BTreeMap<Phase, Vec<f64>>| {
-        side.get(&phase).into_iter().flatten().map(|log| ratio_of(*log)).collect::<Vec<f64>>()
-    };
-    Row {
-        scenario: None,
-        machine: None,
-        case: pair.id.clone(),
-        metric,
-        unit: "ns".to_owned(),
-        base: typical(&pair.tally.base_ns),
-        new: typical(&pair.tally.new_ns),
-        ratio: estimate.map(|estimate| ratio_of(estimate.centre)),
-        ci_low: interval.map(|(low, _)| ratio_of(low)),
-        ci_high: interval.map(|(_, high)| ratio_of(high)),
-        verdict,
-        note,
-        tolerance,
-        log_ratios,
-        base_workers: workers(&pair.tally.base_ns),
-        new_workers: workers(&pair.tally.new_ns),
-        failed: false,
-    }
-}
-
 /// Compares the rows that seem to have changed once more, from nothing, with fresh workers. A change that does not show
 /// again is none.
 fn confirm(
@@ -455,7 +474,7 @@ fn confirm(
         .unzip();
     let stop = sample(&mut fresh, runner, settings, true, on_event);
     let seen: Vec<(usize, Row)> =
-        self::rows(&fresh, settings.looks().len()).into_iter().map(|(at, row)| (places[at], row)).collect();
+        rows::rows(&fresh, settings.looks().len()).into_iter().map(|(at, row)| (places[at], row)).collect();
     for (at, row) in rows.iter_mut().filter(|(_, row)| row.verdict.is_change()) {
         let again = seen.iter().find(|(of, again)| of == at && again.metric == row.metric).map(|(_, again)| again);
         if again.is_some_and(|again| again.verdict == row.verdict) {
@@ -470,5 +489,6 @@ fn confirm(
     stop
 }
 
+mod rows;
 #[cfg(test)]
 mod tests;

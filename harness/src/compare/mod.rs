@@ -1,13 +1,18 @@
 //! Comparisons: what two guests, two revisions or two reports say of each other. [`live`] runs both sides in the same
 //! workers, which is the way to be sure; [`reports`] makes the best of two reports of different times.
 
+pub mod answers;
 pub mod bisect;
 pub mod facts;
 pub mod kernel;
 pub mod live;
+pub mod matching;
 pub mod reports;
 pub mod revision;
+pub mod sides;
+mod submodules;
 mod tolerance;
+pub mod unlike;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::document::{Git, Machine};
 use crate::stats::Verdict;
+pub use crate::worker::Side;
 
 pub use facts::FactRow;
 pub use kernel::KernelRow;
@@ -115,6 +121,15 @@ pub struct Row {
     /// Whether a side failed or answered wrong.
     #[serde(default)]
     pub failed: bool,
+    /// The side that has this, where the other does not: of a row about a case as a whole the case, else the metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_in: Option<Side>,
+    /// What the case is called on the base's side, where that is another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
+    /// The facts in which the answers of the two sides differ, in the row that says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers_differ: Vec<String>,
     /// Of which scenario, where the case is in several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
@@ -143,8 +158,57 @@ impl Row {
             base_workers: Vec::new(),
             new_workers: Vec::new(),
             failed: false,
+            only_in: None,
+            renamed_from: None,
+            answers_differ: Vec::new(),
             scenario: None,
             machine: None,
+        }
+    }
+
+    /// The row of a case that only one side has. Not a doubt: there is nothing that it could be compared with, so `--fail-on` does not
+    /// count it.
+    #[must_use]
+    pub fn only_in(side: Side, case: &str, note: impl Into<String>) -> Self {
+        Self { only_in: Some(side), ..Self::without_figures(case, Verdict::Unchanged, note) }
+    }
+}
+
+/// What a row comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The two sides answer differently.
+    OtherAnswer,
+    /// What was measured, or why it could not be.
+    Compared(Verdict),
+    /// The same under another name.
+    Renamed,
+    /// A case that the other side does not have.
+    OnlyIn(Side),
+}
+
+impl State {
+    /// Every state, the most urgent first.
+    pub const ALL: [Self; 8] = [
+        Self::OtherAnswer,
+        Self::Compared(Verdict::Regressed),
+        Self::Compared(Verdict::Improved),
+        Self::Compared(Verdict::Inconclusive),
+        Self::Compared(Verdict::Unchanged),
+        Self::Renamed,
+        Self::OnlyIn(Side::Base),
+        Self::OnlyIn(Side::New),
+    ];
+
+    /// The words used in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OtherAnswer => "other answer",
+            Self::Compared(verdict) => verdict.name(),
+            Self::Renamed => "renamed",
+            Self::OnlyIn(Side::Base) => "only in base",
+            Self::OnlyIn(Side::New) => "only in new",
         }
     }
 }
@@ -154,6 +218,19 @@ impl Row {
     #[must_use]
     pub fn is_of_whole_case(&self) -> bool {
         self.metric == WHOLE_CASE
+    }
+
+    /// What it comes to.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.only_in {
+            _ if !self.answers_differ.is_empty() => State::OtherAnswer,
+            Some(side) if self.is_of_whole_case() => State::OnlyIn(side),
+            _ if self.renamed_from.is_some() && self.is_of_whole_case() && self.verdict == Verdict::Unchanged => {
+                State::Renamed
+            }
+            _ => State::Compared(self.verdict),
+        }
     }
 }
 
@@ -168,6 +245,25 @@ pub fn overall(rows: &[Row]) -> Verdict {
     rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Inconclusive)
 }
 
+/// What a case was called: its id, or its scenario's name before it where the id alone is as it was.
+fn old_name(scenario: &str, old: &str, new: &str) -> String {
+    if old == new { format!("{scenario}: {old}") } else { old.to_owned() }
+}
+
+/// Puts the cases whose answers differ first, what has only another name or only one side last, and answers before other facts that
+/// differ.
+pub fn put_in_order(rows: &mut [Row], facts: &mut [FactRow]) {
+    let wrong = answers::with_other_answers(rows);
+    rows.sort_by_key(|row| match row.state() {
+        _ if wrong.contains(&answers::key(row)) => 0,
+        State::OtherAnswer | State::Compared(_) => 1,
+        State::Renamed => 2,
+        State::OnlyIn(Side::Base) => 3,
+        State::OnlyIn(Side::New) => 4,
+    });
+    facts.sort_by_key(|fact| !answers::is_answer(&fact.fact));
+}
+
 impl Comparison {
     /// Whether a side of any case failed.
     #[must_use]
@@ -179,6 +275,19 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_answers_come_first_and_what_has_one_side_last() {
+        let plain = |case: &str| Row::without_figures(case, Verdict::Unchanged, "");
+        let wrong = answers::row("b", vec!["check".to_owned()]);
+        let renamed = Row { renamed_from: Some("x".to_owned()), ..plain("renamed") };
+        let mut rows = vec![Row::only_in(Side::New, "added", ""), renamed, plain("a"), wrong, plain("b"), plain("c")];
+        put_in_order(&mut rows, &mut []);
+        let shown: Vec<(&str, bool)> = rows.iter().map(|row| (row.case.as_str(), row.failed)).collect();
+        let (wrong, rest) = shown.split_at(1);
+        assert_eq!(wrong, [("b", true)]);
+        assert_eq!(rest.iter().map(|(case, _)| *case).collect::<Vec<_>>(), ["b", "a", "c", "renamed", "added"]);
+    }
 
     #[test]
     fn a_ratio_that_no_float_can_be_is_as_far_as_floats_go() {

@@ -2,13 +2,13 @@
 //! reference case is taken off, the interval is widened, and "cannot tell" is said often; comparing revisions is the
 //! way to be sure.
 
-use std::collections::BTreeMap;
-
 use wasiscope_ebpf_abi::Phase;
 
+use super::matching::{Key, Matched, pair_up};
+use super::unlike::{self, Unlike};
 use super::{
-    Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, SideReport, Tolerances, facts, kernel, overall,
-    ratio_of,
+    Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, Side, SideReport, Tolerances, answers, facts, kernel,
+    overall, ratio_of,
 };
 use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
@@ -65,40 +65,37 @@ const ADVICE: &str = "to be sure, compare the revisions or the .wasm files: both
 /// Compares two reports; cases are matched by scenario and id.
 #[must_use]
 pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn Fn(&str) -> bool) -> Differences {
-    let (pairs, alone) = machines(base, new);
-    let mut differences = Differences { warnings: alone, ..Differences::default() };
+    let (pairs, machines) = machines(base, new);
+    let mut differences = Differences { warnings: machines, ..Differences::default() };
     let mut pending: Vec<(Row, Option<(Estimate, f64)>)> = Vec::new();
     let mut in_both = false;
     for (base, new) in &pairs {
+        let machine = (pairs.len() > 1).then(|| new.machine.label());
         let of_machine = |line: String| if pairs.len() > 1 { format!("{}: {line}", new.machine.label()) } else { line };
         differences.warnings.extend(warnings(base, new).into_iter().map(of_machine));
-        let (old_cases, new_cases) = (by_name(base), by_name(new));
-        in_both |= old_cases.keys().any(|name| new_cases.contains_key(name));
-        let from = pending.len();
-        for (name, old) in &old_cases {
-            let Some(case) = new_cases.get(name) else {
-                pending.push((missing(old, "only in base"), None));
-                continue;
-            };
+        let (old_cases, new_cases) = (named(base), named(new));
+        let matching = pair_up(&keys(&old_cases), &keys(&new_cases));
+        in_both |= !matching.both.is_empty();
+        let ids: Vec<&str> = old_cases.iter().map(|(_, case)| case.id.as_str()).collect();
+        // Where an id is not enough to tell rows apart.
+        let scenario_of = |scenario: &str, id: &str| {
+            (ids.iter().filter(|other| **other == id).count() > 1).then(|| scenario.to_owned())
+        };
+        for matched in &matching.both {
+            let ((old_scenario, old), (scenario, case)) = (old_cases[matched.base], new_cases[matched.new]);
+            let scenario = scenario_of(if matched.renamed { scenario } else { old_scenario }, &case.id);
             let sides = Sides { base, new, tolerances, wants };
-            let seen = old.kernel.as_ref().zip(case.kernel.as_ref()).filter(|_| incomparable(old, case).is_none());
-            let unlike = seen.map(|(old, now)| kernel::differences(&case.id, old, now)).unwrap_or_default();
-            differences.facts.extend(facts::differences(&case.id, &old.facts, &case.facts));
-            // Where an id is not enough to tell rows apart.
-            let is_ambiguous = old_cases.keys().filter(|(_, id)| *id == name.1).count() > 1;
-            let scenario = is_ambiguous.then(|| name.0.to_owned());
-            let machine = (pairs.len() > 1).then(|| new.machine.label());
-            let named = |row| KernelRow { scenario: scenario.clone(), machine: machine.clone(), ..row };
-            differences.kernel.extend(unlike.into_iter().map(named));
-            let of_scenario = sides.rows(old, case).into_iter();
-            pending.extend(of_scenario.map(|(row, member)| (Row { scenario: scenario.clone(), ..row }, member)));
+            differences.add(&sides, (old, case), (&scenario, &machine));
+            let renamed_from = renamed_from(*matched, &old_cases, &new_cases);
+            pending.extend(sides.rows(old, case).into_iter().map(|(row, member)| {
+                let (scenario, machine, renamed_from) = (scenario.clone(), machine.clone(), renamed_from.clone());
+                (Row { scenario, machine, renamed_from, ..row }, member)
+            }));
         }
-        for (_, case) in new_cases.iter().filter(|(name, _)| !old_cases.contains_key(*name)) {
-            pending.push((missing(case, "only in new"), None));
-        }
-        if pairs.len() > 1 {
-            let machine = new.machine.label();
-            pending[from..].iter_mut().for_each(|(row, _)| row.machine = Some(machine.clone()));
+        for (side, cases, indexes) in
+            [(Side::Base, &old_cases, &matching.only_base), (Side::New, &new_cases, &matching.only_new)]
+        {
+            pending.extend(indexes.iter().map(|index| (alone(side, cases[*index].1, machine.clone()), None)));
         }
     }
     let members: Vec<Option<(Estimate, f64)>> = pending.iter().map(|(_, member)| *member).collect();
@@ -109,6 +106,8 @@ pub fn compare(base: &Report, new: &Report, tolerances: &Tolerances, wants: &dyn
         }
         differences.rows.push(row);
     }
+    answers::withhold_improvements(&mut differences.rows);
+    super::put_in_order(&mut differences.rows, &mut differences.facts);
     if !in_both {
         let how = "cases are matched by scenario and id, and the id of a file begins with its name";
         differences.warnings.push(format!("no case is in both reports: {how}"));
@@ -181,16 +180,66 @@ pub(crate) fn medians(measurement: &Measurement) -> Option<Vec<f64>> {
     (!medians.is_empty()).then_some(medians)
 }
 
-fn by_name(report: &Report) -> BTreeMap<(&str, &str), &CaseReport> {
-    let cases = report
-        .scenarios
-        .iter()
-        .flat_map(|scenario| scenario.cases.iter().map(|case| ((scenario.name.as_str(), case.id.as_str()), case)));
-    cases.collect()
+/// Every case with its scenario.
+fn named(report: &Report) -> Vec<(&str, &CaseReport)> {
+    let cases = report.scenarios.iter().flat_map(|of| of.cases.iter().map(|case| (of.name.as_str(), case)));
+    let mut cases: Vec<(&str, &CaseReport)> = cases.collect();
+    cases.sort_by_key(|(scenario, case)| (*scenario, case.id.as_str()));
+    cases.dedup_by_key(|(scenario, case)| (*scenario, case.id.as_str()));
+    cases
 }
 
-fn missing(case: &CaseReport, note: &str) -> Row {
+fn keys(cases: &[(&str, &CaseReport)]) -> Vec<Key> {
+    let key = |(scenario, case): &(&str, &CaseReport)| Key {
+        scenario: (*scenario).to_owned(),
+        id: case.id.clone(),
+        work: format!("{} {:?} {:?} {:?}", case.engine, case.engine_settings, case.n, case.args),
+        guest: case.artifact.as_ref().map(|artifact| artifact.sha256.clone()),
+    };
+    cases.iter().map(key).collect()
+}
+
+fn renamed_from(matched: Matched, base: &[(&str, &CaseReport)], new: &[(&str, &CaseReport)]) -> Option<String> {
+    let ((scenario, old), (_, now)) = (base[matched.base], new[matched.new]);
+    matched.renamed.then(|| super::old_name(scenario, &old.id, &now.id))
+}
+
+/// That a case fails which was not there before is the new side's failure; what the base alone had is history.
+fn alone(side: Side, case: &CaseReport, machine: Option<String>) -> Row {
+    let failed = side == Side::New && !case.outcome.expected;
+    let detail = case.outcome.detail.as_deref().unwrap_or_default();
+    let note = if failed { format!("{}: {detail}", case.outcome.status.name()) } else { String::new() };
+    let verdict = if failed { Verdict::Inconclusive } else { Verdict::Unchanged };
+    let row = Row::only_in(side, &case.id, note);
+    Row { failed, verdict, machine, note: row.note.clone().filter(|note| !note.is_empty()), ..row }
+}
+
+fn without_figures(case: &CaseReport, note: &str) -> Row {
     Row::without_figures(&case.id, Verdict::Inconclusive, note)
+}
+
+impl Differences {
+    /// What differs between two cases besides their times.
+    fn add(
+        &mut self,
+        sides: &Sides<'_>,
+        (old, case): (&CaseReport, &CaseReport),
+        (scenario, machine): (&Option<String>, &Option<String>),
+    ) {
+        let seen = old.kernel.as_ref().zip(case.kernel.as_ref()).filter(|_| sides.is_same_work(old, case));
+        let unlike = seen.map(|(old, now)| kernel::differences(&case.id, old, now)).unwrap_or_default();
+        let named = |row| KernelRow { scenario: scenario.clone(), machine: machine.clone(), ..row };
+        self.kernel.extend(unlike.into_iter().map(named));
+        let facts = facts::differences(&case.id, &old.facts, &case.facts).into_iter();
+        self.facts.extend(facts.map(|row| FactRow { scenario: scenario.clone(), ..row }));
+        let mut unsteady = answers::unsteady(&old.facts, &case.facts);
+        if sides.is_identical(old, case) {
+            unsteady.extend(answers::differing(&old.facts, &case.facts));
+        }
+        if !unsteady.is_empty() {
+            self.warnings.push(answers::unsteady_warning(&case.id, &unsteady));
+        }
+    }
 }
 
 /// Two reports of one machine each.
@@ -201,216 +250,155 @@ struct Sides<'a> {
     wants: &'a dyn Fn(&str) -> bool,
 }
 
+type Pending = (Row, Option<(Estimate, f64)>);
+
 impl Sides<'_> {
-    fn rows(&self, base: &CaseReport, new: &CaseReport) -> Vec<(Row, Option<(Estimate, f64)>)> {
-        let Self { tolerances, wants, .. } = self;
-        let reference = reference(self.base.reference_of(base), self.new.reference_of(new));
-        let reference = reference.as_ref();
-        let same_engine = self.base.tools.get("wasmtime") == self.new.tools.get("wasmtime");
+    fn rows(&self, base: &CaseReport, new: &CaseReport) -> Vec<Pending> {
         if [base, new].iter().all(|case| case.outcome.status == Status::Skipped) {
             // Not a doubt: nobody could have measured it.
             let note = format!("{SKIPPED}: {}", new.outcome.detail.as_deref().unwrap_or_default());
-            return vec![(Row { verdict: Verdict::Unchanged, ..missing(new, &note) }, None)];
+            return vec![(Row { verdict: Verdict::Unchanged, ..without_figures(new, &note) }, None)];
         }
-        if let Some(why) = incomparable(base, new) {
+        if let Some(why) = failed(base, new) {
             let failed = !new.outcome.expected || !base.outcome.expected;
             // What was right and is wrong now got worse, whatever it takes.
             let broke = base.outcome.expected && !new.outcome.expected && base.outcome.status != Status::Skipped;
             let verdict = if broke { Verdict::Regressed } else { Verdict::Inconclusive };
-            return vec![(Row { failed, verdict, ..missing(new, &why) }, None)];
+            return vec![(Row { failed, verdict, ..without_figures(new, &why) }, None)];
         }
-        let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
-        let identical = same_engine
-            && hash(base).is_some()
-            && hash(base) == hash(new)
-            && base.engine_settings == new.engine_settings
-            && base.args == new.args;
         let mut rows = Vec::new();
-        let metrics = PHASES.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]);
-        for metric in metrics.filter(|metric| wants(metric)) {
-            let of =
-                |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
-            let (old, now) = (of(base), of(new));
-            let (old, now) = match (old, now) {
-                (None, None) => continue,
-                (Some(old), Some(now)) => (old, now),
-                (old, _) => {
-                    let side = if old.is_none() { "only measured in new" } else { "only measured in base" };
-                    rows.push((Row { metric, ..missing(new, side) }, None));
-                    continue;
-                }
-            };
-            let tolerance = tolerances.of(&metric);
-            let estimate = stats::shift(&old, &now);
-            let relative =
-                estimate.zip(reference.ok().copied()).map(|(estimate, reference)| estimate.relative_to(&reference));
-            let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
-            let note = match (identical, estimate, reference) {
-                (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
-                (_, None, _) => Some(format!(
-                    "{} and {} processes: fewer than {} say nothing (--processes)",
-                    old.len(),
-                    now.len(),
-                    stats::UNITS_MIN
-                )),
-                (_, _, Err(why)) => Some((*why).to_owned()),
-                _ => None,
-            };
-            let verdict = if identical { Verdict::Unchanged } else { Verdict::Inconclusive };
-            let row = Row {
-                metric,
-                unit: "ns".to_owned(),
-                base: stats::median(&old),
-                new: stats::median(&now),
-                ratio: relative.map(|estimate| ratio_of(estimate.centre)),
-                ci_low: interval.map(|(low, _)| ratio_of(low)),
-                ci_high: interval.map(|(_, high)| ratio_of(high)),
-                verdict,
-                note,
-                tolerance,
-                base_workers: old,
-                new_workers: now,
-                ..missing(new, "")
-            };
-            rows.push((row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance))));
+        let unlike = unlike(base, new);
+        // The same code that answers otherwise has been asked at another time; that is no change.
+        if !self.is_identical(base, new) && !unlike.as_ref().is_some_and(|unlike| unlike.of_input) {
+            let differing = answers::differing(&base.facts, &new.facts);
+            if !differing.is_empty() {
+                rows.push((answers::row(&new.id, differing), None));
+            }
         }
+        let metrics = PHASES.map(metric_of).into_iter().chain([TRAP_LATENCY.to_owned()]);
+        let timed = metrics.filter(|metric| (self.wants)(metric));
+        rows.extend(timed.filter_map(|metric| self.row(base, new, &metric, unlike.as_ref())));
         if rows.is_empty() {
-            let is_experiment =
-                [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
-            let same = identical && base.facts == new.facts && !is_experiment;
-            let (verdict, note) = match same {
-                _ if is_experiment => {
-                    (Verdict::Inconclusive, "what experiments and flows of events measure is not compared")
-                }
-                true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
-                false => (Verdict::Inconclusive, "nothing was measured on either side"),
-            };
-            rows.push((Row { verdict, ..missing(new, note) }, None));
+            rows.push((self.without_times(base, new), None));
         }
         rows
     }
+
+    /// The same code, run in the same way.
+    fn is_identical(&self, base: &CaseReport, new: &CaseReport) -> bool {
+        let hash = |case: &CaseReport| case.artifact.as_ref().map(|artifact| artifact.sha256.clone());
+        self.base.tools.get("wasmtime") == self.new.tools.get("wasmtime")
+            && hash(base).is_some()
+            && hash(base) == hash(new)
+            && base.n == new.n
+            && base.engine_settings == new.engine_settings
+            && base.args == new.args
+    }
+
+    /// Whether what the kernel does for the one can be held against what it does for the other.
+    fn is_same_work(&self, base: &CaseReport, new: &CaseReport) -> bool {
+        failed(base, new).is_none() && unlike(base, new).is_none()
+    }
+
+    /// One metric of a case; `None` where neither side has it.
+    fn row(&self, base: &CaseReport, new: &CaseReport, metric: &str, unlike: Option<&Unlike>) -> Option<Pending> {
+        let of = |case: &CaseReport| case.measurements.iter().find(|found| found.metric == metric).and_then(medians);
+        let (old, now) = (of(base), of(new));
+        let only_in = match (&old, &now) {
+            (None, None) => return None,
+            (Some(_), None) => Some(Side::Base),
+            (None, Some(_)) => Some(Side::New),
+            (Some(_), Some(_)) => None,
+        };
+        let typical = |medians: &Option<Vec<f64>>| medians.as_deref().and_then(stats::median);
+        let row = Row {
+            metric: metric.to_owned(),
+            unit: "ns".to_owned(),
+            base: typical(&old),
+            new: typical(&now),
+            only_in,
+            tolerance: self.tolerances.of(metric),
+            ..without_figures(new, "")
+        };
+        let is_unlike = |unlike: &&Unlike| {
+            let of_phase = unlike.phases.iter().any(|phase| metric_of(*phase) == metric);
+            of_phase || metric == TRAP_LATENCY && unlike.phases.contains(&Phase::Trap)
+        };
+        if let Some(unlike) = unlike.filter(is_unlike) {
+            return Some((Row { note: Some(unlike.reason.clone()), ..row }, None));
+        }
+        let (Some(old), Some(now)) = (old, now) else {
+            let side = if only_in == Some(Side::New) { "only measured in new" } else { "only measured in base" };
+            return Some((Row { note: Some(side.to_owned()), ..row }, None));
+        };
+        Some(self.timed(base, new, row, (old, now)))
+    }
+
+    /// A metric that both sides have.
+    fn timed(&self, base: &CaseReport, new: &CaseReport, row: Row, (old, now): (Vec<f64>, Vec<f64>)) -> Pending {
+        let identical = self.is_identical(base, new);
+        let reference = reference(self.base.reference_of(base), self.new.reference_of(new));
+        let estimate = stats::shift(&old, &now);
+        let relative = estimate.zip(reference.ok()).map(|(estimate, reference)| estimate.relative_to(&reference));
+        let interval = relative.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS));
+        let note = match (identical, estimate, &reference) {
+            (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
+            (_, None, _) => Some(format!(
+                "{} and {} processes: fewer than {} say nothing (--processes)",
+                old.len(),
+                now.len(),
+                stats::UNITS_MIN
+            )),
+            (_, _, Err(why)) => Some((*why).to_owned()),
+            _ => None,
+        };
+        let tolerance = row.tolerance;
+        let row = Row {
+            ratio: relative.map(|estimate| ratio_of(estimate.centre)),
+            ci_low: interval.map(|(low, _)| ratio_of(low)),
+            ci_high: interval.map(|(_, high)| ratio_of(high)),
+            verdict: if identical { Verdict::Unchanged } else { Verdict::Inconclusive },
+            note,
+            base_workers: old,
+            new_workers: now,
+            ..row
+        };
+        (row, relative.filter(|_| !identical).map(|estimate| (estimate, tolerance)))
+    }
+
+    /// A case of which nothing that is compared was measured.
+    fn without_times(&self, base: &CaseReport, new: &CaseReport) -> Row {
+        let is_experiment = [base, new].iter().any(|case| case.measurements.iter().any(|found| found.spread.is_some()));
+        let same = self.is_identical(base, new) && base.facts == new.facts && !is_experiment;
+        let (verdict, note) = match same {
+            _ if is_experiment => {
+                (Verdict::Inconclusive, "what experiments and flows of events measure is not compared")
+            }
+            true => (Verdict::Unchanged, "nothing to measure, and the facts are the same"),
+            false => (Verdict::Inconclusive, "nothing was measured on either side"),
+        };
+        Row { verdict, ..without_figures(new, note) }
+    }
 }
 
-/// Why two cases of one id are not the same work.
-fn incomparable(base: &CaseReport, new: &CaseReport) -> Option<String> {
-    for (side, case) in [("base", base), ("new", new)] {
-        if !case.outcome.expected || case.outcome.status == Status::Skipped {
-            let detail = case.outcome.detail.as_deref().unwrap_or_default();
-            return Some(format!("{side}: {}: {detail}", case.outcome.status.name()));
-        }
-    }
-    if base.n != new.n {
-        let shown = |n: Option<u64>| n.map_or("none".to_owned(), |n| n.to_string());
-        return Some(format!("different sizes: n {} in base, {} in new", shown(base.n), shown(new.n)));
-    }
-    (base.facts.get("check") != new.facts.get("check"))
-        .then(|| "the checks differ: the two do different work".to_owned())
+/// Which side did not end as it should, and how.
+fn failed(base: &CaseReport, new: &CaseReport) -> Option<String> {
+    let of_side = |(side, case): (&str, &CaseReport)| {
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        let ended_well = case.outcome.expected && case.outcome.status != Status::Skipped;
+        (!ended_well).then(|| format!("{side}: {}: {detail}", case.outcome.status.name()))
+    };
+    [("base", base), ("new", new)].into_iter().find_map(of_side)
+}
+
+/// Why two cases of one id do not do the same work in some phases. A guest that marks its measured part has an `init` before it.
+fn unlike(base: &CaseReport, new: &CaseReport) -> Option<Unlike> {
+    let init = metric_of(Phase::Init);
+    let is_marked = |case: &CaseReport| case.measurements.iter().any(|measurement| measurement.metric == init);
+    let is_measured = |case: &CaseReport| !case.measurements.is_empty();
+    unlike::of_sizes_and_arguments((base.n, &base.args), (new.n, &new.args))
+        .or_else(|| unlike::of_marks(is_marked(base), is_marked(new)).filter(|_| is_measured(base) && is_measured(new)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::merge::merge;
-    use crate::record::{Facts, Outcome};
-    use crate::report::fixtures::{around, case, machine, report};
-
-    fn only_row(base: CaseReport, new: CaseReport, references: (u64, u64)) -> Row {
-        let reference = |centre| Some(case("reference", "r", &around(centre)));
-        let (base, new) = (report(vec![base], reference(references.0)), report(vec![new], reference(references.1)));
-        let mut rows = compare(&base, &new, &Tolerances::default(), &|_| true).rows;
-        assert_eq!(rows.len(), 1);
-        rows.remove(0)
-    }
-
-    #[test]
-    fn a_slow_machine_is_not_a_slow_guest() {
-        let row = only_row(case("a", "1", &around(100_000)), case("a", "2", &around(120_000)), (50_000, 60_000));
-        assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
-        assert!(row.ratio.is_some_and(|ratio| (ratio - 1.0).abs() < 0.01), "{row:?}");
-        let row = only_row(case("a", "1", &around(100_000)), case("a", "2", &around(120_000)), (50_000, 50_000));
-        assert_eq!(row.verdict, Verdict::Regressed, "{row:?}");
-    }
-
-    #[test]
-    fn identical_code_cannot_have_regressed() {
-        let row = only_row(case("a", "1", &around(100_000)), case("a", "1", &around(150_000)), (50_000, 50_000));
-        assert_eq!(row.verdict, Verdict::Unchanged);
-        assert!(row.note.is_some_and(|note| note.starts_with("identical code")));
-    }
-
-    #[test]
-    fn what_cannot_be_compared_says_why_and_gets_no_verdict() {
-        let good = || case("a", "1", &around(100_000));
-        let note = |base: CaseReport, new: CaseReport| {
-            let row = only_row(base, new, (50_000, 50_000));
-            assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
-            row.note.expect("a reason")
-        };
-        assert!(note(good(), case("a", "2", &[100_000])).contains("10 and 1 processes"));
-        assert!(note(good(), case("a", "2", &[])).contains("only measured in base"));
-        assert!(note(case("a", "1", &[]), case("a", "2", &[])).contains("nothing was measured"));
-        let mut other = case("a", "2", &around(100_000));
-        other.facts.insert("check".into(), "2".into());
-        assert!(note(good(), other).contains("checks differ"));
-    }
-
-    #[test]
-    fn what_fails_now_and_did_not_before_has_regressed_and_not_the_other_way_round() {
-        let good = || case("a", "1", &around(100_000));
-        let failed = || CaseReport { outcome: Outcome::because(Status::Failed, "exit 1"), ..good() };
-        let row = only_row(good(), failed(), (50_000, 50_000));
-        assert_eq!((row.verdict, row.failed), (Verdict::Regressed, true));
-        assert!(row.note.is_some_and(|note| note.contains("new: failed: exit 1")));
-        let row = only_row(failed(), good(), (50_000, 50_000));
-        assert_eq!((row.verdict, row.failed), (Verdict::Inconclusive, true));
-    }
-
-    #[test]
-    fn checks_have_nothing_to_measure_and_are_compared_by_their_facts() {
-        let check = |passed: u64| {
-            let mut check = case("loads/generated/cranelift", "1", &[]);
-            check.facts = Facts::from([("cells.passed".into(), passed.into())]);
-            check
-        };
-        assert_eq!(only_row(check(7), check(7), (50_000, 50_000)).verdict, Verdict::Unchanged);
-        assert_eq!(only_row(check(7), check(8), (50_000, 50_000)).verdict, Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn cases_of_one_side_only_are_named() {
-        let base = report(vec![case("a", "1", &around(1_000))], None);
-        let new = report(vec![case("b", "1", &around(1_000))], None);
-        let rows = compare(&base, &new, &Tolerances::default(), &|_| true).rows;
-        let shown: Vec<_> = rows.iter().map(|row| (row.case.as_str(), row.note.as_deref())).collect();
-        assert_eq!(shown, [("a", Some("only in base")), ("b", Some("only in new"))]);
-    }
-
-    #[test]
-    fn machines_are_compared_each_with_itself() {
-        let both = |fast: u64, slow: u64| {
-            let on = |name: &str, hash: &str, run_ns: u64| {
-                let reference = Some(case("reference", "r", &around(50_000)));
-                let report = report(vec![case("a", hash, &around(run_ns))], reference);
-                (name.to_owned(), Report { machine: machine(Some(name)), ..report })
-            };
-            let hash = format!("{fast}{slow}");
-            merge(vec![on("fast", &hash, fast), on("slow", &hash, slow)], false).unwrap().unwrap()
-        };
-        let (base, new) = (both(100_000, 300_000), both(100_100, 360_000));
-        let differences = compare(&base, &new, &Tolerances::default(), &|_| true);
-        let verdicts: Vec<_> =
-            differences.rows.iter().map(|row| (row.machine.as_deref().unwrap(), row.verdict)).collect();
-        assert_eq!(verdicts, [("fast", Verdict::Unchanged), ("slow", Verdict::Regressed)], "{:#?}", differences.rows);
-        let alone = compare(&base, &report(vec![], None), &Tolerances::default(), &|_| true);
-        assert!(alone.warnings.iter().any(|warning| warning == "only in base: fast"), "{:?}", alone.warnings);
-    }
-
-    #[test]
-    fn without_a_reference_there_is_no_verdict() {
-        let base = report(vec![case("a", "1", &around(1_000))], None);
-        let new = report(vec![case("a", "2", &around(2_000))], None);
-        let differences = compare(&base, &new, &Tolerances::default(), &|_| true);
-        assert_eq!(differences.rows[0].verdict, Verdict::Inconclusive);
-        assert_eq!(differences.rows[0].note.as_deref(), Some("a side has no reference case"));
-    }
-}
+mod tests;

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use self::cgroup::Throttling;
 use self::processor::{CpuTimes, value_of};
-use crate::record::Throttled;
 use crate::git;
+use crate::record::Throttled;
 use crate::report::document::{Git, Machine, MachineLimits};
 use crate::worker::WASMTIME_VERSION;
 

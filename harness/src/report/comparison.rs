@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::grid::{Grid, plain};
 use super::table::Style;
-use crate::compare::{Comparison, FactRow, KernelRow, Row, SKIPPED};
+use crate::compare::{Comparison, FactRow, KernelRow, Row, SKIPPED, State};
 use crate::stats::Verdict;
 use crate::units;
 
@@ -101,7 +101,7 @@ fn figures(row: &KernelRow) -> [String; 3] {
 
 /// Whether a row only says that there is nothing to compare.
 fn is_identical(row: &Row) -> bool {
-    row.is_of_whole_case() && row.verdict == Verdict::Unchanged && !is_skipped(row)
+    row.is_of_whole_case() && row.state() == State::Compared(Verdict::Unchanged) && !is_skipped(row)
 }
 
 /// Whether neither side was there.
@@ -110,14 +110,23 @@ fn is_skipped(row: &Row) -> bool {
 }
 
 /// Notes that do not fit into a table, each once.
-fn long_notes<'a>(rows: &[&'a Row]) -> Vec<&'a str> {
-    let mut notes: Vec<&str> = Vec::new();
-    for note in rows.iter().filter_map(|row| row.note.as_deref()).filter(|note| !fits(note)) {
+fn long_notes(rows: &[&Row]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for note in rows.iter().map(|row| note(row)).filter(|note| !fits(note)) {
         if !notes.contains(&note) {
             notes.push(note);
         }
     }
     notes
+}
+
+/// The note of a row, with the name that it had.
+pub(super) fn note(row: &Row) -> String {
+    let renamed = row.renamed_from.as_ref().map(|name| format!("renamed from {name}"));
+    if let (Some(renamed), State::Renamed) = (&renamed, row.state()) {
+        return format!("{renamed}, otherwise identical");
+    }
+    renamed.into_iter().chain(row.note.clone().filter(|note| !note.is_empty())).collect::<Vec<_>>().join("; ")
 }
 
 fn fits(note: &str) -> bool {
@@ -141,11 +150,11 @@ const fn bullet(style: Style) -> &'static str {
 }
 
 pub(super) fn counts(rows: &[Row]) -> String {
-    let parts: Vec<String> = [Verdict::Regressed, Verdict::Improved, Verdict::Inconclusive, Verdict::Unchanged]
+    let parts: Vec<String> = State::ALL
         .into_iter()
-        .map(|verdict| (verdict, rows.iter().filter(|row| row.verdict == verdict).count()))
+        .map(|state| (state, rows.iter().filter(|row| row.state() == state).count()))
         .filter(|(_, count)| *count > 0)
-        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
+        .map(|(state, count)| format!("{count} {}", state.name()))
         .collect();
     if parts.is_empty() { "nothing was compared".to_owned() } else { parts.join(", ") }
 }
@@ -158,7 +167,8 @@ pub(super) fn facts(rows: &[FactRow]) -> Grid {
             (Some(base), Some(new)) => format!(" ({:+})", new - base),
             _ => String::new(),
         };
-        table.add_row([row.case.clone(), row.fact.clone(), cell(&row.base), cell(&row.new) + &change]);
+        let scenario = row.scenario.as_ref().map(|scenario| format!("{scenario}: ")).unwrap_or_default();
+        table.add_row([scenario + &row.case, row.fact.clone(), cell(&row.base), cell(&row.new) + &change]);
     }
     table
 }
@@ -193,8 +203,8 @@ pub(super) fn rows(rows: &[&Row], confidence: f64) -> Grid {
             row.ratio.map_or("–".to_owned(), units::change),
             interval,
             if row.log_ratios.is_empty() { "–".to_owned() } else { row.log_ratios.len().to_string() },
-            row.verdict.name().to_owned(),
-            row.note.as_deref().map(brief).unwrap_or_default(),
+            row.state().name().to_owned(),
+            brief(&note(row)),
         ]);
     }
     table

@@ -10,7 +10,7 @@ use super::label::label;
 use super::{Prepared, Settings, Workers, cpu_of, stays_on_one_processor, subject};
 use crate::capture::{Capture, Coverage, KernelEvents};
 use crate::record::{Facts, Outcome};
-use crate::worker::{Message, Request, Side, Task};
+use crate::worker::{LastMark, Message, Request, Side, Task};
 
 /// Time that the passes of one worker may take together, roughly: long enough to outweigh starting it, and short enough
 /// for many workers.
@@ -57,6 +57,20 @@ pub struct PairPlan {
     quads: u32,
     compilations: u32,
     repeats: u32,
+}
+
+impl PairPlan {
+    /// Whether each side marks its measured part: the base, then the new one.
+    #[must_use]
+    pub const fn marked(&self) -> (bool, bool) {
+        (self.base.marked, self.new.marked)
+    }
+
+    /// Where each side traps, if it does.
+    #[must_use]
+    pub const fn traps_after(&self) -> (Option<LastMark>, Option<LastMark>) {
+        (self.base.traps_after, self.new.traps_after)
+    }
 }
 
 /// What one worker gave: nanoseconds of each phase on both sides, in order. Of repeated phases the mean of the repeats.
@@ -176,6 +190,11 @@ impl<'a> Pairs<'a> {
             (_, None) => return (both, Err((Side::New, new.outcome))),
         };
         (both, Ok(lay_out(known, iterations)))
+    }
+
+    /// The facts of one side alone.
+    pub fn facts(&mut self, prepared: &Prepared) -> Facts {
+        facts::learn(self.workers, prepared, &self.settings.scratch, Judge::Scenario).facts
     }
 
     /// One worker of the pair.

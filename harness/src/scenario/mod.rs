@@ -322,12 +322,25 @@ pub const DEFAULT_ITERATIONS: u32 = 20;
 /// # Errors
 /// When the file cannot be read, is not YAML, or says something that does not exist or cannot be.
 pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
+    let (scenario, text) = read_file(path)?;
+    wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
+    Ok(scenario)
+}
+
+/// As [`read`], of a scenario whose guest need not be there.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_without_guest(path: &Path) -> Result<Scenario, ScenarioError> {
+    read_file(path).map(|(scenario, _)| scenario)
+}
+
+fn read_file(path: &Path) -> Result<(Scenario, String), ScenarioError> {
     let unreadable = |reason| ScenarioError::Unreadable { path: path.to_owned(), reason };
     let text = files::read(path).and_then(text_of).map_err(unreadable)?;
     let mut scenario = parse(path, &text)?;
-    wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
     wire::read_expected(&mut scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
-    Ok(scenario)
+    Ok((scenario, text))
 }
 
 /// The text of a scenario file, which must not be something else.
@@ -420,7 +433,9 @@ pub fn is_name(folder: &Path, name: &OsStr) -> bool {
 }
 
 /// Whether a user who writes this means a path, and no plain name.
-fn is_path(name: &OsStr) -> bool {
+/// Whether a scenario is named by the path of its file.
+#[must_use]
+pub fn is_path(name: &OsStr) -> bool {
     name.as_bytes().contains(&b'/') || is_scenario_name(Path::new(name))
 }
 

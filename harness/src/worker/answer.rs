@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::written::Output;
 use super::protocol::{Ending, ProtocolLine, Subject};
+use super::written::Output;
 use crate::record::{Facts, UNSTEADY};
 
 /// The facts of one pass.

@@ -50,8 +50,8 @@ pub use pass::{Linked, Worker};
 pub use pipeline::Signal;
 pub use privileges::confinement;
 pub use protocol::{
-    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side, Subject,
-    Task, Timed,
+    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side,
+    Subject, Task, Timed,
 };
 pub use written::{Output, Written};
 

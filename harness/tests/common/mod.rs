@@ -3,6 +3,7 @@
 #![allow(clippy::allow_attributes, reason = "an expectation would fail in the binaries that use everything")]
 
 pub mod forked;
+pub mod repository;
 pub mod trials;
 
 use std::path::{Path, PathBuf};

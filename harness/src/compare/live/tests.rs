@@ -9,7 +9,7 @@ use crate::plan::{Case, GuestSource, Input};
 use crate::record::Facts;
 use crate::runner::{self, InputFiles, Prepared, WorkerRun, Workers};
 use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
-use crate::worker::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Request, Task, Timed};
+use crate::worker::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Request, Side, Task, Timed};
 
 /// How much slower B's `run` is, by the number of the worker that is asked.
 type Slowdown = fn(u32) -> f64;
@@ -19,13 +19,28 @@ struct Scripted {
     /// What B answers in its facts pass and later.
     check: &'static str,
     ending: Ending,
+    /// Whether B marks its measured part.
+    marked: bool,
+    /// Whether A answers otherwise each time that its facts are asked for.
+    clock: bool,
+    asked: u32,
     compared: u32,
     log: RefCell<Vec<bool>>,
 }
 
 impl Scripted {
     fn new(slowdown: Slowdown) -> Self {
-        Self { slowdown, check: "00", ending: Ending::Returned, compared: 0, log: RefCell::default() }
+        let ending = Ending::Returned;
+        Self {
+            slowdown,
+            check: "00",
+            ending,
+            marked: true,
+            clock: false,
+            asked: 0,
+            compared: 0,
+            log: RefCell::default(),
+        }
     }
 
     fn pass(&self, side: Side, run_ns: f64) -> Message {
@@ -70,10 +85,13 @@ impl Workers for Scripted {
                 let is_new = request.subject.guest.ends_with("new.wasm");
                 let check = if is_new { self.check } else { "00" };
                 let line = Some(ProtocolLine { workload: "w".into(), n: 1, check: check.into() });
-                let facts = Facts::from([("check".to_owned(), check.into())]);
+                self.asked += u32::from(!is_new);
+                let said = if self.clock && !is_new { self.asked.to_string() } else { check.to_owned() };
+                let facts = Facts::from([("check".to_owned(), said.into())]);
                 let ending = Ending::Returned;
+                let marked = self.marked || !is_new;
                 let (outputs, pace) = (Vec::new(), Pace::default());
-                vec![Message::Facts { marked: true, traps_after: None, facts, line, ending, outputs, pace }]
+                vec![Message::Facts { marked, traps_after: None, facts, line, ending, outputs, pace }]
             }
         };
         WorkerRun { pid: 1, messages, ..WorkerRun::default() }
@@ -116,7 +134,7 @@ fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, i
     let text =
         if identical { "(module (func (export \"_start\")))" } else { "(module (func (export \"_start\") nop))" };
     let new = prepared(folder.path(), "new.wasm", text);
-    let candidates = [Candidate { pair: Pair { base, new }, tolerances: Tolerances::default() }];
+    let candidates = [Candidate::new(Pair { base, new }, Tolerances::default())];
     let walk = runner::Settings {
         seed: 1,
         budget: None,
@@ -203,14 +221,43 @@ fn identical_code_is_not_timed() {
 }
 
 #[test]
-fn other_work_and_failing_sides_get_no_verdict() {
-    let mut other = Scripted { check: "11", ..Scripted::new(|_| 0.5) };
-    let done = compare_with(&mut other, false, Processes::UntilSettled, Interrupt::default());
-    assert_eq!(done.facts.iter().map(|row| row.fact.as_str()).filter(|fact| *fact == "check").count(), 1);
-    let row = only_row(done);
-    assert_eq!((row.verdict, other.compared), (Verdict::Inconclusive, 0));
-    assert!(row.note.is_some_and(|note| note.contains("checks differ")));
+fn another_answer_is_said_first_and_is_no_improvement() {
+    for (slowdown, verdict) in [(0.5, Verdict::Regressed), (-0.5, Verdict::Inconclusive), (0.0, Verdict::Unchanged)] {
+        let slowdown: Slowdown = if slowdown > 0.0 {
+            |_| 0.5
+        } else if slowdown < 0.0 {
+            |_| -0.5
+        } else {
+            |_| 0.0
+        };
+        let mut other = Scripted { check: "11", ..Scripted::new(slowdown) };
+        let done = compare_with(&mut other, false, Processes::UntilSettled, Interrupt::default());
+        assert_eq!(done.facts[0].fact, "check");
+        let [said, run] = &done.rows[..] else { panic!("{:?}", done.rows) };
+        assert_eq!((said.answers_differ.as_slice(), said.verdict), (&["check".to_owned()][..], Verdict::Inconclusive));
+        assert!(said.failed && said.is_of_whole_case() && !run.failed);
+        assert_eq!((run.metric.as_str(), run.verdict), ("phase.run", verdict));
+    }
+}
 
+#[test]
+fn an_answer_that_changes_from_time_to_time_is_not_compared() {
+    let mut other = Scripted { check: "11", clock: true, ..Scripted::new(|_| -0.5) };
+    let done = compare_with(&mut other, false, Processes::Exactly(10), Interrupt::default());
+    assert!(done.warnings.iter().any(|warning| warning.contains("check")), "{:?}", done.warnings);
+    assert_eq!(only_row(done).verdict, Verdict::Improved);
+}
+
+#[test]
+fn one_side_that_marks_its_measured_part_leaves_run_without_a_verdict() {
+    let mut workers = Scripted { marked: false, ..Scripted::new(|_| 0.5) };
+    let row = only_row(compare_with(&mut workers, false, Processes::UntilSettled, Interrupt::default()));
+    assert_eq!((row.metric.as_str(), row.verdict, row.ratio), ("phase.run", Verdict::Inconclusive, None));
+    assert!(row.note.is_some_and(|note| note.starts_with("only base marks")));
+}
+
+#[test]
+fn failing_sides_get_no_verdict() {
     let broken = Ending::Exited { code: 3, stderr: String::new(), context: EndingContext::default() };
     let mut failing = Scripted { ending: broken, ..Scripted::new(|_| 0.5) };
     let row = only_row(compare_with(&mut failing, false, Processes::UntilSettled, Interrupt::default()));

@@ -41,8 +41,9 @@ pub fn page(comparison: &Comparison) -> String {
         @if !rest_of_kernel.is_empty() { h2 { "What the kernel did otherwise elsewhere" } (table(&tables::kernel(&rest_of_kernel), "what the kernel did otherwise elsewhere")) }
         @if !rest.is_empty() {
             h2 { "Without figures" }
-            ul { @for row in rest { li id=(id_of(row)) { (cut(&row.case)) ": " span class=(class(row.verdict)) { (row.verdict.name()) }
-                @if let Some(note) = &row.note { " (" (cut(note)) ")" } } } }
+            ul { @for row in rest { li id=(id_of(row)) { (cut(&row.case)) ": " span class=(class(row.verdict)) { (row.state().name()) }
+                @let note = tables::note(row);
+                @if !note.is_empty() { " (" (cut(&note)) ")" } } } }
         }
         (save_link("comparison", whole))
     };
