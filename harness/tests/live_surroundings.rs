@@ -200,7 +200,7 @@ fn live_in_a_time_namespace_the_kernel_and_the_worker_mean_the_same_moment() {
         let before = ["unshare", "--time", "--monotonic", &offset, "--fork"];
         let ran = Ran::new(&before, &guest(WRITES), &["--capture", "on", "--trace", "trace.json"]);
         assert_eq!(ran.output.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.output.stderr));
-        assert_eq!(ran.report()["machine"]["namespaces"].as_array().unwrap().contains(&"time".into()), true);
+        assert!(ran.report()["machine"]["namespaces"].as_array().unwrap().contains(&"time".into()));
         let case = ran.case();
         let spawn = case["measurements"].as_array().unwrap().iter().find(|one| one["metric"] == "phase.spawn").unwrap();
         // A minute is longer than any start, and shorter than either offset.

@@ -269,7 +269,7 @@ fn privileges() -> String {
 fn noise() -> Finding {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let busy: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = machine::processor::usable();
     let detail = format!("load {busy} on {cpus} processors");
     if busy < cpus as f64 / 2.0 {
         Finding::good("noise", detail)

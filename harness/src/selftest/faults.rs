@@ -112,7 +112,9 @@ fn worker_killed(stage: &Stage) -> Result<String, Failure> {
 }
 
 fn worker_stopped(stage: &Stage) -> Result<String, Failure> {
-    let mut running = stage.start(long_run(stage, "12")?)?;
+    let run = long_run(stage, "12")?;
+    ["bad", "good"].into_iter().try_for_each(|scenario| stage.allow_little_time(scenario))?;
+    let mut running = stage.start(run)?;
     let stopped = running.wait_for(|stage| {
         stage.worker().is_some_and(|worker| rustix::process::kill_process(worker, Signal::STOP).is_ok())
     });
@@ -159,7 +161,9 @@ fn run_killed(stage: &Stage) -> Result<String, Failure> {
 }
 
 fn run_stopped(stage: &Stage) -> Result<String, Failure> {
-    let mut running = stage.start(long_run(stage, "20")?)?;
+    let run = long_run(stage, "20")?;
+    ["bad", "good"].into_iter().try_for_each(|scenario| stage.allow_little_time(scenario))?;
+    let mut running = stage.start(run)?;
     running.wait_for(|stage| stage.worker().is_some());
     thread::sleep(a_moment());
     running.signal(Signal::STOP)?;

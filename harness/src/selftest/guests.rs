@@ -31,7 +31,7 @@ const fn guest(
     Guest { name, does, bytes, status, says }
 }
 
-/// All of them. They run with a limit of two seconds and 64 MiB.
+/// All of them. They run with a limit of 64 MiB, and of two seconds where they are to end by that.
 pub const GUESTS: &[Guest] = &[
     guest("endless-loop", "never ends", || command("(loop (br 0))"), Status::Timeout, "in run for"),
     guest("endless-sleep", "sleeps for a century", endless_sleep, Status::Timeout, "in run for"),

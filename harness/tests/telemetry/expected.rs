@@ -93,6 +93,12 @@ pub fn figures(report: &Value) -> Figures {
     walk.number("wasiscope.machine.cpus", "{cpu}", "gauge", &[], &report["machine"]["cpus"]);
     walk.number("wasiscope.machine.memory", "By", "gauge", &[], &report["machine"]["memory_bytes"]);
     walk.number("wasiscope.machine.steal_ratio", "1", "gauge", &[], &report["machine"]["steal_ratio"]);
+    let limits = &report["machine"]["limits"];
+    walk.number("wasiscope.machine.cpu_quota", "{cpu}", "gauge", &[], &limits["cpu_quota"]);
+    walk.number("wasiscope.machine.memory_limit", "By", "gauge", &[], &limits["memory_bytes"]);
+    let (periods, time_ns) = throttled(&limits["throttled"]);
+    walk.number("wasiscope.machine.throttled.periods", "{period}", "gauge", &[], &periods);
+    walk.number("wasiscope.machine.throttled.time", "ns", "gauge", &[], &time_ns);
     capture(&mut walk, &report["capture"]);
     for scenario in report["scenarios"].as_array().unwrap() {
         let name = scenario["name"].as_str().unwrap();
@@ -102,6 +108,12 @@ pub fn figures(report: &Value) -> Figures {
         case(&mut walk, &[], &report["reference"]);
     }
     walk.figures
+}
+
+/// How often and, in nanoseconds, for how long; null where there is no quota.
+fn throttled(throttled: &Value) -> (Value, Value) {
+    let time_ns = throttled["time_us"].as_u64().map(|time_us| time_us * 1_000);
+    (throttled["periods"].clone(), time_ns.into())
 }
 
 fn capture(walk: &mut Walk, capture: &Value) {
@@ -137,6 +149,9 @@ fn case(walk: &mut Walk, context: &[(&str, &str)], case: &Value) {
     let preemptions = &disturbance["preemptions_per_iteration"];
     add(walk, "wasiscope.case.preemptions_per_iteration", "1", "gauge", &[], preemptions);
     add(walk, "wasiscope.case.steal_ratio", "1", "gauge", &[], &disturbance["steal_ratio"]);
+    let (periods, time_ns) = throttled(&disturbance["throttled"]);
+    add(walk, "wasiscope.case.throttled.periods", "{period}", "gauge", &[], &periods);
+    add(walk, "wasiscope.case.throttled.time", "ns", "gauge", &[], &time_ns);
     for (name, fact) in case["facts"].as_object().unwrap() {
         if name == "wasm_exec_count" {
             add(walk, name, "{execution}", "sum", &[], fact);

@@ -21,11 +21,14 @@ pub(super) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &C
     let outcome = label::text("wasiscope.outcome", case.outcome.status.name());
     of_case.add(&catalogue::CASE_EXPECTED, [outcome], Value::Count(case.outcome.expected.into()));
     let disturbance = case.disturbance.as_ref();
+    let throttled = disturbance.and_then(|of| of.throttled);
     let numbers = [
         (&catalogue::CASE_N, case.n.map(Value::Count)),
         (&catalogue::CASE_OBSERVER, case.observer_ratio.map(Value::Real)),
         (&catalogue::CASE_PREEMPTIONS, disturbance.and_then(|of| of.preemptions_per_iteration).map(Value::Real)),
         (&catalogue::CASE_STEAL, disturbance.and_then(|of| of.steal_ratio).map(Value::Real)),
+        (&catalogue::CASE_THROTTLED_PERIODS, throttled.map(|of| Value::Count(of.periods))),
+        (&catalogue::CASE_THROTTLED_TIME, throttled.map(|of| Value::Count(of.time_us.saturating_mul(1_000)))),
     ];
     for (definition, value) in numbers {
         of_case.add_known(definition, [], value);

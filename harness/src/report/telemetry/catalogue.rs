@@ -54,6 +54,10 @@ metrics! {
     MACHINE_CPUS = new("wasiscope.machine.cpus", "{cpu}", Gauge, "Processors that the run might use");
     MACHINE_MEMORY = new("wasiscope.machine.memory", "By", Gauge, "Memory of the machine");
     MACHINE_STEAL = new("wasiscope.machine.steal_ratio", "1", Gauge, "Share of the run's processor time that the hypervisor gave to others");
+    MACHINE_CPU_QUOTA = new("wasiscope.machine.cpu_quota", "{cpu}", Gauge, "Processors' worth of time that the cgroup of the run was given");
+    MACHINE_MEMORY_LIMIT = new("wasiscope.machine.memory_limit", "By", Gauge, "Memory that the cgroup of the run was given");
+    MACHINE_THROTTLED_PERIODS = new("wasiscope.machine.throttled.periods", "{period}", Gauge, "Periods in which the quota stopped the run");
+    MACHINE_THROTTLED_TIME = new("wasiscope.machine.throttled.time", "ns", Gauge, "For how long the quota stopped the run, added up over the processors");
     CAPTURE_LIVE = new("wasiscope.capture.sees_kernel", "1", Gauge, "1 when the kernel was watched, live or in a replay");
     CAPTURE_LOST = new("wasiscope.capture.lost", "{event}", Sum, "Events that the capture knows it lost");
     PROGRAM_ATTACHED = new("wasiscope.capture.program.attached", "1", Gauge, "1 when the kernel program was attached");
@@ -65,6 +69,8 @@ metrics! {
     CASE_OBSERVER = new("wasiscope.case.observer_ratio", "1", Gauge, "Time of an iteration while watched, over that while not");
     CASE_PREEMPTIONS = new("wasiscope.case.preemptions_per_iteration", "1", Gauge, "How often the kernel took the processor away in an iteration");
     CASE_STEAL = new("wasiscope.case.steal_ratio", "1", Gauge, "Share of processor time that the hypervisor gave to others while the case was timed");
+    CASE_THROTTLED_PERIODS = new("wasiscope.case.throttled.periods", "{period}", Gauge, "Periods in which a quota of processor time stopped the case");
+    CASE_THROTTLED_TIME = new("wasiscope.case.throttled.time", "ns", Gauge, "For how long a quota stopped the case, added up over the processors");
 
     FACT = new("wasiscope.fact.value", "1", Gauge, "What is exact of a case: a number, by the fact's name");
     FACT_SIZE = new("wasiscope.fact.size", "By", Gauge, "What is exact of a case: bytes, by the fact's name");

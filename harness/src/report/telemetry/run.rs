@@ -109,6 +109,7 @@ pub(super) fn add(metrics: &mut Metrics, run: &Run<'_>) {
     let Run { report, machine, capture, .. } = run;
     let seconds = Duration::from_nanos(run.time.start_ns).as_secs_f64();
     let flag = |flag: bool| Some(Value::Count(flag.into()));
+    let (limits, throttled) = (&machine.limits, machine.limits.throttled);
     let whole = [
         (&catalogue::RUN_START, Some(Value::Real(seconds))),
         (&catalogue::RUN_DURATION, Some(Value::Real(run.duration_s))),
@@ -118,6 +119,10 @@ pub(super) fn add(metrics: &mut Metrics, run: &Run<'_>) {
         (&catalogue::MACHINE_CPUS, Some(Value::Count(machine.cpus as u64))),
         (&catalogue::MACHINE_MEMORY, machine.memory_bytes.map(Value::Count)),
         (&catalogue::MACHINE_STEAL, machine.steal_ratio.map(Value::Real)),
+        (&catalogue::MACHINE_CPU_QUOTA, limits.cpu_quota.map(Value::Real)),
+        (&catalogue::MACHINE_MEMORY_LIMIT, limits.memory_bytes.map(Value::Count)),
+        (&catalogue::MACHINE_THROTTLED_PERIODS, throttled.map(|of| Value::Count(of.periods))),
+        (&catalogue::MACHINE_THROTTLED_TIME, throttled.map(|of| Value::Count(of.time_us.saturating_mul(1_000)))),
         (&catalogue::CAPTURE_LIVE, flag(capture.status.sees_kernel())),
     ];
     for (definition, value) in whole {

@@ -3,6 +3,7 @@
 //! A handler that traps, or does not come back in time, loses its instance and not the flow: the event is counted with the reason, and the next
 //! instance gets the next event.
 
+mod epochs;
 mod handler;
 mod imports;
 mod maps;
@@ -20,13 +21,13 @@ use wasmtime::Engine;
 use super::cell::PhaseCell;
 use super::engine;
 use super::protocol::{Ending, EndingContext, Iteration, Message, Subject};
-use super::schedule::Ticker;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
 use crate::pipeline::{
     CPUS, DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, Flow, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
     PROBE_LATENCY, PROBE_LATENCY_BUCKETS, PROBE_LATENCY_P99, REPLACED, Reason, generator,
 };
+use epochs::Epochs;
 use handler::{Handler, Instance};
 use imports::{Granted, read_entry, write_host};
 use ring::{Ring, Sign};
@@ -37,8 +38,7 @@ pub(crate) const EVENT_BYTES: usize = size_of::<PipelineEvent>();
 const SPIN: Duration = Duration::from_micros(50);
 /// It looks again after this time in any case.
 const SLEEP: Duration = Duration::from_millis(1);
-/// An epoch: a handler is cut off after one to two of them. They pass while it waits for a processor, too, so they are longer than others keep one
-/// where a machine is busy: with 5 ms, builds beside it had a good handler cut off once in a million events.
+/// An epoch, of processor time: a handler is cut off after one to two of them.
 const EPOCH: Duration = Duration::from_millis(50);
 
 /// What a worker of a flow is told and tells, over a socket of its own.
@@ -69,7 +69,7 @@ pub(super) fn run(
     let engine = Engine::new(&config)?;
     let granted = Granted { maps: maps.granted.clone(), joint: maps.joint.clone() };
     let handler = Handler::new(&engine, subject, granted)?;
-    let _epochs = Ticker::start(&engine, EPOCH);
+    let _epochs = Epochs::start(&engine, EPOCH)?;
     let mut pump = Pump::new(&handler, maps, flow.batch as usize)?;
     for _ in 0..iterations {
         cell.enter(Phase::Run);
