@@ -13,7 +13,7 @@ fn the_same_mistakes_kill_both_flavours_each_in_its_way() {
         let case = run.case(&format!("mistake-{mistake}/{flavour}/cranelift"));
         assert_eq!(case["outcome"]["status"], "trapped", "{case:#}");
         // Nothing was buffered, so nothing is lost: a line, and a file that was not closed.
-        assert_eq!(case["facts"]["left.stdout_bytes"], 14, "{case:#}");
+        assert_eq!(case["facts"]["stdout.bytes"], 14, "{case:#}");
         assert_eq!(case["facts"]["left.files"], json!(["left.txt"]), "{case:#}");
         assert!(case["facts"]["size.over_abort"].is_i64(), "{case:#}");
         case["facts"]["trap.code"].as_str().unwrap().to_owned()
