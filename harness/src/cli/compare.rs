@@ -10,9 +10,10 @@ use clap::{Args, ValueEnum};
 use rand::RngExt;
 
 use super::capture::{When, kernel_options, load};
+use super::input::{InputArguments, LimitArguments};
 use super::progress::Progress;
 use super::run::Format;
-use super::selection::{self, InputArguments, LimitArguments};
+use super::selection;
 use super::{Exit, StoppedEarly, print};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;

@@ -15,6 +15,7 @@ mod doctor;
 mod export;
 mod history;
 mod html;
+mod input;
 mod list;
 mod merge;
 mod parse;

@@ -2,30 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use globset::{Glob, GlobMatcher};
 use sha2::{Digest, Sha256};
 
+use super::input::{InputArguments, LimitArguments};
 use crate::files::{self, Content};
 use crate::guest::hex;
 use crate::module::{self, ModuleError};
 use crate::names;
 use crate::places::Places;
-use crate::plan::{self, Case, Directory, GUEST_NAME, GuestSource, Input, OWN_FOLDER};
+use crate::plan::{self, Case, GuestSource};
 use crate::prepare;
 use crate::report::document::Shard;
 use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, ScenarioError};
 use crate::traps::Share;
-use crate::units;
 
 /// Which cases to run.
 #[derive(Debug, Args)]
@@ -62,186 +56,11 @@ pub(super) struct Selection {
     input: InputArguments,
 }
 
-/// What .wasm files are given.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "For .wasm files")]
-pub(super) struct InputArguments {
-    /// An argument; once for each, or all of them after `--`
-    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
-    args: Vec<String>,
-    /// Arguments of the guest, after those of --arg
-    #[arg(last = true, value_name = "ARG")]
-    more_args: Vec<String>,
-    /// An environment variable; nothing is inherited
-    #[arg(long, value_name = "NAME=VALUE", value_parser = environment_variable)]
-    env: Vec<(String, String)>,
-    /// The name that the guest is called by, its first argument
-    #[arg(long, value_name = "NAME", default_value = GUEST_NAME, allow_hyphen_values = true)]
-    argv0: String,
-    /// A folder that the guest may read and write, under its own name or another; `HOST::.` takes the place of the guest's own empty
-    /// folder. The guest works in a copy, and each pass gets the folder as it was
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = OsStringValueParser::new().try_map(directory))]
-    dir: Vec<(PathBuf, String)>,
-    /// Like --dir, without a copy: what the guest writes stays, and later passes find it
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = OsStringValueParser::new().try_map(directory))]
-    dir_shared: Vec<(PathBuf, String)>,
-    /// Give the guest no folder of its own: without --dir it has no preopened folder at all [default: an empty one, as `.`]
-    #[arg(long)]
-    no_dir: bool,
-    /// What the guest reads from standard input: a file, or a pipe or device such as /dev/stdin. It is read once, up to 256 MiB,
-    /// and each pass gets all of it [default: nothing]
-    #[arg(long, value_name = "FILE")]
-    stdin: Option<PathBuf>,
-    /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
-    #[arg(long, value_name = "FUNCTION")]
-    invoke: Option<String>,
-    /// Call `_start` before the function of --invoke, as part of the phase `init`; that it then exits with status 0 does not end the guest
-    #[arg(long, requires = "invoke")]
-    start_first: bool,
-    /// Replace imports that nobody offers: a function traps when it is called, anything else is empty
-    #[arg(long)]
-    stub_imports: bool,
-    /// The guest is expected to trap, which is measured then; without this a trap is a failed row
-    #[arg(long)]
-    expect_trap: bool,
-}
-
-/// Bounds on every guest, in place of the scenario's, or of the default for files.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct LimitArguments {
-    /// Longest time of one iteration, for example 500ms [default: the scenario's; 10s for files]
-    #[arg(long, value_name = "TIME", value_parser = scenario::wall)]
-    wall: Option<Duration>,
-    /// Most memory of a guest, all memories and tables together, for example 4GiB [default: the scenario's; 1GiB for files]
-    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
-    memory: Option<u64>,
-    /// Largest call stack of a guest, for example 8MiB [default: the scenario's; 512KiB for files]
-    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
-    stack: Option<u64>,
-    /// Most that a guest may write to stdout, and to stderr, in one iteration [default: the scenario's; 16MiB for files]
-    #[arg(long, value_name = "SIZE", value_parser = scenario::size)]
-    max_output: Option<u64>,
-}
-
-impl LimitArguments {
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { wall, memory, stack, max_output } = self;
-        wall.is_none() && memory.is_none() && stack.is_none() && max_output.is_none()
-    }
-
-    pub(super) fn apply(&self, limits: &mut Limits) {
-        let Self { wall, memory, stack, max_output } = *self;
-        *limits = Limits {
-            wall: wall.unwrap_or(limits.wall),
-            memory_bytes: memory.unwrap_or(limits.memory_bytes),
-            stack_bytes: stack.unwrap_or(limits.stack_bytes),
-            output_bytes: max_output.unwrap_or(limits.output_bytes),
-        };
-    }
-}
-
 impl Selection {
     /// Busy processes on the processor of every worker.
     pub(super) fn noise(&self) -> u32 {
         self.noise.unwrap_or(0)
     }
-}
-
-impl InputArguments {
-    pub(super) fn is_empty(&self) -> bool {
-        let Self { args, more_args, env, argv0, dir, dir_shared, .. } = self;
-        let Self { no_dir, stdin, invoke, start_first, stub_imports, expect_trap, .. } = self;
-        let has_arguments = !(args.is_empty() && more_args.is_empty() && env.is_empty() && argv0 == GUEST_NAME);
-        let has_folders = *no_dir || !(dir.is_empty() && dir_shared.is_empty());
-        let has_flags = *start_first || *stub_imports || *expect_trap;
-        !has_arguments && !has_folders && !has_flags && stdin.is_none() && invoke.is_none()
-    }
-
-    /// With paths that hold wherever the worker runs, and files that are there.
-    fn checked(&self) -> anyhow::Result<Input> {
-        let mut directories: Vec<Directory> = Vec::new();
-        let copied = self.dir.iter().map(|folder| ("--dir", folder));
-        let shared = self.dir_shared.iter().map(|folder| ("--dir-shared", folder));
-        for (option, (host, guest)) in copied.chain(shared) {
-            let (path, metadata) = found(option, host)?;
-            let folder = Directory { host: path, guest: guest.clone(), shared: option == "--dir-shared" };
-            if directories.contains(&folder) {
-                continue;
-            }
-            if directories.iter().any(|other| other.guest == *guest) {
-                bail!("{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
-            }
-            if !metadata.is_dir() {
-                bail!("{option} {}: not a folder; a file goes in with the folder it is in", host.display());
-            }
-            directories.push(folder);
-        }
-        // It has the guest's first descriptor, as the folder has whose place it takes.
-        directories.sort_by_key(|folder| folder.guest != OWN_FOLDER);
-        let mut names = BTreeSet::new();
-        if let Some((twice, _)) = self.env.iter().find(|(name, _)| !names.insert(name)) {
-            bail!("--env: `{twice}` is given twice");
-        }
-        Ok(Input {
-            argv0: Some(self.argv0.clone()).filter(|name| name != GUEST_NAME),
-            args: [&self.args[..], &self.more_args].concat(),
-            environment: self.env.clone(),
-            directories,
-            stdin: self.stdin.as_deref().map(standard_input).transpose()?,
-            no_own_folder: self.no_dir,
-            invoke: self.invoke.clone(),
-            start_first: self.start_first,
-            stub_imports: self.stub_imports,
-        })
-    }
-}
-
-/// Most bytes of standard input: they are held in memory.
-const STDIN_LIMIT_BYTES: u64 = 256 << 20;
-
-/// All of a file, pipe or device. A pipe can be read only once, and every pass is to get the same.
-fn standard_input(path: &Path) -> anyhow::Result<Arc<[u8]>> {
-    let (absolute, metadata) = found("--stdin", path)?;
-    if metadata.is_dir() {
-        bail!("--stdin {}: a folder, not a file", path.display());
-    }
-    let mut bytes = Vec::new();
-    let read = File::open(absolute).and_then(|file| file.take(STDIN_LIMIT_BYTES + 1).read_to_end(&mut bytes));
-    read.with_context(|| format!("--stdin {}", path.display()))?;
-    if bytes.len() as u64 > STDIN_LIMIT_BYTES {
-        bail!("--stdin {}: more than {}, the most that is read", path.display(), units::bytes(STDIN_LIMIT_BYTES));
-    }
-    Ok(bytes.into())
-}
-
-/// The absolute path of what an option names, which must be there.
-fn found(option: &str, path: &Path) -> anyhow::Result<(PathBuf, fs::Metadata)> {
-    let absolute = std::path::absolute(path);
-    let looked_at = absolute.and_then(|absolute| fs::metadata(&absolute).map(|metadata| (absolute, metadata)));
-    looked_at.with_context(|| format!("{option} {}", path.display()))
-}
-
-fn environment_variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// The host's folder may have any name; what guests know is UTF-8.
-fn directory(text: OsString) -> Result<(PathBuf, String), String> {
-    let bytes = text.as_bytes();
-    let (host, guest) = match bytes.windows(2).position(|pair| pair == b"::") {
-        Some(at) => {
-            let guest = std::str::from_utf8(&bytes[at + 2..]);
-            let guest = guest
-                .map_err(|_| format!("the guest's name of the folder, `{}`, is not UTF-8", names::escaped(&text)))?;
-            (OsStr::from_bytes(&bytes[..at]), guest.to_owned())
-        }
-        None => (&*text, names::escaped(&text)),
-    };
-    if host.is_empty() || guest.is_empty() {
-        return Err("write HOST or HOST::GUEST".to_owned());
-    }
-    Ok((PathBuf::from(host), guest))
 }
 
 /// What the command line asks for.

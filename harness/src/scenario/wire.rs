@@ -1,5 +1,6 @@
 //! The YAML as written, and its way to a [`Scenario`]. Nothing else reads YAML but `snapshot.rs`, whose files are insta's.
 
+mod expect;
 mod scalars;
 mod whole;
 
@@ -20,9 +21,9 @@ use super::diagnostic::Problem;
 use super::has_price;
 use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
-    EngineSettings, Expectation, ExpectedText, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Pattern, Scenario,
-    SizedWorkload,
+    EngineSettings, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload,
 };
+use expect::WireExpectation;
 use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
 use whole::check_whole;
 pub(super) use whole::{check_files, read_expected};
@@ -228,7 +229,7 @@ fn default_iterations() -> Count<ITERATIONS_MAX> {
     Count(DEFAULT_ITERATIONS)
 }
 
-from_text!(Flavour, WorkloadName, MetricName, FactPattern, WirePattern);
+from_text!(Flavour, WorkloadName, MetricName, FactPattern);
 
 impl Flavour {
     fn from_text(name: &str) -> Result<Self, String> {
@@ -409,79 +410,6 @@ impl Default for WireLimits {
             output: Bytes(limits.output_bytes),
         }
     }
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WireExpectation {
-    outcome: WireOutcome,
-    check: Option<String>,
-    exit_code: i32,
-    stdout: Option<WireText>,
-    stderr: Option<WireText>,
-}
-
-impl WireExpectation {
-    fn expectation(self, folder: &Path) -> Expectation {
-        let text = |text: Option<WireText>| text.map(|text| text.0.in_folder(folder));
-        Expectation {
-            trap: self.outcome == WireOutcome::Trapped,
-            messages: Vec::new(),
-            check: self.check,
-            exit_code: self.exit_code,
-            stdout: text(self.stdout),
-            stderr: text(self.stderr),
-        }
-    }
-}
-
-/// The text itself, `{pattern: …}` or `{file: …}`.
-struct WireText(ExpectedText);
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TextMap {
-    pattern: Option<WirePattern>,
-    file: Option<PathBuf>,
-}
-
-struct WirePattern(Pattern);
-
-impl WirePattern {
-    fn from_text(text: &str) -> Result<Self, String> {
-        Pattern::new(text).map(Self)
-    }
-}
-
-impl FromNameOrMap for WireText {
-    type Map = TextMap;
-    const EXPECTING: &'static str = "the text itself, {pattern: …} or {file: …}";
-
-    fn from_name(text: &str) -> Result<Self, String> {
-        Ok(Self(ExpectedText::Exactly(text.as_bytes().to_vec())))
-    }
-
-    fn from_map(map: TextMap) -> Result<Self, String> {
-        match (map.pattern, map.file) {
-            (Some(pattern), None) => Ok(Self(ExpectedText::Pattern(pattern.0))),
-            (None, Some(file)) => Ok(Self(ExpectedText::File(file))),
-            _ => Err("write either `pattern` or `file`".to_owned()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for WireText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NameOrMap(PhantomData))
-    }
-}
-
-#[derive(Default, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum WireOutcome {
-    #[default]
-    Ok,
-    Trapped,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
