@@ -2,13 +2,13 @@
 //! what the guest is given and how it must end. A guest without a manifest must exit with 0.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Map, Value};
 
+use crate::names;
 use crate::plan::{Case, Directory, GuestSource, Input};
 use crate::scenario::{Engine, Expectation, ExpectedText, Limits};
 
@@ -46,6 +46,9 @@ pub struct Manifest {
 /// # Errors
 /// When a folder or manifest cannot be read, a manifest is not valid, or there is no guest at all.
 pub fn suites(folder: &Path) -> anyhow::Result<Vec<Suite>> {
+    if folder.is_file() {
+        bail!("{}: a file; give its folder, and --only 'NAME/*' for one guest", folder.display());
+    }
     let mut suites = Vec::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(folder) = pending.pop() {
@@ -57,7 +60,7 @@ pub fn suites(folder: &Path) -> anyhow::Result<Vec<Suite>> {
             // Links are not followed: they could lead in a circle.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 pending.push(path);
-            } else if path.extension() == Some(OsStr::new("wasm")) {
+            } else if is_guest(&path) {
                 guests.push(path);
             }
         }
@@ -69,14 +72,20 @@ pub fn suites(folder: &Path) -> anyhow::Result<Vec<Suite>> {
         }
     }
     if suites.is_empty() {
-        bail!("{}: no .wasm file in it or below it", folder.display());
+        bail!("{}: no .wasm or .wat file in it or below it", folder.display());
     }
     Ok(suites)
 }
 
+fn is_guest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm" || extension == "wat")
+}
+
 fn suite_name(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join("manifest.json");
-    let fallback = || folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    // Of `.` and `..` only the absolute path has a name.
+    let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let fallback = || names::escaped(whole.file_name().unwrap_or(whole.as_os_str()));
     if !path.is_file() {
         return Ok(fallback());
     }
@@ -84,7 +93,7 @@ fn suite_name(folder: &Path) -> anyhow::Result<String> {
 }
 
 fn test(guest: PathBuf) -> anyhow::Result<Test> {
-    let name = guest.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = names::escaped(guest.file_stem().unwrap_or_default());
     let path = guest.with_extension("json");
     let folder = guest.parent().unwrap_or(Path::new("."));
     let manifest = if path.is_file() {

@@ -12,7 +12,8 @@ const COPY_LIMIT_BYTES: u64 = 1 << 30;
 /// Most files and folders in it.
 const COPY_LIMIT_ENTRIES: usize = 100_000;
 
-/// Copies a folder with everything in it, times and permissions included. `to` must not exist.
+/// Copies a folder with everything in it, times and permissions included. `to` must not exist. Where it lies inside `from`, the folder
+/// that it is made in is left out: a copy that held itself would have no end.
 ///
 /// # Errors
 /// When something cannot be read or written, is neither file, folder nor link, or it is too much.
@@ -20,7 +21,8 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut left = Allowance { bytes: COPY_LIMIT_BYTES, entries: COPY_LIMIT_ENTRIES };
     // A link to the folder stands for the folder; links inside are a part of what the guest sees.
     let from = fs::canonicalize(from).map_err(|error| with_path(from, &error))?;
-    copy_tree(&from, to, &mut left)
+    let place = fs::canonicalize(to.parent().unwrap_or(Path::new("."))).map_err(|error| with_path(to, &error))?;
+    copy_tree(&from, to, &place, &mut left)
 }
 
 /// Removes a folder with everything in it, if it is there.
@@ -52,7 +54,7 @@ impl Allowance {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path, left: &mut Allowance) -> io::Result<()> {
+fn copy_tree(from: &Path, to: &Path, left_out: &Path, left: &mut Allowance) -> io::Result<()> {
     let about = |error: io::Error| with_path(from, &error);
     let metadata = fs::symlink_metadata(from).map_err(about)?;
     left.take(if metadata.is_file() { metadata.len() } else { 0 }).map_err(about)?;
@@ -60,7 +62,9 @@ fn copy_tree(from: &Path, to: &Path, left: &mut Allowance) -> io::Result<()> {
         fs::create_dir(to).map_err(|error| with_path(to, &error))?;
         for entry in fs::read_dir(from).map_err(about)? {
             let name = entry.map_err(about)?.file_name();
-            copy_tree(&from.join(&name), &to.join(&name), left)?;
+            if from.join(&name) != left_out {
+                copy_tree(&from.join(&name), &to.join(&name), left_out, left)?;
+            }
         }
         set_like(to, &metadata).map_err(|error| with_path(to, &error))
     } else {
@@ -271,6 +275,17 @@ mod tests {
         symlink("nowhere", scratch.path().join("x/link")).unwrap();
         workspace.restore().unwrap();
         assert_eq!(contents(scratch.path()), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_copy_inside_its_original_does_not_hold_itself() {
+        let original = tempfile::tempdir().unwrap();
+        fs::write(original.path().join("file"), "text").unwrap();
+        let place = original.path().join("target/work");
+        fs::create_dir_all(&place).unwrap();
+        copy(original.path(), &place.join("copy")).unwrap();
+        let inside: Vec<PathBuf> = contents(&place.join("copy")).into_keys().collect();
+        assert_eq!(inside, [Path::new("file"), Path::new("target")]);
     }
 
     #[test]

@@ -101,9 +101,20 @@ fn an_expected_exit_code_is_a_good_ending_and_is_timed() {
 }
 
 #[test]
+fn an_exit_code_is_expected_on_the_command_line_too() {
+    for (code, status) in [("7", 0), ("8", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "g.wat", writes(1, "", 7));
+        let run = Run::in_folder(folder, &[&[path.as_str(), "--expect-exit", code], &FEW[..]].concat());
+        assert_eq!(run.code(), status, "{}", run.stderr());
+    }
+}
+
+#[test]
 fn output_is_expected_as_text_as_pattern_or_as_file() {
     let prints = || writes(1, "one\ntwo\n", 0);
-    for good in [r#"{stdout: "one\ntwo\n"}"#, "{stdout: {pattern: '^one'}}", "{stdout: {file: wanted.txt}, stderr: ''}"]
+    for good in
+        [r#"{stdout: "one\ntwo\n"}"#, "{stdout: {pattern: '^two$'}}", "{stdout: {file: wanted.txt}, stderr: ''}"]
     {
         let (code, case) = expecting(prints(), good);
         assert_eq!((code, &case["outcome"]["status"]), (0, &json!("ok")), "{good}: {}", case["outcome"]);
@@ -111,7 +122,7 @@ fn output_is_expected_as_text_as_pattern_or_as_file() {
     for (bad, says) in [
         (r#"{stdout: "one\n2\n"}"#, "line 2 is \"two\", expected \"2\""),
         (r#"{stdout: "one\ntwo\nthree\n"}"#, "line 3 is"),
-        ("{stdout: {pattern: '^two'}}", "`^two`"),
+        ("{stdout: {pattern: '^three'}}", "`^three`"),
         ("{stderr: {file: wanted.txt}}", "wrong stderr"),
     ] {
         let (code, case) = expecting(prints(), bad);

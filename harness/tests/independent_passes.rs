@@ -84,6 +84,19 @@ fn both_sides_of_a_comparison_have_folders_of_their_own() {
 }
 
 #[test]
+fn the_folder_around_everything_can_be_given() {
+    // Its report and copies lie below it, in target/.
+    let folder = folder_with_note();
+    std::fs::rename(folder.path().join("data/note"), folder.path().join("note")).unwrap();
+    let guest = file(&folder, "g.wat", CHANGES_A_FOLDER);
+    let mut wasiscope = std::process::Command::new(common::WASISCOPE);
+    let output =
+        wasiscope.current_dir(folder.path()).args(["run", &guest, "--dir", ".::all"]).args(FEW).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(names_in(folder.path()), ["data", "g.wat", "note", "target"]);
+}
+
+#[test]
 fn a_shared_folder_keeps_what_a_guest_does() {
     let folder = folder_with_note();
     let (guest, data) = (file(&folder, "g.wat", CHANGES_A_FOLDER), folder.path().join("data"));

@@ -144,6 +144,20 @@ fn a_guest_that_was_added_and_does_not_build_is_a_failure() {
 }
 
 #[test]
+fn a_guest_that_was_added_and_ends_badly_is_a_failure() {
+    let repository = Repository::new();
+    repository.add_guest("there", &spin(2_000));
+    repository.commit("before");
+    repository.add_guest("traps", "(module (func (export \"_start\") unreachable))");
+    repository.commit("after");
+    let compared = repository.compare(&["HEAD~1", "HEAD"]);
+    let row = compared.row("traps/custom/cranelift");
+    assert_eq!((&row["only_in"], &row["failed"], compared.code()), (&json!("new"), &json!(true), Some(1)), "{row}");
+    // In the base it is history.
+    assert_eq!(repository.compare(&["HEAD", "HEAD~1"]).code(), Some(0));
+}
+
+#[test]
 fn a_scenario_of_another_name_or_with_other_arguments_is_compared_as_far_as_it_can_be() {
     let repository = Repository::new();
     repository.write("guest.wat", spin(2_000));

@@ -331,7 +331,7 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
         Candidate::new(Pair { base, new }, tolerances)
     };
     let candidates = base.into_iter().zip(new).map(candidate).collect();
-    let compared = Sides { candidates, rows: lacking };
+    let compared = Sides::new(candidates, lacking);
     let mut comparison = live(arguments, compared, sides, scratch.path(), &progress, interrupt)?;
     comparison.warnings.extend(warnings);
     Ok(comparison)
@@ -398,7 +398,7 @@ fn here(places: &Places) -> SideReport {
 
 fn live(
     arguments: &Arguments,
-    compared: Sides,
+    mut compared: Sides,
     (base, new): (SideReport, SideReport),
     scratch: &Path,
     progress: &Progress,
@@ -414,9 +414,8 @@ fn live(
             Box::new(|| Some(boxed(capture)))
         }
     };
-    let Sides { candidates, rows: only_in_one } = compared;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
-    let differing = candidates.iter().filter(|candidate| !candidate.pair.is_identical()).count();
+    let differing = compared.candidates.iter().filter(|candidate| !candidate.pair.is_identical()).count();
     let budget = arguments.budget.unwrap_or(BUDGET_PER_PAIR * u32::try_from(differing).unwrap_or(u32::MAX));
     let began = Instant::now();
     let elapsed = || began.elapsed();
@@ -440,10 +439,12 @@ fn live(
         instructions: false,
         planted: None,
     };
+    compared.try_added(&mut workers, scratch, &walk.interrupt);
     let mut runner = Pairs::new(&mut workers, &walk).with_capture(open);
-    let mut done = live::compare(&candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
+    let mut done =
+        live::compare(&compared.candidates, &mut runner, &settings, &mut |event| progress.on_comparison(&event));
     progress.finish();
-    done.rows.extend(only_in_one);
+    done.rows.extend(compared.rows);
     compare::put_in_order(&mut done.rows, &mut done.facts);
     Ok(Comparison {
         schema_version: SCHEMA_VERSION,

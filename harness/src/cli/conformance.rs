@@ -86,6 +86,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut report = report(places, scenarios, started_at, began.elapsed());
     report.interrupted = interrupt.raised();
     apply_known(&mut report, &known);
+    if arguments.only.is_none() {
+        note_unmatched(&report, &known);
+    }
     if let Some(out) = &out {
         out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     }
@@ -121,7 +124,8 @@ fn prepared(
         }
     }
     if cases.is_empty() {
-        bail!("no guest matches --only {}", arguments.only.as_deref().unwrap_or_default());
+        let only = arguments.only.as_deref().unwrap_or_default();
+        bail!("no guest matches --only {only} (it is matched against the whole id, as in 'lseek/custom/cranelift')");
     }
     let mut prepared = prepare::prepare(places, cases, scratch, &mut |line| progress.say(line))?;
     for (prepared, reason) in prepared.iter_mut().zip(reasons) {
@@ -173,6 +177,19 @@ fn report(places: &Places, scenarios: Vec<ScenarioReport>, started_at: jiff::Tim
         scenarios,
         sources: Vec::new(),
         reference: None,
+    }
+}
+
+/// Suites and tests of the list that are not there are most likely misspelt.
+fn note_unmatched(report: &Report, known: &KnownFailures) {
+    for (suite, tests) in known {
+        let Some(scenario) = report.scenarios.iter().find(|scenario| scenario.name == *suite) else {
+            tell!("note: no suite is named `{suite}`, which the known failures list");
+            continue;
+        };
+        for test in tests.keys().filter(|test| scenario.cases.iter().all(|case| case.workload != **test)) {
+            tell!("note: {suite}: no guest is named `{test}`, which the known failures list");
+        }
     }
 }
 

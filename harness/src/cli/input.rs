@@ -15,7 +15,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use crate::files;
 use crate::names;
 use crate::plan::{Directory, GUEST_NAME, Input, OWN_FOLDER};
-use crate::scenario::{self, Limits};
+use crate::scenario::{self, Expectation, Limits};
 
 /// What .wasm files are given.
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub(super) struct InputArguments {
     /// Call this exported function, after `_initialize`, instead of `_start`; --arg gives its arguments
     #[arg(long, value_name = "FUNCTION")]
     invoke: Option<String>,
-    /// Call `_start` before the function of --invoke, as part of the phase `init`; that it then exits with status 0 does not end the guest
+    /// Call `_start` before the function of --invoke, as part of the phase `init`; an exit with status 0 in `_start` is ignored
     #[arg(long, requires = "invoke")]
     start_first: bool,
     /// Replace imports that nobody offers: a function traps when it is called, anything else is empty
@@ -58,7 +58,10 @@ pub(super) struct InputArguments {
     stub_imports: bool,
     /// The guest is expected to trap, which is measured then; without this a trap is a failed row
     #[arg(long)]
-    pub(super) expect_trap: bool,
+    expect_trap: bool,
+    /// The guest is expected to exit with this code [default: 0]
+    #[arg(long, value_name = "CODE", conflicts_with = "expect_trap", allow_negative_numbers = true)]
+    expect_exit: Option<i32>,
 }
 
 /// Bounds on every guest, in place of the scenario's, or of the default for files.
@@ -98,11 +101,17 @@ impl LimitArguments {
 impl InputArguments {
     pub(super) fn is_empty(&self) -> bool {
         let Self { args, more_args, env, argv0, dir, dir_shared, .. } = self;
-        let Self { no_dir, stdin, invoke, start_first, stub_imports, expect_trap, .. } = self;
+        let Self { no_dir, stdin, invoke, start_first, stub_imports, expect_trap, expect_exit, .. } = self;
         let has_arguments = !(args.is_empty() && more_args.is_empty() && env.is_empty() && argv0 == GUEST_NAME);
         let has_folders = *no_dir || !(dir.is_empty() && dir_shared.is_empty());
-        let has_flags = *start_first || *stub_imports || *expect_trap;
+        let has_flags = *start_first || *stub_imports || *expect_trap || expect_exit.is_some();
         !has_arguments && !has_folders && !has_flags && stdin.is_none() && invoke.is_none()
+    }
+
+    /// How the guest should end.
+    pub(super) fn expectation(&self) -> Expectation {
+        let exit_code = self.expect_exit.unwrap_or(0);
+        Expectation { trap: self.expect_trap, exit_code, ..Expectation::default() }
     }
 
     /// With paths that hold wherever the worker runs, and files that are there.
@@ -120,7 +129,7 @@ impl InputArguments {
                 bail!("{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
             }
             if !metadata.is_dir() {
-                bail!("{option} {}: not a folder; a file goes in with the folder it is in", host.display());
+                bail!("{option} {}: not a folder; give the folder that contains it", host.display());
             }
             directories.push(folder);
         }
@@ -146,6 +155,7 @@ impl InputArguments {
 
 /// All of a file, pipe or device. A pipe can be read only once, and every pass is to get the same.
 fn standard_input(path: &Path) -> anyhow::Result<Arc<[u8]>> {
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
     files::read(path).map(Arc::from).with_context(|| format!("--stdin {}", path.display()))
 }
 

@@ -49,7 +49,7 @@ Examples:
   wasiscope run my.wasm --iterations 50      a guest of your own
   wasiscope run --only '*/std/*' --format markdown
   wasiscope compare old.wasm new.wasm        did it get worse?
-  wasiscope doctor                           what this machine lacks, and the mend
+  wasiscope doctor                           what is missing here, and how to fix it
 
 Exit status: 0 done · 1 a case failed or a regression was confirmed · 2 bad usage or input · 3 inconclusive, where that was
 asked to fail · 4 a required capability, or the receiver of metrics, is missing · 130 interrupted";
@@ -95,7 +95,7 @@ enum Verb {
     Selftest(selftest::Arguments),
     /// Scenarios, workloads, flavours, engines
     List(list::Arguments),
-    /// Toolchains, kernel features, privileges; each line says how to mend it
+    /// Toolchains, kernel features, privileges; each line says how to fix it
     Doctor(doctor::Arguments),
 }
 

@@ -18,7 +18,7 @@ use crate::places::Places;
 use crate::plan::{self, Case, GuestSource};
 use crate::prepare;
 use crate::report::document::Shard;
-use crate::scenario::{self, Engine, Expectation, Limits, Part, Scenario, ScenarioError};
+use crate::scenario::{self, Engine, Limits, Part, Scenario, ScenarioError};
 use crate::traps::Share;
 
 /// Which cases to run.
@@ -87,7 +87,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     };
     if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
         bail!(
-            "--engine, --arg, --env, --dir, --no-dir, --stdin, --invoke and --expect-trap are for .wasm files; a scenario says these itself"
+            "--engine, and the options under \"For .wasm files\", are for guest files; a scenario has its own keys (engines, args, expect)"
         );
     }
     if arguments.full {
@@ -310,7 +310,7 @@ pub(super) fn guest_cases(path: &Path, engines: &[String], input: &InputArgument
 
 /// Likewise, of a file that is called so.
 fn labelled_cases(label: String, path: &Path, engines: &[String], input: &InputArguments) -> anyhow::Result<Vec<Case>> {
-    let expect = Expectation { trap: input.expect_trap, ..Expectation::default() };
+    let expect = input.expectation();
     let (engines, input) = (named_engines(engines)?, input.checked()?);
     let case = |engine: &Engine| Case {
         scenario: label.clone(),

@@ -179,6 +179,8 @@ impl Row {
 pub enum State {
     /// The two sides answer differently.
     OtherAnswer,
+    /// A side could not be run, or ended badly.
+    Failed,
     /// What was measured, or why it could not be.
     Compared(Verdict),
     /// The same under another name.
@@ -189,8 +191,9 @@ pub enum State {
 
 impl State {
     /// Every state, the most urgent first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OtherAnswer,
+        Self::Failed,
         Self::Compared(Verdict::Regressed),
         Self::Compared(Verdict::Improved),
         Self::Compared(Verdict::Inconclusive),
@@ -205,6 +208,7 @@ impl State {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OtherAnswer => "other answer",
+            Self::Failed => "failed",
             Self::Compared(verdict) => verdict.name(),
             Self::Renamed => "renamed",
             Self::OnlyIn(Side::Base) => "only in base",
@@ -225,6 +229,7 @@ impl Row {
     pub fn state(&self) -> State {
         match self.only_in {
             _ if !self.answers_differ.is_empty() => State::OtherAnswer,
+            _ if self.failed && self.verdict != Verdict::Regressed => State::Failed,
             Some(side) if self.is_of_whole_case() => State::OnlyIn(side),
             _ if self.renamed_from.is_some() && self.is_of_whole_case() && self.verdict == Verdict::Unchanged => {
                 State::Renamed
@@ -256,7 +261,7 @@ pub fn put_in_order(rows: &mut [Row], facts: &mut [FactRow]) {
     let wrong = answers::with_other_answers(rows);
     rows.sort_by_key(|row| match row.state() {
         _ if wrong.contains(&answers::key(row)) => 0,
-        State::OtherAnswer | State::Compared(_) => 1,
+        State::OtherAnswer | State::Failed | State::Compared(_) => 1,
         State::Renamed => 2,
         State::OnlyIn(Side::Base) => 3,
         State::OnlyIn(Side::New) => 4,
@@ -265,6 +270,19 @@ pub fn put_in_order(rows: &mut [Row], facts: &mut [FactRow]) {
 }
 
 impl Comparison {
+    /// What it comes to, in a word or two: first what decides the exit status.
+    #[must_use]
+    pub fn headline(&self) -> &'static str {
+        let has = |state: State| self.rows.iter().any(|row| row.state() == state);
+        match self.verdict {
+            Verdict::Regressed => Verdict::Regressed.name(),
+            _ if self.rows.iter().any(|row| row.failed && !row.answers_differ.is_empty()) => "answers differ",
+            _ if has(State::Failed) => "failed",
+            _ if self.rows.iter().all(|row| row.only_in.is_some()) => "nothing to compare",
+            verdict => verdict.name(),
+        }
+    }
+
     /// Whether a side of any case failed.
     #[must_use]
     pub fn has_failures(&self) -> bool {

@@ -344,10 +344,10 @@ impl Sides<'_> {
         let note = match (identical, estimate, &reference) {
             (true, ..) => Some("identical code: a difference is the machine's".to_owned()),
             (_, None, _) => Some(format!(
-                "{} and {} processes: fewer than {} say nothing (--processes)",
+                "needs at least {} processes on each side, got {} and {} (--processes)",
+                stats::UNITS_MIN,
                 old.len(),
-                now.len(),
-                stats::UNITS_MIN
+                now.len()
             )),
             (_, _, Err(why)) => Some((*why).to_owned()),
             _ => None,

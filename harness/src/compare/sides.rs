@@ -13,13 +13,14 @@ use super::matching::{Key, Matched, pair_up};
 use super::revision::{Worktree, at_revision, presence};
 use super::{Row, SKIPPED, Side, Tolerances, unlike};
 use crate::guest::{GuestError, NoGuest};
+use crate::interrupt::Interrupt;
 use crate::module::ModuleError;
 use crate::names;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource, Input};
 use crate::prepare::{self, prepare};
 use crate::record::Status;
-use crate::runner::{InputFiles, Pair, Prepared};
+use crate::runner::{self, InputFiles, Pair, Prepared, Workers};
 use crate::scenario::{self, Scenario};
 use crate::stats::Verdict;
 
@@ -196,7 +197,7 @@ impl Listed {
         if let Some((_, reason)) = self.invalid.iter().find(|(invalid, _)| invalid == file) {
             return format!("{}: {reason}", self.worktree.revision);
         }
-        let how = if self.files.contains(file) { "does not list it in" } else { "is not in" };
+        let how = if self.files.contains(file) { "has no such case in" } else { "is not in" };
         format!("{file} {how} {}", self.worktree.revision)
     }
 }
@@ -272,6 +273,38 @@ pub struct Sides {
     pub candidates: Vec<Candidate>,
     /// A row for each case that only one has, or that neither can run.
     pub rows: Vec<Row>,
+    /// The cases that only the new revision has, each with its guest.
+    added: Vec<Prepared>,
+}
+
+impl Sides {
+    /// Only these.
+    #[must_use]
+    pub fn new(candidates: Vec<Candidate>, rows: Vec<Row>) -> Self {
+        Self { candidates, rows, added: Vec::new() }
+    }
+
+    /// Runs the cases that only the new revision has, once: one that does not end as its scenario expects has failed.
+    pub fn try_added(&mut self, workers: &mut dyn Workers, scratch: &Path, interrupt: &Interrupt) {
+        for prepared in &self.added {
+            if interrupt.raised() {
+                return;
+            }
+            let (_, outcome) = runner::facts_of(workers, prepared, scratch);
+            let (id, scenario) = (prepared.case.id(), &prepared.case.scenario);
+            let is_of_case = |row: &&mut Row| {
+                row.only_in == Some(Side::New)
+                    && row.case == id
+                    && row.scenario.as_ref().is_none_or(|named| named == scenario)
+            };
+            if let (false, Some(row)) = (outcome.expected, self.rows.iter_mut().find(is_of_case)) {
+                let detail = outcome.detail.as_deref().unwrap_or_default();
+                row.failed = true;
+                row.verdict = Verdict::Inconclusive;
+                row.note = Some(format!("only in new: {}: {detail}", outcome.status.name()));
+            }
+        }
+    }
 }
 
 /// The cases of two files, and a row for each whose function only one of them has.
@@ -320,6 +353,8 @@ pub fn of_revisions(base: &Ready, new: &Ready, tolerances: &Tolerances) -> Sides
             let why = other.listed.why_absent(&listing.file);
             let is_broken = side == Side::Base && other.listed.is_invalid(&listing.file);
             sides.rows.push(alone(side, listing, &listed.guests[index], &why, is_broken));
+            let can_be_tried = |prepared: &&Prepared| side == Side::New && prepared.guest.is_ok();
+            sides.added.extend(listed.guests[index].as_ref().ok().filter(can_be_tried).cloned());
         }
     }
     sides.rows.extend(invalid(&base.listed, &new.listed));

@@ -76,7 +76,7 @@ impl Family {
             Self::WasmBindgen => "wasm-bindgen",
             Self::GoJs => "Go for JavaScript",
             Self::AssemblyScript => "AssemblyScript",
-            Self::Other => "no family that is known here",
+            Self::Other => "not a known family",
         }
     }
 
@@ -96,7 +96,9 @@ impl Family {
             }
             Self::GoJs => "build it with GOOS=wasip1 GOARCH=wasm, or tinygo build -target=wasip1",
             Self::AssemblyScript => "build it with --use abort= and the WASI shim, without these functions",
-            Self::Other => "its host offers them: call what does not need them with --invoke, or build it without them",
+            Self::Other => {
+                "these come from the program's own host: use --invoke on a function that does not need them, or rebuild without them"
+            }
         }
     }
 }
@@ -171,7 +173,11 @@ impl fmt::Display for UnknownImports {
         let plural = if unknown.len() == 1 { "import" } else { "imports" };
         let families: BTreeSet<Family> = unknown.iter().map(|import| import.family).collect();
         let names: Vec<&str> = families.iter().map(|family| family.name()).collect();
-        write!(formatter, "{} unknown {plural} ({}):", unknown.len(), names.join("; "))?;
+        if unknown.iter().all(|import| import.offered.is_some()) {
+            write!(formatter, "{} {plural} of another type than offered:", unknown.len())?;
+        } else {
+            write!(formatter, "{} unknown {plural} ({}):", unknown.len(), names.join("; "))?;
+        }
         for family in families {
             let of_family: Vec<&UnknownImport> = unknown.iter().filter(|import| import.family == family).collect();
             let names: Vec<String> = of_family.iter().take(NAMES_SHOWN).map(|import| shown(import)).collect();
@@ -182,7 +188,7 @@ impl fmt::Display for UnknownImports {
             write!(formatter, "\n  {}: {}{more}. To do: {}.", family.name(), names.join(", "), family.advice())?;
         }
         if unknown.iter().all(UnknownImport::can_be_stubbed) {
-            formatter.write_str("\n  Or run it with --stub-imports: a function that is called all the same traps.")?;
+            formatter.write_str("\n  Or run it with --stub-imports: calling a stubbed function traps.")?;
         }
         Ok(())
     }
@@ -194,7 +200,7 @@ fn shown(import: &UnknownImport) -> String {
         None => text.escape_debug().to_string(),
     };
     let what = match (&import.offered, import.kind.as_str()) {
-        (Some(offered), kind) => format!(" ({kind}, where {offered} is offered)"),
+        (Some(offered), kind) => format!(" is {kind}, expected {offered}"),
         (None, kind) if kind.starts_with('(') => String::new(),
         (None, kind) => format!(" ({kind})"),
     };

@@ -21,7 +21,7 @@ const NOTE_CHARS: usize = 80;
 pub fn render(comparison: &Comparison, style: Style) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
-    let _ = writeln!(text, "{}: {}", comparison.verdict.name(), counts(&comparison.rows));
+    let _ = writeln!(text, "{}: {}", comparison.headline(), counts(&comparison.rows));
     for (name, side) in [("base", &comparison.base), ("new", &comparison.new)] {
         let commit = side.git.as_ref().map(|git| format!(" ({:.12})", git.commit)).unwrap_or_default();
         let _ = writeln!(text, "{}{name}: {}{commit}", bullet(style), side.label);
@@ -33,7 +33,7 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
         let _ = writeln!(text, "{}seed {seed}", bullet(style));
     }
     if comparison.interrupted {
-        let _ = writeln!(text, "{}interrupted: what was measured until then", bullet(style));
+        let _ = writeln!(text, "{}interrupted: results are partial", bullet(style));
     }
     if comparison.budget_spent {
         let _ = writeln!(text, "{}the budget was spent before every row was settled", bullet(style));

@@ -364,6 +364,6 @@ fn render_capture(text: &mut String, report: &Report) {
         text.push_str("the budget was spent: some cases have fewer processes than their scenario says\n");
     }
     if report.interrupted {
-        text.push_str("interrupted: what was measured until then is in the report\n");
+        text.push_str("interrupted: results are partial\n");
     }
 }

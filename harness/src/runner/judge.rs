@@ -58,7 +58,11 @@ pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Ou
         Ending::Returned => judge_answer(case, answer.line, check).map_or_else(failed, |()| judged(Outcome::ok())),
         Ending::Exited { code, .. } if *code == wanted && !case.expect.trap => judged(Outcome::ok()),
         Ending::Exited { code, stderr, context } => {
-            let expected = if wanted == 0 { String::new() } else { format!(", expected {wanted}") };
+            let expected = match wanted {
+                0 if *code > 0 => format!(" (--expect-exit {code}, or `expect: {{exit_code: {code}}}`, if it should)"),
+                0 => String::new(),
+                wanted => format!(", expected {wanted}"),
+            };
             let what = format!("the guest exited with code {code}{}{expected}", early(context));
             failed(because(context, case, &with_stderr(&what, stderr)))
         }

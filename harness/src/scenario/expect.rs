@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 /// How a case is expected to end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl ExpectedText {
     }
 }
 
-/// A regular expression that matches anywhere in the text.
+/// A regular expression that matches anywhere in the text; `^` and `$` match at the ends of lines.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
@@ -74,7 +74,8 @@ impl Pattern {
     /// # Errors
     /// When it is not a regular expression.
     pub fn new(pattern: &str) -> Result<Self, String> {
-        Regex::new(pattern).map(Self).map_err(|error| format!("`{pattern}` is not a regular expression: {error}"))
+        let compiled = RegexBuilder::new(pattern).multi_line(true).build();
+        compiled.map(Self).map_err(|error| format!("`{pattern}` is not a regular expression: {error}"))
     }
 
     /// Whether it matches anywhere in `text`.

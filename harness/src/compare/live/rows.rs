@@ -94,7 +94,7 @@ fn row(pair: &Running<'_>, phase: Phase, verdict: Verdict, looks: usize, family:
     let estimate = Estimate::of(&log_ratios);
     let interval = estimate.map(|estimate| estimate.interval(1.0 - FALSE_ALARMS / looks.max(1) as f64));
     let note = match interval {
-        None => Some(format!("{} processes: fewer than {} say nothing", log_ratios.len(), stats::UNITS_MIN)),
+        None => Some(format!("needs at least {} processes, got {}", stats::UNITS_MIN, log_ratios.len())),
         Some(interval) if verdict == Verdict::Inconclusive && Verdict::of(interval, tolerance).is_change() => {
             Some(format!("not beyond what chance gives in one of {family} rows (Holm)"))
         }

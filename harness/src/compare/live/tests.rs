@@ -209,7 +209,7 @@ fn what_stays_unclear_is_looked_at_to_the_end() {
 fn few_processes_say_nothing() {
     let row = only_row(compare_with(&mut Scripted::new(|_| 0.5), false, Processes::Exactly(5), Interrupt::default()));
     assert_eq!(row.verdict, Verdict::Inconclusive);
-    assert_eq!((row.ratio, row.note.as_deref()), (None, Some("5 processes: fewer than 8 say nothing")));
+    assert_eq!((row.ratio, row.note.as_deref()), (None, Some("needs at least 8 processes, got 5")));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn page(comparison: &Comparison) -> String {
 fn headline(comparison: &Comparison) -> Markup {
     html! {
         h1 { "wasiscope comparison" }
-        p.verdict { span class=(class(comparison.verdict)) { (sign(comparison.verdict)) " " (comparison.verdict.name()) }
+        p.verdict { span class=(class(comparison.verdict)) { (sign(comparison.verdict)) " " (comparison.headline()) }
             ": " (tables::counts(&comparison.rows)) }
         ul.facts {
             @for (name, side) in [("base", &comparison.base), ("new", &comparison.new)] {
@@ -64,7 +64,7 @@ fn headline(comparison: &Comparison) -> Markup {
             li { "intervals of " (units::percent_plain(comparison.confidence)) " %" }
         }
         @for warning in &comparison.warnings { p.doubt { (cut(warning)) } }
-        @if comparison.interrupted { p.bad { "Interrupted: what was measured until then." } }
+        @if comparison.interrupted { p.bad { "Interrupted: results are partial." } }
         @if comparison.budget_spent { p.doubt { "The budget was spent before every row was settled." } }
     }
 }

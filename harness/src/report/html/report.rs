@@ -59,7 +59,7 @@ fn headline(report: &Report) -> Markup {
             @if failed > 0 { span.bad { "✗ " (failed) " of " (count(cases)) " not as expected" } }
             @else { span.good { "✓ " (count(cases)) ", all as expected" } }
             @if skipped > 0 { span.doubt { ", " (skipped) " skipped" } }
-            @if report.interrupted { span.bad { " (interrupted: what was measured until then)" } }
+            @if report.interrupted { span.bad { " (interrupted: results are partial)" } }
             @if report.budget_spent { span.doubt { " (the budget was spent before all samples were there)" } }
         }
         @if let Some(planted) = &report.planted { p.bad { "A fault was planted on purpose: " (planted.to_string()) ". What fails shows that it is found." } }
