@@ -1,13 +1,14 @@
 //! Folders of guests with manifests, in the format of WebAssembly/wasi-testsuite: for `x.wasm` a file `x.json` beside it says
 //! what the guest is given and how it must end. A guest without a manifest must exit with 0.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Map, Value};
 
+use crate::files;
 use crate::names;
 use crate::plan::{Case, Directory, GuestSource, Input};
 use crate::scenario::{Engine, Expectation, ExpectedText, Limits};
@@ -96,20 +97,19 @@ fn test(guest: PathBuf) -> anyhow::Result<Test> {
     let name = names::escaped(guest.file_stem().unwrap_or_default());
     let path = guest.with_extension("json");
     let folder = guest.parent().unwrap_or(Path::new("."));
-    let manifest = if path.is_file() {
-        manifest(&object(&path)?, folder).with_context(|| path.display().to_string())?
-    } else {
-        manifest(&Map::new(), folder)?
+    // One that is there and cannot be read is an error, and not the same as none.
+    let manifest = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => manifest(&Map::new(), folder)?,
+        _ => manifest(&object(&path)?, folder).with_context(|| path.display().to_string())?,
     };
     Ok(Test { name, guest, manifest })
 }
 
 /// A JSON object in a file.
 fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    // Some editors put a byte-order mark first.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    serde_json::from_str(text).with_context(|| format!("{} is not a manifest", path.display()))
+    let bytes = files::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(files::without_byte_order_mark(&bytes))
+        .with_context(|| format!("{} is not a manifest", path.display()))
 }
 
 /// A manifest of either form: keys for everything, or a list of operations. What wasiscope does not do is said in the inner
@@ -124,23 +124,40 @@ fn manifest(keys: &Map<String, Value>, folder: &Path) -> anyhow::Result<Result<M
         }
         return Ok(Ok(manifest));
     };
-    if let Some(proposals) = keys.get("proposals").and_then(Value::as_array).filter(|list| !list.is_empty()) {
-        return Ok(Err(format!("needs the proposals {}", Value::from(proposals.clone()))));
+    if let Some(other) = keys.keys().find(|key| !["operations", "proposals", "world"].contains(&key.as_str())) {
+        return Ok(Err(format!("its manifest has the key `{other}` beside `operations`")));
+    }
+    if let Some(proposals) = keys.get("proposals") {
+        let proposals = proposals.as_array().context("`proposals` is not a list")?;
+        if !proposals.is_empty() {
+            return Ok(Err(format!("needs the proposals {}", Value::from(proposals.clone()))));
+        }
     }
     if let Some(world) = keys.get("world").filter(|world| *world != "wasi:cli/command") {
         return Ok(Err(format!("is for the world {world}")));
     }
+    let mut done = BTreeSet::new();
     for operation in operations.as_array().context("`operations` is not a list")? {
         let operation = operation.as_object().context("an operation is not an object")?;
         let kind = operation.get("type").and_then(Value::as_str).context("an operation has no `type`")?;
-        let read = match kind {
-            "run" | "wait" => read_keys(&mut manifest, operation, folder)?,
-            "read" => {
-                let stream = operation.get("id").map_or(Ok("stdout"), |id| id.as_str().context("`id` is not text"))?;
-                let nothing = Value::from("");
-                read_key(&mut manifest, stream, operation.get("payload").unwrap_or(&nothing), folder)?
-            }
-            other => Err(format!("needs the operation `{other}`")),
+        let (what, allowed): (&str, &[&str]) = match kind {
+            "run" => ("run", &["args", "env", "dirs", "root", "stdin"]),
+            "wait" => ("wait", &["exit_code"]),
+            "read" => match operation.get("id").map_or(Some("stdout"), Value::as_str) {
+                Some("stdout") => ("stdout", &[]),
+                Some("stderr") => ("stderr", &[]),
+                _ => return Ok(Err("reads from neither stdout nor stderr".to_owned())),
+            },
+            other => return Ok(Err(format!("needs the operation `{other}`"))),
+        };
+        if !done.insert(what) {
+            return Ok(Err(format!("has the operation `{kind}` twice")));
+        }
+        let read = if kind == "read" {
+            let nothing = Value::from("");
+            read_key(&mut manifest, what, operation.get("payload").unwrap_or(&nothing), folder)?
+        } else {
+            read_keys(&mut manifest, operation, allowed, folder)?
         };
         if let Err(unsupported) = read {
             return Ok(Err(unsupported));
@@ -150,8 +167,16 @@ fn manifest(keys: &Map<String, Value>, folder: &Path) -> anyhow::Result<Result<M
 }
 
 /// The keys of an operation besides its type.
-fn read_keys(manifest: &mut Manifest, keys: &Map<String, Value>, folder: &Path) -> anyhow::Result<Result<(), String>> {
+fn read_keys(
+    manifest: &mut Manifest,
+    keys: &Map<String, Value>,
+    allowed: &[&str],
+    folder: &Path,
+) -> anyhow::Result<Result<(), String>> {
     for (key, value) in keys.iter().filter(|(key, _)| *key != "type") {
+        if !allowed.contains(&key.as_str()) {
+            return Ok(Err(format!("an operation of its manifest has the key `{key}`, which wasiscope does not know")));
+        }
         if let Err(unsupported) = read_key(manifest, key, value, folder)? {
             return Ok(Err(unsupported));
         }
@@ -163,13 +188,18 @@ fn read_key(manifest: &mut Manifest, key: &str, value: &Value, folder: &Path) ->
     let Manifest { input, expect } = manifest;
     let wrong = || anyhow!("`{key}` cannot be {value}");
     let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+    // What a guest is given are strings of C.
+    let word = |value: &Value| text(value).and_then(|text| if text.contains('\0') { Err(wrong()) } else { Ok(text) });
     match key {
         _ if value.is_null() => {}
-        "args" => input.args = value.as_array().ok_or_else(wrong)?.iter().map(text).collect::<Result<_, _>>()?,
+        "args" => input.args = value.as_array().ok_or_else(wrong)?.iter().map(word).collect::<Result<_, _>>()?,
         "env" => {
             let pairs = value.as_object().ok_or_else(wrong)?;
+            if pairs.keys().any(|name| name.is_empty() || name.contains(['=', '\0'])) {
+                return Err(wrong());
+            }
             input.environment =
-                pairs.iter().map(|(name, value)| Ok((name.clone(), text(value)?))).collect::<anyhow::Result<_>>()?;
+                pairs.iter().map(|(name, value)| Ok((name.clone(), word(value)?))).collect::<anyhow::Result<_>>()?;
         }
         "dirs" => {
             for name in value.as_array().ok_or_else(wrong)? {
@@ -179,7 +209,10 @@ fn read_key(manifest: &mut Manifest, key: &str, value: &Value, folder: &Path) ->
         "root" => input.directories.push(directory(folder, &text(value)?, Some("/"))?),
         "stdin" => input.stdin = Some(text(value)?.into_bytes().into()),
         "exit_code" => {
-            expect.exit_code = value.as_i64().and_then(|code| i32::try_from(code).ok()).ok_or_else(wrong)?;
+            // Preview 1 has no others.
+            let codes = 0..126;
+            let code = value.as_i64().and_then(|code| i32::try_from(code).ok());
+            expect.exit_code = code.filter(|code| codes.contains(code)).ok_or_else(wrong)?;
         }
         "stdout" => expect.stdout = Some(ExpectedText::Exactly(text(value)?.into_bytes())),
         "stderr" => expect.stderr = Some(ExpectedText::Exactly(text(value)?.into_bytes())),
@@ -271,12 +304,30 @@ mod tests {
         assert!(unsupported(r#"{"operations": [{"type": "run"}, {"type": "connect"}]}"#).contains("`connect`"));
         assert!(unsupported(r#"{"operations": [], "proposals": ["http"]}"#).contains("http"));
         assert!(unsupported(r#"{"umask": 7}"#).contains("`umask`"));
+        for json in [
+            r#"{"operations": [], "exit_code": 3}"#,
+            r#"{"operations": [{"type": "read", "payload": "a"}, {"type": "read", "payload": "b"}]}"#,
+            r#"{"operations": [{"type": "wait", "exit_code": 3}, {"type": "wait"}]}"#,
+            r#"{"operations": [{"type": "read", "id": "exit_code", "payload": 3}]}"#,
+            r#"{"operations": [{"type": "wait", "args": ["a"]}]}"#,
+        ] {
+            assert!(!unsupported(json).is_empty(), "{json}");
+        }
     }
 
     #[test]
     fn a_manifest_with_a_wrong_value_is_an_error() {
         assert!(read(r#"{"args": "a"}"#).unwrap_err().to_string().contains("`args`"));
         assert!(read(r#"{"exit_code": 1.5}"#).unwrap_err().to_string().contains("`exit_code`"));
+        for json in [
+            r#"{"args": ["a\u0000b"]}"#,
+            r#"{"env": {"A=B": "c"}}"#,
+            r#"{"env": {"": "c"}}"#,
+            r#"{"exit_code": -1}"#,
+            r#"{"operations": [], "proposals": "http"}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
         assert!(read(r#"{"dirs": ["nowhere"]}"#).unwrap_err().to_string().contains("`nowhere`"));
     }
 }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, Metadata};
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Most bytes that are copied of one folder.
@@ -12,7 +12,7 @@ const COPY_LIMIT_BYTES: u64 = 1 << 30;
 /// Most files and folders in it.
 const COPY_LIMIT_ENTRIES: usize = 100_000;
 
-/// Copies a folder with everything in it, times and permissions included. `to` must not exist. Where it lies inside `from`, the folder
+/// Copies a folder with everything in it, times and permissions included, but that its owner may write into every folder. `to` must not exist. Where it lies inside `from`, the folder
 /// that it is made in is left out: a copy that held itself would have no end.
 ///
 /// # Errors
@@ -89,14 +89,20 @@ fn copy_leaf(from: &Path, to: &Path, metadata: &Metadata) -> io::Result<()> {
 fn set_like(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let times = FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?);
     File::open(path)?.set_times(times)?;
-    fs::set_permissions(path, metadata.permissions())
+    let mut permissions = metadata.permissions();
+    if metadata.is_dir() {
+        // Else nobody but root could take the copy away again.
+        permissions.set_mode(permissions.mode() | 0o700);
+    }
+    fs::set_permissions(path, permissions)
 }
 
 fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// By what a file is known to be unchanged: the kernel sets the time of the last change, and nobody can set it back.
+/// By what a file is known to be unchanged: the kernel sets the time of the last change, and nobody can set it back. It ticks slowly,
+/// though, so that of a change just before says nothing of one just after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -118,6 +124,20 @@ pub struct Workspace {
     working: PathBuf,
     /// What is in the working copy, by path relative to it.
     stamps: BTreeMap<PathBuf, Stamp>,
+    /// Changes before this time cannot be mistaken for later ones, in seconds and nanoseconds since 1970.
+    settled: (i64, i64),
+}
+
+/// Longer than any file system's clock stands still: a tick of the slowest kernels is 10 ms.
+const TICK_NS: i64 = 20_000_000;
+
+/// A tick ago.
+fn a_tick_ago() -> (i64, i64) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    match now.tv_nsec - TICK_NS {
+        nanoseconds if nanoseconds < 0 => (now.tv_sec - 1, nanoseconds + 1_000_000_000),
+        nanoseconds => (now.tv_sec, nanoseconds),
+    }
 }
 
 impl Workspace {
@@ -126,8 +146,20 @@ impl Workspace {
     /// # Errors
     /// When it cannot be read.
     pub fn new(original: Option<PathBuf>, working: PathBuf) -> io::Result<Self> {
+        let settled = a_tick_ago();
         let stamps = if original.is_some() { stamps_in(&working)? } else { BTreeMap::new() };
-        Ok(Self { original, working, stamps })
+        Ok(Self { original, working, stamps, settled })
+    }
+
+    /// Whether what is at `path` is as it should be, where its stamp is `found`.
+    fn is_unchanged(&self, path: &Path, found: Stamp) -> io::Result<bool> {
+        match (self.stamps.get(path), &self.original) {
+            (Some(known), _) if *known != found => Ok(known.is_folder && found.is_folder),
+            (Some(known), Some(original)) if !known.is_folder && known.changed >= self.settled => {
+                is_alike(&original.join(path), &self.working.join(path))
+            }
+            (known, _) => Ok(known.is_some()),
+        }
     }
 
     /// Puts back whatever has changed since the start or the last call.
@@ -135,38 +167,69 @@ impl Workspace {
     /// # Errors
     /// When something cannot be removed or copied.
     pub fn restore(&mut self) -> io::Result<()> {
+        let looked = a_tick_ago();
         let found = stamps_in(&self.working)?;
-        if found == self.stamps {
-            return Ok(());
-        }
+        let mut kept = BTreeMap::new();
         // Deepest first, so that folders are empty when it is their turn.
         for (path, stamp) in found.iter().rev() {
             let place = self.working.join(path);
-            match self.stamps.get(path) {
-                Some(known) if known == stamp || known.is_folder && stamp.is_folder => {}
-                _ if stamp.is_folder => fs::remove_dir(place)?,
-                _ => fs::remove_file(place)?,
+            if self.is_unchanged(path, *stamp)? {
+                kept.insert(path.clone(), *stamp);
+            } else {
+                let removed = if stamp.is_folder { fs::remove_dir(&place) } else { fs::remove_file(&place) };
+                removed.map_err(|error| with_path(&place, &error))?;
             }
+        }
+        if kept == self.stamps {
+            self.settled = looked;
+            return Ok(());
         }
         let Some(original) = &self.original else { return Ok(()) };
         let mut folders = Vec::new();
         for (path, known) in &self.stamps {
             let (from, to) = (original.join(path), self.working.join(path));
             let metadata = fs::symlink_metadata(&from)?;
-            match found.get(path) {
+            let put_back = match kept.get(path) {
                 Some(stamp) if stamp == known => continue,
-                Some(stamp) if stamp.is_folder && known.is_folder => {}
-                _ if known.is_folder => fs::create_dir(&to)?,
-                _ => copy_leaf(&from, &to, &metadata)?,
-            }
+                Some(_) => Ok(()),
+                None if known.is_folder => fs::create_dir(&to),
+                None => copy_leaf(&from, &to, &metadata),
+            };
+            put_back.map_err(|error| with_path(&to, &error))?;
             if known.is_folder {
                 folders.push((to, metadata));
             }
         }
         // A folder's own times change with what is put into it.
         folders.iter().rev().try_for_each(|(folder, metadata)| set_like(folder, metadata))?;
+        self.settled = a_tick_ago();
         self.stamps = stamps_in(&self.working)?;
         Ok(())
+    }
+}
+
+/// Whether two files, or two links, hold the same and have the same time.
+fn is_alike(one: &Path, other: &Path) -> io::Result<bool> {
+    let (metadata, of_other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    if metadata.is_symlink() {
+        return Ok(of_other.is_symlink() && fs::read_link(one)? == fs::read_link(other)?);
+    }
+    let same = |of: fn(&Metadata) -> i64| of(&metadata) == of(&of_other);
+    if metadata.len() != of_other.len() || !same(MetadataExt::mtime) || !same(MetadataExt::mtime_nsec) {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (BufReader::new(File::open(one)?), BufReader::new(File::open(other)?));
+    loop {
+        let (bytes, of_other) = (left.fill_buf()?, right.fill_buf()?);
+        let length = bytes.len().min(of_other.len());
+        if bytes[..length] != of_other[..length] || (length == 0 && bytes.len() != of_other.len()) {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+        left.consume(length);
+        right.consume(length);
     }
 }
 
@@ -190,7 +253,7 @@ fn stamps_in(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -265,6 +328,36 @@ mod tests {
             workspace.restore().unwrap();
             assert_eq!(contents(&working), contents(&original), "deed {index}");
         }
+    }
+
+    #[test]
+    fn a_change_that_the_file_systems_clock_does_not_show_is_undone() {
+        let (_scratch, original, working) = filled();
+        let mut workspace = Workspace::new(Some(original.clone()), working.clone()).unwrap();
+        let times = FileTimes::new().set_modified(fs::metadata(working.join("two")).unwrap().modified().unwrap());
+        fs::write(working.join("two"), "9").unwrap();
+        File::open(working.join("two")).unwrap().set_times(times).unwrap();
+        // As it is when both fall into one tick.
+        workspace.stamps = stamps_in(&working).unwrap();
+        workspace.restore().unwrap();
+        assert_eq!(contents(&working), contents(&original));
+    }
+
+    #[test]
+    fn a_copy_of_a_read_only_folder_can_be_restored_and_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (original, working) = (scratch.path().join("original"), scratch.path().join("working"));
+        fs::create_dir_all(original.join("ro")).unwrap();
+        fs::write(original.join("ro/file"), "text").unwrap();
+        fs::set_permissions(original.join("ro"), fs::Permissions::from_mode(0o555)).unwrap();
+        copy(&original, &working).unwrap();
+        assert_eq!(fs::metadata(working.join("ro")).unwrap().mode() & 0o777, 0o755);
+        let mut workspace = Workspace::new(Some(original.clone()), working.clone()).unwrap();
+        fs::rename(working.join("ro"), working.join("moved")).unwrap();
+        workspace.restore().unwrap();
+        assert_eq!(fs::read_to_string(working.join("ro/file")).unwrap(), "text");
+        remove(&working).unwrap();
+        fs::set_permissions(original.join("ro"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     #[test]

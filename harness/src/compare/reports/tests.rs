@@ -37,7 +37,7 @@ fn what_cannot_be_compared_says_why_and_gets_no_verdict() {
         assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
         row.note.expect("a reason")
     };
-    assert!(note(good(), case("a", "2", &[100_000])).contains("10 and 1 processes"));
+    assert!(note(good(), case("a", "2", &[100_000])).contains("got 10 and 1"));
     assert!(note(good(), case("a", "2", &[])).contains("only measured in base"));
     assert!(note(case("a", "1", &[]), case("a", "2", &[])).contains("nothing was measured"));
     let sized = CaseReport { n: Some(2), ..good() };
@@ -117,8 +117,8 @@ fn cases_of_one_side_only_are_named() {
     // A guest that was added and fails is a failure; one that failed and is gone is none.
     let broken = CaseReport { outcome: Outcome::because(Status::Failed, "exit 1"), ..case("b", "2", &[]) };
     let broken = report(vec![broken], None);
-    assert_eq!(shown(rows(&base, &broken))[1], (b, Some(Side::New), Verdict::Inconclusive, true));
-    assert!(!shown(rows(&broken, &base))[0].3);
+    assert!(shown(rows(&base, &broken)).contains(&(b, Some(Side::New), Verdict::Inconclusive, true)));
+    assert!(shown(rows(&broken, &base)).iter().all(|(.., failed)| !failed));
 }
 
 #[test]
