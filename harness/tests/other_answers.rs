@@ -40,6 +40,32 @@ fn half_the_work_for_another_answer_is_no_improvement() {
     assert_eq!((compared.json()["verdict"].as_str(), compared.code()), (Some("inconclusive"), Some(1)));
 }
 
+/// Does so many turns and prints a letter.
+fn print(turns: u32, letter: char) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\40\00\00\00\01\00\00\00")
+            (data (i32.const 64) "{letter}")
+            (func (export "_start") (local $left i32)
+                (local.set $left (i32.const {turns}))
+                (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))"#
+    )
+}
+
+#[test]
+fn what_a_guest_prints_is_its_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (base, new) = (print(4_000_000, 'a'), print(2_000_000, 'b'));
+    let (base, new) = (common::file(&folder, "a.wat", base), common::file(&folder, "b.wat", new));
+    let compared = compare(folder.path(), &[&base, &new, "--metric", "phase.run"]);
+    let rows = compared.rows();
+    assert_eq!(rows[0]["answers_differ"], serde_json::json!(["stdout.sha256"]), "{}", rows[0]);
+    assert_eq!((rows[1]["verdict"].as_str(), compared.code()), (Some("inconclusive"), Some(1)), "{}", rows[1]);
+}
+
 #[test]
 fn more_work_for_another_answer_has_regressed() {
     let compared = compared((2_000_000, 1), (4_000_000, 2), &["--answers-may-differ"]);

@@ -78,7 +78,7 @@ fn the_type_of_what_is_offered_counts_and_no_stub_takes_its_place() {
     for more in [&[][..], &["--stub-imports"]] {
         let run = run(&importing(other, ""), more);
         assert_eq!(run.code(), 2, "{}", run.stdout());
-        assert!(run.stderr().contains("(i32, i32, i32, i32) -> (i32) is offered"), "{}", run.stderr());
+        assert!(run.stderr().contains("expected (i32, i32, i32, i32) -> (i32)"), "{}", run.stderr());
         assert!(!run.stderr().contains("--stub-imports"), "{}", run.stderr());
     }
 }
