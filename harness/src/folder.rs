@@ -12,8 +12,10 @@ const COPY_LIMIT_BYTES: u64 = 1 << 30;
 /// Most files and folders in it.
 const COPY_LIMIT_ENTRIES: usize = 100_000;
 
-/// Copies a folder with everything in it, times and permissions included, but that its owner may write into every folder. `to` must not exist. Where it lies inside `from`, the folder
-/// that it is made in is left out: a copy that held itself would have no end.
+/// Copies a folder with everything in it, times and permissions included. `to` must not exist.
+///
+/// Folders of the copy are always writable for their owner, so that it can be removed. If `to` lies inside `from`, the folder that holds
+/// `to` is left out: the copy would contain itself.
 ///
 /// # Errors
 /// When something cannot be read or written, is neither file, folder nor link, or it is too much.
@@ -101,8 +103,8 @@ fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// By what a file is known to be unchanged: the kernel sets the time of the last change, and nobody can set it back. It ticks slowly,
-/// though, so that of a change just before says nothing of one just after it.
+/// Tells whether a file has changed. The kernel sets the time of the last change, and nobody can set it back. But that clock ticks
+/// slowly: two changes within a tick have the same time, which is why [`Workspace::settled`] is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,

@@ -295,7 +295,7 @@ impl Sides<'_> {
             && base.args == new.args
     }
 
-    /// Whether what the kernel does for the one can be held against what it does for the other.
+    /// Whether both sides do the same work, so that their kernel counts can be compared.
     fn is_same_work(&self, base: &CaseReport, new: &CaseReport) -> bool {
         failed(base, new).is_none() && unlike(base, new).is_none()
     }
