@@ -81,7 +81,7 @@ impl Phase {
     }
 }
 
-#[cfg(feature = "user")]
+#[cfg(feature = "serde")]
 mod json {
     use core::fmt;
 

@@ -392,7 +392,7 @@ fn here(places: &Places) -> SideReport {
         label: String::new(),
         git: None,
         machine: Some(machine::describe(machine::Interference::default())),
-        tools: machine::tools(&places.root),
+        tools: machine::tools(&places.root, crate::worker::WASMTIME_VERSION),
     }
 }
 

@@ -172,7 +172,7 @@ fn report(places: &Places, scenarios: Vec<ScenarioReport>, started_at: jiff::Tim
         confidence: stats::CONFIDENCE,
         git: machine::git(&places.root),
         machine: machine::describe(machine::Interference::default()),
-        tools: machine::tools(&places.root),
+        tools: machine::tools(&places.root, crate::worker::WASMTIME_VERSION),
         capture: CaptureReport { status: CaptureStatus::Off, reason: None, programs: Vec::new(), ledger },
         scenarios,
         sources: Vec::new(),

@@ -233,7 +233,7 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         confidence: stats::CONFIDENCE,
         git: machine::git(&places.root),
         machine: machine::describe(counters.until_now()),
-        tools: machine::tools(&places.root),
+        tools: machine::tools(&places.root, crate::worker::WASMTIME_VERSION),
         capture,
         scenarios: scenarios(asked_for),
         sources: Vec::new(),

@@ -1,26 +1,10 @@
 //! Facts that differ between two sides. Exact, so there is nothing to estimate.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wasiscope_model::comparison::FactRow;
 
 use crate::pipeline;
 use crate::record::Facts;
-
-/// One fact that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FactRow {
-    /// `workload/flavour/engine`.
-    pub case: String,
-    /// The fact.
-    pub fact: String,
-    /// On the base's side; `None` when it is not there.
-    pub base: Option<Value>,
-    /// On the new side; `None` when it is not there.
-    pub new: Option<Value>,
-    /// Of which scenario, where the case is in several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scenario: Option<String>,
-}
 
 /// The facts in which two sides of a case differ, by name.
 #[must_use]

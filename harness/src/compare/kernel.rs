@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-use wasiscope_ebpf_abi::Phase;
+use wasiscope_model::comparison::KernelRow;
 
-use super::Row;
-use crate::record::TRAP_LATENCY;
 use crate::report::document::{Calls, KernelPhase, KernelReport};
 
 /// Counts that differ by less than this share of the larger are the same: faults and switches come and go.
@@ -25,57 +22,6 @@ const PREEMPTED: &str = "preempted";
 const MIGRATIONS: &str = "migrations";
 /// Most differences of one phase.
 const ROWS: usize = 12;
-
-/// Something that the kernel did in one phase of one case, on both sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KernelRow {
-    /// `workload/flavour/engine`.
-    pub case: String,
-    /// Of which scenario, where the case is in several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scenario: Option<String>,
-    /// Of which machine, in a comparison of reports from several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine: Option<String>,
-    /// The phase that it was charged to.
-    pub phase: String,
-    /// What it is: `mmap calls`, `user faults`, `blocked`.
-    pub what: String,
-    /// `count`, `bytes` or `ns`, of one iteration.
-    pub unit: String,
-    /// In an iteration of the base.
-    pub base: f64,
-    /// In an iteration of the new side.
-    pub new: f64,
-}
-
-impl KernelRow {
-    /// Whether this is of the case and the phase that a row of times is of.
-    #[must_use]
-    pub fn is_of(&self, row: &Row) -> bool {
-        self.case == row.case
-            && self.scenario == row.scenario
-            && self.machine == row.machine
-            && (row.metric.strip_prefix("phase.") == Some(&self.phase)
-                || row.metric == TRAP_LATENCY && self.phase == Phase::Trap.name())
-    }
-
-    /// How much it changed, as a share of the larger of the two.
-    fn share(&self) -> f64 {
-        (self.new - self.base).abs() / self.new.max(self.base)
-    }
-
-    fn is_worth_telling(&self) -> bool {
-        let (least, share) = match (self.what.as_str(), self.unit.as_str()) {
-            // The machine's doing more than the guest's.
-            (WAITING, _) => (WAIT_MIN_NS, TIME_SHARE),
-            (PREEMPTED | MIGRATIONS, _) => (MOVES_MIN, TIME_SHARE),
-            (_, "ns") => (TIME_MIN_NS, TIME_SHARE),
-            _ => (COUNT_MIN, COUNT_SHARE),
-        };
-        (self.new - self.base).abs() >= least && self.share() >= share
-    }
-}
 
 /// What differs between the kernel's sides of a case, phase by phase, the largest changes of each first. Where one side does not know
 /// something nothing is said of it.
@@ -97,12 +43,28 @@ pub fn differences(case: &str, base: &KernelReport, new: &KernelReport) -> Vec<K
             })
         };
         let mut of_phase: Vec<KernelRow> =
-            figures(old, now).into_iter().filter_map(row).filter(KernelRow::is_worth_telling).collect();
-        of_phase.sort_by(|one, other| other.share().total_cmp(&one.share()));
+            figures(old, now).into_iter().filter_map(row).filter(is_worth_telling).collect();
+        of_phase.sort_by(|one, other| share(other).total_cmp(&share(one)));
         of_phase.truncate(ROWS);
         rows.extend(of_phase);
     }
     rows
+}
+
+/// How much a row changed, as a share of the larger of the two.
+fn share(row: &KernelRow) -> f64 {
+    (row.new - row.base).abs() / row.new.max(row.base)
+}
+
+fn is_worth_telling(row: &KernelRow) -> bool {
+    let (least, at_least) = match (row.what.as_str(), row.unit.as_str()) {
+        // The machine's doing more than the guest's.
+        (WAITING, _) => (WAIT_MIN_NS, TIME_SHARE),
+        (PREEMPTED | MIGRATIONS, _) => (MOVES_MIN, TIME_SHARE),
+        (_, "ns") => (TIME_MIN_NS, TIME_SHARE),
+        _ => (COUNT_MIN, COUNT_SHARE),
+    };
+    (row.new - row.base).abs() >= least && share(row) >= at_least
 }
 
 /// Everything that was charged to a phase on both sides: what, in which unit, and how much in all iterations.

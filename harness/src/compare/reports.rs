@@ -10,9 +10,9 @@ use super::{
     Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, Side, SideReport, Tolerances, answers, facts, kernel,
     overall, ratio_of,
 };
-use crate::merge::by_machine;
 use crate::record::{Status, TRAP_LATENCY, metric_of};
 use crate::report::Report;
+use crate::report::document::by_machine;
 use crate::report::document::{CaseReport, Measurement};
 use crate::stats::{self, Estimate, FALSE_ALARMS, Verdict};
 

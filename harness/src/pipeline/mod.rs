@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::JointMetrics;
 
+pub use wasiscope_capture::pipeline::{Call, Calls, Wake};
+
 /// One flow of events through a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Flow {
@@ -30,34 +32,6 @@ pub struct Flow {
     pub wake: Wake,
     /// Most events that are put into the guest's memory at once.
     pub batch: u32,
-}
-
-/// When the reader of the ring buffer is woken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wake {
-    /// When it has caught up, whether it sleeps or not: what the kernel does by itself.
-    CaughtUp,
-    /// Never; it looks once a millisecond.
-    Never,
-    /// When it says that it sleeps.
-    #[default]
-    Asleep,
-}
-
-impl Wake {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::CaughtUp, Self::Never, Self::Asleep];
-
-    /// The name in case ids.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CaughtUp => "caught-up",
-            Self::Never => "never",
-            Self::Asleep => "asleep",
-        }
-    }
 }
 
 /// What handles the events of a flow.
@@ -123,70 +97,6 @@ impl Maps {
     }
 }
 
-/// System calls that the generator can make, as a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Calls(u8);
-
-/// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Call {
-    /// One byte from `/dev/zero`.
-    Read,
-    /// One byte to `/dev/null`.
-    Write,
-    /// To the beginning of a file.
-    Lseek,
-    /// The parent's number.
-    Getppid,
-}
-
-impl Call {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Lseek, Self::Getppid];
-
-    /// As the kernel calls it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Lseek => "lseek",
-            Self::Getppid => "getppid",
-        }
-    }
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-impl Calls {
-    /// These.
-    #[must_use]
-    pub fn of(calls: &[Call]) -> Self {
-        Self(calls.iter().fold(0, |bits, call| bits | call.bit()))
-    }
-
-    /// One after the other.
-    pub fn iter(self) -> impl Iterator<Item = Call> {
-        Call::ALL.into_iter().filter(move |call| self.0 & call.bit() != 0)
-    }
-
-    /// As a number, for a command line.
-    #[must_use]
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// From [`bits`](Self::bits).
-    #[must_use]
-    pub const fn from_bits(bits: u8) -> Self {
-        Self(bits)
-    }
-}
-
 /// Rates at which the latency of events is taken.
 pub const RATES: [u32; 3] = [10_000, 50_000, 200_000];
 /// How long the generator keeps a rate.
@@ -225,7 +135,7 @@ pub const GENERATED: &str = "events.generated";
 /// Events for which a handler was called, however that ended, or which could not be decoded.
 pub const HANDLED: &str = "events.handled";
 /// Events that found no room.
-pub const LOST: &str = "events.lost";
+pub use wasiscope_model::record::EVENTS_LOST as LOST;
 /// Events that came twice, or out of their order.
 pub const DOUBLED: &str = "events.doubled";
 /// CPUs on which events came about.

@@ -3,14 +3,12 @@
 pub mod comparison;
 pub mod conformance;
 pub mod destination;
-pub mod document;
 pub(crate) mod fixtures;
 pub mod grid;
 pub mod history;
 pub mod html;
 pub mod json;
 mod kernel;
-mod machine;
 pub mod parquet;
 mod pipeline;
 mod scheduler;
@@ -23,4 +21,5 @@ pub mod telemetry;
 pub mod timeline;
 mod traps;
 
-pub use document::Report;
+pub use wasiscope_model::report as document;
+pub use wasiscope_model::report::Report;

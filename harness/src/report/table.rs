@@ -8,8 +8,8 @@ use wasiscope_ebpf_abi::Phase;
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
 use super::grid::{Grid, plain};
 use super::{kernel, pipeline, scheduler, traps};
-use crate::merge::by_machine;
 use crate::record::{self, Status};
+use crate::report::document::by_machine;
 use crate::units;
 
 /// How tables are drawn.

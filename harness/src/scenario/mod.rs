@@ -4,7 +4,6 @@
 //! error knows its line and column.
 
 mod diagnostic;
-mod engine;
 mod expect;
 mod wire;
 
@@ -24,8 +23,10 @@ use crate::traps::Share;
 
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
-pub use engine::{Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel};
 pub use expect::{Expectation, ExpectedText, Pattern};
+pub use wasiscope_model::engine::{
+    Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel,
+};
 pub(crate) use wire::{size, wall};
 
 /// How a workload becomes wasm.
@@ -289,8 +290,7 @@ pub struct Scenario {
     pub budgets: Budgets,
 }
 
-/// What facts may come to instead of being exactly as their snapshot: at most so much, or anything (`None`). By name, or by pattern.
-pub type Budgets = BTreeMap<String, Option<u64>>;
+pub use wasiscope_model::report::Budgets;
 
 /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
 #[must_use]

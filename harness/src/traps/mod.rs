@@ -14,7 +14,7 @@ mod oracle;
 pub mod specification;
 
 pub use cell::{Address, Cell, Layout, Position, Reserved, Shape, Split};
-pub use check::{Check, GENERATED, Planted, TESTSUITE};
+pub use check::{Check, GENERATED, TESTSUITE};
 pub use depth::{DEPTHS, trapping_at};
 pub use matrix::{BLOCK_CELLS, Block, Share, blocks};
 pub use mishaps::{MISHAPS, Mishap, Needs};
@@ -23,3 +23,4 @@ pub use module::{
 };
 pub use operation::{Effect, Family, OPERATIONS, Operation, Type};
 pub use oracle::{Code, Expected, OTHER_MASK, Stored, byte_at, element_at, expected};
+pub use wasiscope_model::report::Planted;

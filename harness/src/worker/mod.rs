@@ -50,9 +50,10 @@ pub use pass::{Linked, Worker};
 pub use pipeline::Signal;
 pub use privileges::confinement;
 pub use protocol::{
-    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Side,
-    Subject, Task, Timed,
+    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Subject,
+    Task, Timed,
 };
+pub use wasiscope_model::comparison::Side;
 pub use written::{Output, Written};
 
 /// Every function that a guest may import, and how it is called.

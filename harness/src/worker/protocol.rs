@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
+pub use wasiscope_model::comparison::Side;
 
 use super::limits::LimitMet;
 use crate::capture::{Distribution, PipelineMaps};
@@ -231,27 +232,6 @@ pub enum LastMark {
     End,
     /// That it is about to trap.
     Fault,
-}
-
-/// One of two guests being compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// A: what is compared with.
-    Base,
-    /// B: what may have changed.
-    New,
-}
-
-impl Side {
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Base => Self::New,
-            Self::New => Self::Base,
-        }
-    }
 }
 
 /// One pass through the phases.

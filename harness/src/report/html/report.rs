@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use super::charts::{self, Ratio};
 use super::{cut, link_to, readable, save_link, shell, table, table_with, timeline};
 use crate::capture::Distribution;
-use crate::merge::by_machine;
 use crate::names;
 use crate::record::Status;
+use crate::report::document::by_machine;
 use crate::report::document::{
     CaptureStatus, CaseReport, Invocation, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
 };

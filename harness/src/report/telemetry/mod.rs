@@ -19,8 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use catalogue::{Definition, Kind};
 pub use label::{Label, Text};
 
-use super::document::Report;
-use crate::merge;
+use super::document::{Report, by_machine};
 use crate::stats;
 
 /// What one machine gave.
@@ -119,7 +118,7 @@ pub enum TelemetryError {
 /// # Errors
 /// When the report contradicts itself: it has two values of one thing, or times that are none.
 pub fn of(report: &Report) -> Result<Vec<Telemetry>, TelemetryError> {
-    merge::by_machine(report).iter().map(of_machine).collect()
+    by_machine(report).iter().map(of_machine).collect()
 }
 
 fn of_machine(report: &Report) -> Result<Telemetry, TelemetryError> {

@@ -1,0 +1,225 @@
+//! From what the programs wrote to what it means.
+
+use std::collections::BTreeMap;
+
+use syscalls::Sysno;
+use wasiscope_ebpf_abi::{
+    Counter, CounterKey, CounterOf, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, Phase,
+    TraceEvent, UNFINISHED, bucket_upper,
+};
+
+use super::super::{Calls, KernelEvents, PhaseEvents, Traced, TracedEvent, region_name};
+use wasiscope_model::events::raise;
+
+/// Adds one counter to the phase it was charged to.
+pub fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
+    let CounterOf { cell_index: _, phase: phase_number, kind, bucket, id } = key.parts();
+    let Some(kind) = Kind::from_u8(kind) else { return };
+    let phase = events.entry(phase(phase_number)).or_default();
+    let Counter { count, total, .. } = counter;
+    let upper_ns = bucket_upper(bucket);
+    match (kind, u32::from(id)) {
+        (Kind::Syscall, number) => add_calls(&mut phase.syscalls, number, bucket, counter),
+        (Kind::SyscallError, number) => raise(&mut phase.syscalls.entry(call_name(number)).or_default().errors, count),
+        (Kind::FaultUser, region) => raise(named(&mut phase.faults_user, region_name(region)), count),
+        (Kind::FaultKernel, region) => raise(named(&mut phase.faults_kernel, region_name(region)), count),
+        (Kind::Signal, number) => raise(named(&mut phase.signals, &signal_name(number)), count),
+        (Kind::Switch, 0) => raise(&mut phase.switches.voluntary, count),
+        (Kind::Switch, _) => raise(&mut phase.switches.involuntary, count),
+        (Kind::Migration, _) => raise(&mut phase.migrations, count),
+        (Kind::RunQueue, _) => phase.run_queue_ns.add_bucket(upper_ns, &counter),
+        (Kind::OffCpu, 0) => phase.off_cpu_ns.blocked.add_bucket(upper_ns, &counter),
+        (Kind::OffCpu, _) => phase.off_cpu_ns.runnable.add_bucket(upper_ns, &counter),
+        (Kind::FutexWait, _) => phase.futex_waits_ns.add_bucket(upper_ns, &counter),
+        (Kind::Memory, what) => add_memory(phase, what, total),
+        (Kind::Birth, 0) => raise(&mut phase.births.threads, count),
+        (Kind::Birth, _) => raise(&mut phase.births.processes, count),
+        (Kind::BlockIo, operation) => add_block_io(phase, operation, count, total),
+    }
+}
+
+/// Adds a system call that its thread never came out of, which the kernel programs could not count.
+pub fn add_unfinished(events: &mut KernelEvents, phase_number: u8, call_number: u32) {
+    let phase = events.entry(phase(phase_number)).or_default();
+    raise(&mut phase.syscalls.entry(call_name(call_number)).or_default().count, 1);
+}
+
+fn add_calls(calls: &mut BTreeMap<String, Calls>, number: u32, bucket: u16, counter: Counter) {
+    let calls = calls.entry(call_name(number)).or_default();
+    raise(&mut calls.count, counter.count);
+    if bucket != UNFINISHED {
+        calls.latency_ns.add_bucket(bucket_upper(bucket), &counter);
+    }
+}
+
+fn add_memory(phase: &mut PhaseEvents, what: u32, bytes: u64) {
+    match what {
+        MEMORY_MAPPED => raise(&mut phase.memory.mapped_bytes, bytes),
+        MEMORY_UNMAPPED => raise(&mut phase.memory.unmapped_bytes, bytes),
+        MEMORY_PROTECTED => raise(&mut phase.memory.protected_bytes, bytes),
+        MEMORY_ADVISED => raise(&mut phase.memory.advised_bytes, bytes),
+        _ => {}
+    }
+}
+
+fn add_block_io(phase: &mut PhaseEvents, operation: u32, count: u64, bytes: u64) {
+    match operation {
+        0 => {
+            raise(&mut phase.block_io.reads, count);
+            raise(&mut phase.block_io.read_bytes, bytes);
+        }
+        1 => {
+            raise(&mut phase.block_io.writes, count);
+            raise(&mut phase.block_io.written_bytes, bytes);
+        }
+        _ => raise(&mut phase.block_io.others, count),
+    }
+}
+
+/// One event of a traced iteration; `None` for a kind that is never told of.
+pub fn traced(event: &TraceEvent) -> Option<TracedEvent> {
+    let number = u32::try_from(event.id).unwrap_or(u32::MAX);
+    let what = match Kind::from_u8(event.kind)? {
+        Kind::Syscall => {
+            Traced::Call { name: call_name(number), duration_ns: event.duration_ns, returned: event.detail }
+        }
+        Kind::OffCpu => {
+            Traced::OffCpu { blocked_ns: event.id, runnable_ns: event.duration_ns.saturating_sub(event.id) }
+        }
+        kind @ (Kind::FaultUser | Kind::FaultKernel) => Traced::Fault {
+            user: kind == Kind::FaultUser,
+            address: event.id,
+            region: region_name(u32::try_from(event.detail).unwrap_or(0)).to_owned(),
+        },
+        Kind::Signal => Traced::Signal { name: signal_name(number) },
+        _ => return None,
+    };
+    let name = event.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(TracedEvent {
+        at_ns: event.at_ns,
+        thread: event.thread,
+        thread_name: (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned()),
+        phase: phase(event.phase),
+        what,
+    })
+}
+
+/// A byte that is no phase can only come from a worker gone astray; its events are kept, charged to nobody.
+fn phase(number: u8) -> Phase {
+    Phase::from_u8(number).unwrap_or(Phase::Outside)
+}
+
+fn named<'a>(counts: &'a mut BTreeMap<String, u64>, name: &str) -> &'a mut u64 {
+    counts.entry(name.to_owned()).or_default()
+}
+
+fn call_name(number: u32) -> String {
+    let known = usize::try_from(number).ok().and_then(Sysno::new);
+    known.map_or_else(|| format!("syscall_{number}"), |known| known.name().to_owned())
+}
+
+fn signal_name(number: u32) -> String {
+    let known = i32::try_from(number).ok().and_then(signal_hook::low_level::signal_name);
+    known.map_or_else(|| format!("signal_{number}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use wasiscope_ebpf_abi::bucket_of;
+
+    use super::*;
+
+    fn key(phase: u8, kind: Kind, id: u32, bucket: u16) -> CounterKey {
+        let id = u16::try_from(id).unwrap();
+        CounterKey::new(CounterOf { cell_index: 1, phase, kind: kind as u8, bucket, id })
+    }
+
+    fn number(call: Sysno) -> u32 {
+        u32::try_from(call.id()).unwrap()
+    }
+
+    #[test]
+    fn counters_go_to_their_phase_under_their_name() {
+        let mut events = KernelEvents::new();
+        let counter = Counter { count: 2, total: 30, min: 14, max: 16 };
+        let run = Phase::Run as u8;
+        for (kind, id, bucket) in [
+            (Kind::Syscall, number(Sysno::write), bucket_of(15)),
+            (Kind::Syscall, 60_000, bucket_of(15)),
+            (Kind::Syscall, number(Sysno::exit), UNFINISHED),
+            (Kind::SyscallError, number(Sysno::write), 0),
+            (Kind::FaultUser, 1, 0),
+            (Kind::Signal, 11, 0),
+            (Kind::Signal, 99, 0),
+            (Kind::Switch, 0, 0),
+            (Kind::Switch, 1, 0),
+            (Kind::Migration, 0, 0),
+            (Kind::RunQueue, 0, bucket_of(15)),
+            (Kind::OffCpu, 1, bucket_of(15)),
+            (Kind::FutexWait, 0, bucket_of(15)),
+            (Kind::Memory, MEMORY_PROTECTED, 0),
+            (Kind::Birth, 0, 0),
+            (Kind::BlockIo, 1, 0),
+        ] {
+            add(&mut events, key(run, kind, id, bucket), counter);
+        }
+        add(&mut events, key(Phase::Init as u8, Kind::FaultKernel, 5, 0), counter);
+        let run = &events[&Phase::Run];
+        let write = &run.syscalls["write"];
+        assert_eq!((write.count, write.errors, write.latency_ns.sum), (2, 2, 30));
+        assert_eq!((write.latency_ns.min, write.latency_ns.max), (Some(14), Some(16)));
+        assert_eq!(run.syscalls["syscall_60000"].count, 2);
+        assert_eq!((run.syscalls["exit"].count, run.syscalls["exit"].latency_ns.count), (2, 0));
+        assert_eq!((run.faults_user["linear_memory"], run.kernel_faults()), (2, 0));
+        assert_eq!((run.signals["SIGSEGV"], run.signals["signal_99"]), (2, 2));
+        assert_eq!((run.switches.voluntary, run.switches.involuntary, run.migrations), (2, 2, 2));
+        assert_eq!((run.run_queue_ns.sum, run.futex_waits_ns.sum), (30, 30));
+        assert_eq!((run.off_cpu_ns.blocked.sum, run.off_cpu_ns.runnable.sum), (0, 30));
+        assert_eq!((run.memory.protected_bytes, run.births.threads, run.block_io.written_bytes), (30, 2, 30));
+        assert_eq!(events[&Phase::Init].faults_kernel["stack"], 2);
+    }
+
+    #[test]
+    fn counters_stay_at_the_largest_number_there_is() {
+        let mut events = KernelEvents::new();
+        let most = Counter { count: u64::MAX, total: u64::MAX, min: 0, max: u64::MAX };
+        for kind in [Kind::Syscall, Kind::FaultUser, Kind::Migration, Kind::Memory, Kind::BlockIo] {
+            (0..2).for_each(|_| add(&mut events, key(Phase::Run as u8, kind, 0, 0), most));
+        }
+        let run = &events[&Phase::Run];
+        assert_eq!((run.user_faults(), run.migrations, run.memory.mapped_bytes), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((run.block_io.reads, run.syscalls["read"].count), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn a_phase_that_nobody_writes_is_charged_to_nobody() {
+        let mut events = KernelEvents::new();
+        add(&mut events, key(200, Kind::FaultUser, 0, 0), Counter { count: 1, ..Counter::default() });
+        assert_eq!(events[&Phase::Outside].user_faults(), 1);
+    }
+
+    #[test]
+    fn single_events_are_told_in_words() {
+        let event = TraceEvent {
+            at_ns: 5,
+            duration_ns: 30,
+            id: 10,
+            detail: 1,
+            thread: 7,
+            slot: 1,
+            name: *b"main\0\0\0\0\0\0\0\0\0\0\0\0",
+            kind: Kind::OffCpu as u8,
+            phase: Phase::Run as u8,
+            padding: [0; 6],
+        };
+        let told = traced(&event).unwrap();
+        assert_eq!(told.what, Traced::OffCpu { blocked_ns: 10, runnable_ns: 20 });
+        assert_eq!((told.at_ns, told.thread, told.phase), (5, 7, Phase::Run));
+        assert_eq!(told.thread_name.as_deref(), Some("main"));
+        let fault = TraceEvent { kind: Kind::FaultUser as u8, name: [0; 16], ..event };
+        let told = traced(&fault).unwrap();
+        assert_eq!(told.what, Traced::Fault { user: true, address: 10, region: "linear_memory".into() });
+        assert_eq!(told.thread_name, None);
+        assert_eq!(traced(&TraceEvent { kind: Kind::Migration as u8, ..event }), None);
+    }
+}

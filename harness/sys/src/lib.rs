@@ -1,0 +1,12 @@
+//! What wasiscope asks of the machine it runs on: clocks, Ctrl-C, privileges, files and folders, git, and what the machine is.
+//!
+//! It knows nothing of guests, engines or scenarios. Whatever calls the operating system for more than one room belongs here.
+
+pub mod clock;
+pub mod files;
+pub mod folder;
+pub mod git;
+pub mod interrupt;
+pub mod machine;
+pub mod privileges;
+pub mod scratch;
