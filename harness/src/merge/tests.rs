@@ -1,5 +1,6 @@
 use super::*;
 use crate::report::document::Git;
+use crate::report::document::{CaptureStatus, by_machine};
 use crate::report::fixtures::{around, case, machine, report};
 
 fn suite(count: usize) -> Vec<CaseReport> {

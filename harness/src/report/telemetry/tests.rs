@@ -221,7 +221,7 @@ fn machines_are_resources_and_runs_have_their_own_times() {
         (format!("{at}.json"), report)
     };
     let parts = vec![part("a", 1, "one"), part("a", 2, "two"), part("b", 3, "one")];
-    let merged = merge::merge(parts, false).unwrap().unwrap();
+    let merged = crate::merge::merge(parts, false).unwrap().unwrap();
     let told = of(&merged).unwrap();
     let names: Vec<String> = told.iter().map(|of| of.resource.iter().map(Label::to_string).collect()).collect();
     assert!(names.len() == 2 && names[0].contains("host.name = a") && names[1].contains("host.name = b"), "{names:?}");
