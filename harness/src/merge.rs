@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::report::Report;
 use crate::report::document::machines::{capture, duration_s, of_sources, tools};
 use crate::report::document::{CaseReport, Price, ScenarioReport, Shard, Source};
-use crate::summary;
 
 /// Why reports cannot be joined.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -264,7 +263,7 @@ impl Whole {
             of_name(&mut scenarios, name, kind);
         }
         // It compares cases of one scenario, which were apart.
-        scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(summary::checks::message_costs);
+        scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(crate::kinds::traps::summary::message_costs);
         let started_at = sources.iter().map(|source| source.started_at.clone()).min().unwrap_or_default();
         let first = reports[0].clone();
         Report {

@@ -18,13 +18,13 @@ use rand_chacha::ChaCha8Rng;
 use wasiscope_workloads::mistakes::MISTAKES;
 
 use crate::names;
-use crate::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, Maps, RATES, Wake};
+use crate::kinds::pipeline::{BATCH, BATCHES, Calls, Flow, HANDLER_GUEST, Handler, Maps, RATES, Wake};
 use crate::scenario::{
     Budgets, CargoGuest, Engine, Expectation, Flavour, Limits, OwnGuest, Part, Scenario, SizedWorkload, unchecked,
 };
-use crate::schedule::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, THREADS, TICKS, Together, Yields};
-use crate::traps::specification::Group;
-use crate::traps::{self, Check, DEPTHS, Family};
+use crate::kinds::scheduler::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, THREADS, TICKS, Together, Yields};
+use crate::kinds::traps::specification::Group;
+use crate::kinds::traps::{self, Check, DEPTHS, Family};
 
 pub use input::{Directory, GUEST_NAME, Input, OWN_FOLDER, START_NOT_CALLED};
 

@@ -15,7 +15,7 @@ use crate::plan::{Case, Directory, GuestSource, Input, START_NOT_CALLED};
 use crate::record::Status;
 use crate::runner::{InputFiles, Prepared};
 use crate::scenario::EngineSettings;
-use crate::traps::{self, Check, Reserved};
+use crate::kinds::traps::{self, Check, Reserved};
 use crate::worker;
 
 /// Checks what can be known of one case before anything is built or run: its guest, and its engine.

@@ -11,7 +11,7 @@ use globset::Glob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::pipeline::GENERATED;
+use crate::kinds::pipeline::GENERATED;
 use crate::record::{self, Facts};
 use crate::report::destination;
 use crate::report::document::CaseReport;

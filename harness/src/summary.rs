@@ -1,14 +1,12 @@
 //! Records to report: groups what workers gave by case, summarises it, and adds up the kernel's side.
 
-pub mod checks;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 
 use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
-use crate::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
+use crate::kinds::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
 use crate::plan::{Case, GuestSource, START_NOT_CALLED};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use crate::report::document::{
@@ -16,7 +14,7 @@ use crate::report::document::{
     ScenarioReport, Spread,
 };
 use crate::runner::Prepared;
-use crate::schedule;
+use crate::kinds::traps;
 use crate::stats;
 use crate::units;
 
@@ -37,7 +35,7 @@ pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> 
             }),
         }
     }
-    scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(checks::message_costs);
+    scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(traps::summary::message_costs);
     scenarios
 }
 
@@ -52,14 +50,14 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         Record::Check(check) if check.case == index => Some(check),
         _ => None,
     });
-    let checked_outcome = checked.map(|record| checks::outcome(record, coverage));
+    let checked_outcome = checked.map(|record| traps::summary::outcome(record, coverage));
     for record in records {
         match record {
             Record::Facts { case, outcome, facts: found, .. } if *case == index => {
                 outcomes.push(outcome);
                 facts.clone_from(found);
             }
-            Record::Check(check) if check.case == index => facts = checks::facts(check, case),
+            Record::Check(check) if check.case == index => facts = traps::summary::facts(check, case),
             Record::Process(process) if process.case == index => {
                 outcomes.push(&process.outcome);
                 processes.push(process);
@@ -83,7 +81,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
     };
     let mut outcome = checked_outcome.unwrap_or_else(|| worst(&outcomes));
     if let (GuestSource::Trap { .. }, true, Status::Trapped) = (&case.guest, coverage.lossless, outcome.status) {
-        let wrong = kernel.as_ref().and_then(|kernel| checks::wrong_signals(case, kernel));
+        let wrong = kernel.as_ref().and_then(|kernel| traps::summary::wrong_signals(case, kernel));
         outcome = wrong.map_or(outcome, |wrong| Outcome::because(Status::Failed, wrong));
     }
     if leaves_start_out(case, &facts) {
@@ -157,7 +155,7 @@ fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: 
     let names: BTreeSet<&String> = unwatched.iter().flat_map(|process| process.measured.keys()).collect();
     let measured = names.into_iter().filter_map(|metric| {
         let samples = unwatched.iter().filter_map(|process| process.measured.get(metric).cloned()).collect();
-        let (unit, direction) = schedule::unit_of(metric);
+        let (unit, direction) = crate::kinds::scheduler::unit_of(metric);
         // What an experiment measures has no warm-up: the first time is as good as the last.
         let floats: Vec<Vec<f64>> = samples;
         let summary = stats::summarise(&floats)?;

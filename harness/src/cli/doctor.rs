@@ -14,7 +14,7 @@ use crate::capture::ebpf::EbpfCapture;
 use crate::capture::{Capture, CaptureError, PipelineOptions};
 use crate::interrupt::Interrupt;
 use crate::machine;
-use crate::pipeline::{self, Calls, Wake};
+use crate::kinds::pipeline::{self, Calls, Wake};
 use crate::places::Places;
 use crate::reference;
 use crate::runner::{self, ChildWorkers};

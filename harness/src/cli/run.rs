@@ -13,7 +13,8 @@ use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::telemetry::{Outlets, TelemetryArguments};
 use super::{Exit, print};
-use super::{planted, prices};
+use super::prices;
+use crate::kinds::traps::planted;
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
@@ -30,7 +31,7 @@ use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Trace
 use crate::scratch;
 use crate::stats;
 use crate::summary;
-use crate::traps::Planted;
+use crate::kinds::traps::Planted;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -19,7 +19,7 @@ use crate::plan::{self, Case, GuestSource};
 use crate::prepare;
 use crate::report::document::Shard;
 use crate::scenario::{self, Engine, Limits, Part, Scenario, ScenarioError};
-use crate::traps::Share;
+use crate::kinds::traps::Share;
 
 /// Which cases to run.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wasiscope_model::comparison::FactRow;
 
-use crate::pipeline;
+use crate::kinds::pipeline;
 use crate::record::Facts;
 
 /// The facts in which two sides of a case differ, by name.

@@ -72,7 +72,7 @@ fn reasons(comparison: &Comparison) -> Vec<&KernelRow> {
 }
 
 /// What the kernel did on both sides.
-pub(super) fn kernel(rows: &[&KernelRow]) -> Grid {
+pub(crate) fn kernel(rows: &[&KernelRow]) -> Grid {
     let mut table =
         Grid::new(&["case", "phase", "the kernel, for one iteration", "base", "new"]).align_left(&[0, 1, 2]);
     for row in rows {
@@ -83,7 +83,7 @@ pub(super) fn kernel(rows: &[&KernelRow]) -> Grid {
 }
 
 /// The same where case and phase are known.
-pub(super) fn kernel_of_phase(rows: &[&KernelRow]) -> Grid {
+pub(crate) fn kernel_of_phase(rows: &[&KernelRow]) -> Grid {
     let mut table = Grid::new(&["the kernel, for one iteration", "base", "new"]);
     rows.iter().for_each(|row| table.add_row(figures(row)));
     table
@@ -121,7 +121,7 @@ fn long_notes(rows: &[&Row]) -> Vec<String> {
 }
 
 /// The note of a row, with the name that it had.
-pub(super) fn note(row: &Row) -> String {
+pub(crate) fn note(row: &Row) -> String {
     let renamed = row.renamed_from.as_ref().map(|name| format!("renamed from {name}"));
     if let (Some(renamed), State::Renamed) = (&renamed, row.state()) {
         return format!("{renamed}, otherwise identical");
@@ -149,7 +149,7 @@ const fn bullet(style: Style) -> &'static str {
     }
 }
 
-pub(super) fn counts(rows: &[Row]) -> String {
+pub(crate) fn counts(rows: &[Row]) -> String {
     let parts: Vec<String> = State::ALL
         .into_iter()
         .map(|state| (state, rows.iter().filter(|row| row.state() == state).count()))
@@ -159,7 +159,7 @@ pub(super) fn counts(rows: &[Row]) -> String {
     if parts.is_empty() { "nothing was compared".to_owned() } else { parts.join(", ") }
 }
 
-pub(super) fn facts(rows: &[FactRow]) -> Grid {
+pub(crate) fn facts(rows: &[FactRow]) -> Grid {
     let mut table = Grid::new(&["case", "fact that differs", "base", "new"]).align_left(&[0, 1, 2, 3]);
     for row in rows {
         let cell = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), shortened);
@@ -184,7 +184,7 @@ fn shortened(value: &Value) -> String {
     text.chars().take(VALUE_CHARS - 1).collect::<String>() + "…"
 }
 
-pub(super) fn rows(rows: &[&Row], confidence: f64) -> Grid {
+pub(crate) fn rows(rows: &[&Row], confidence: f64) -> Grid {
     let interval = format!("{} % interval", units::percent_plain(confidence));
     let mut table = Grid::new(&["case", "metric", "base", "new", "change", &interval, "workers", "verdict", "note"])
         .align_left(&[0, 1, 7, 8]);

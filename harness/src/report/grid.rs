@@ -20,7 +20,7 @@ pub struct Grid {
 
 /// Text for a terminal or for a comment on the web, in which names of elsewhere are nothing but names: they steer no terminal, and in
 /// Markdown begin no tags.
-pub(super) fn plain(text: &str, style: Style) -> String {
+pub(crate) fn plain(text: &str, style: Style) -> String {
     let text = units::printable(text);
     if style == Style::Plain {
         return text.into_owned();
@@ -38,26 +38,26 @@ pub(super) fn plain(text: &str, style: Style) -> String {
 }
 
 impl Grid {
-    pub(super) fn new<S: Into<String> + Clone>(header: &[S]) -> Self {
+    pub(crate) fn new<S: Into<String> + Clone>(header: &[S]) -> Self {
         Self { header: header.iter().cloned().map(Into::into).collect(), left: vec![0], ..Self::default() }
     }
 
-    pub(super) fn add_row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// Columns that hold names; the first does unless it is said otherwise.
-    pub(super) fn align_left(mut self, columns: &[usize]) -> Self {
+    pub(crate) fn align_left(mut self, columns: &[usize]) -> Self {
         self.left = columns.to_vec();
         self
     }
 
-    pub(super) fn note(&mut self, text: impl Into<String>) {
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
     /// It, if there is a row in it.
-    pub(super) fn if_any(self) -> Option<Self> {
+    pub(crate) fn if_any(self) -> Option<Self> {
         (!self.rows.is_empty()).then_some(self)
     }
 

@@ -107,7 +107,7 @@ fn steps_of(history: &History, series: &[&Series], style: Style) -> String {
 }
 
 /// Which commits it may be instead, and what else changed there.
-pub(super) fn note(history: &History, series: &Series, step: &Shift) -> String {
+pub(crate) fn note(history: &History, series: &Series, step: &Shift) -> String {
     let (before, at) = (series.points[step.at - 1].commit, series.points[step.at].commit);
     // Neither commits without any report, nor those whose reports lack this series.
     let between = history.commits[before + 1..at].iter();
@@ -166,7 +166,7 @@ fn bytes(value: f64) -> String {
 }
 
 /// In the unit that people read. A fact is exact and so are its digits.
-pub(super) fn value(series: &Series, value: f64) -> String {
+pub(crate) fn value(series: &Series, value: f64) -> String {
     match series.unit.as_str() {
         "ns" => units::duration(value),
         "us" => units::duration(value * 1_000.0),

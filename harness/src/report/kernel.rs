@@ -93,7 +93,7 @@ const SCHEDULING: &[Column] = &[
 ];
 
 /// The tables that have anything in them.
-pub(super) fn tables(case: &CaseReport, exact: bool) -> Vec<Grid> {
+pub(crate) fn tables(case: &CaseReport, exact: bool) -> Vec<Grid> {
     let Some(kernel) = &case.kernel else { return Vec::new() };
     let rows: Vec<(&str, &KernelPhase)> = Phase::REPORTED
         .iter()

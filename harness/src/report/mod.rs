@@ -10,8 +10,6 @@ pub mod html;
 pub mod json;
 mod kernel;
 pub mod parquet;
-mod pipeline;
-mod scheduler;
 pub mod selftest;
 pub mod sizes;
 pub mod snapshot;
@@ -19,7 +17,6 @@ pub mod soak;
 pub mod table;
 pub mod telemetry;
 pub mod timeline;
-mod traps;
 
 pub use wasiscope_model::report as document;
 pub use wasiscope_model::report::Report;

@@ -7,7 +7,8 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
 use super::grid::{Grid, plain};
-use super::{kernel, pipeline, scheduler, traps};
+use super::kernel;
+use crate::kinds::{pipeline::tables as pipeline, scheduler::tables as scheduler, traps::tables as traps};
 use crate::record::{self, Status};
 use crate::report::document::by_machine;
 use crate::units;
@@ -125,7 +126,7 @@ fn outcome(case: &CaseReport) -> String {
 }
 
 /// What else there is to be said of a case, a line each.
-pub(super) fn lines(case: &CaseReport) -> Vec<String> {
+pub(crate) fn lines(case: &CaseReport) -> Vec<String> {
     let lines = [facts_line(case), memory_line(case), sampling_line(case)];
     lines.into_iter().filter(|line| !line.is_empty()).collect()
 }
@@ -199,7 +200,7 @@ fn sampling_line(case: &CaseReport) -> String {
 }
 
 /// Tables under their headings.
-pub(super) fn sections_text(sections: &[(&str, Grid)], style: Style) -> String {
+pub(crate) fn sections_text(sections: &[(&str, Grid)], style: Style) -> String {
     let mut text = String::new();
     for (title, table) in sections {
         let body = table.text(style);
@@ -212,7 +213,7 @@ pub(super) fn sections_text(sections: &[(&str, Grid)], style: Style) -> String {
 }
 
 /// What each phase took, and what the kernel saw in it.
-pub(super) fn phases(case: &CaseReport, exact: bool) -> Grid {
+pub(crate) fn phases(case: &CaseReport, exact: bool) -> Grid {
     let mut header = vec!["phase", "median", "99 % interval", "min", "p95", "samples"];
     if case.kernel.is_some() {
         header.extend(["syscalls", "faults", "off CPU"]);
@@ -279,7 +280,7 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
 }
 
 /// A line for each case of workloads.
-pub(super) fn summary(report: &Report) -> Grid {
+pub(crate) fn summary(report: &Report) -> Grid {
     let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
     let mut header = vec!["case", "outcome", "size"];
     header.extend(columns.map(Phase::name));

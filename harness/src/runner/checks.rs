@@ -7,7 +7,7 @@ use super::{Death, Prepared, Runner, label};
 use crate::capture::KernelEvents;
 use crate::record::{CheckRecord, Failure, Outcome, Record, Status, Totals};
 use crate::scenario::EngineSettings;
-use crate::traps::{self, Check, Reserved};
+use crate::kinds::traps::{self, Check, Reserved};
 use crate::worker::{Message, Request, Subject, Task};
 
 /// Most failures that a report tells of one by one.

@@ -17,7 +17,7 @@ use crate::capture::{Pipeline, WatchedWorker};
 use crate::clock;
 use crate::interrupt::Interrupt;
 use crate::machine::{self, Counters};
-use crate::pipeline::Flow;
+use crate::kinds::pipeline::Flow;
 use crate::units;
 use crate::worker::heartbeat::HeartbeatPage;
 use crate::worker::{self, Message, Request, Task};

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use super::facts::Known;
 use super::{Death, Prepared, Runner, take_iterations};
 use crate::capture::{CaptureError, Pipeline, PipelineOptions};
-use crate::pipeline::generator::{self, Made, Order, Ready};
-use crate::pipeline::{self, Flow, generator::VERB};
+use crate::kinds::pipeline::generator::{self, Made, Order, Ready};
+use crate::kinds::pipeline::{self, Flow, generator::VERB};
 use crate::record::{Outcome, ProcessRecord, Status};
-use crate::worker::{Signal, Task};
+use crate::kinds::pipeline::worker::Signal;
+use crate::worker::Task;
 
 impl Runner<'_> {
     /// One worker of a flow of events.

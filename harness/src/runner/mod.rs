@@ -22,11 +22,11 @@ use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorke
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::machine::Interference;
-use crate::pipeline::Flow;
+use crate::kinds::pipeline::Flow;
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
-use crate::schedule::Experiment;
-use crate::traps::Planted;
+use crate::kinds::scheduler::Experiment;
+use crate::kinds::traps::Planted;
 use crate::worker::{Iteration, LimitMet, Message, Request, Task};
 
 pub use child::ChildWorkers;

@@ -6,7 +6,7 @@ use crate::capture::recorded::{RecordedCapture, Recording};
 use crate::plan::{GuestSource, Input};
 use crate::record::{CheckRecord, Facts, Tally, Totals};
 use crate::scenario::{Engine, Expectation, Flavour, Limits};
-use crate::traps::{Check, Family, Share};
+use crate::kinds::traps::{Check, Family, Share};
 use crate::worker::{Ending, EndingContext, Iteration, Pace, ProtocolLine, Timed};
 
 const STUCK: Stuck = Stuck { phase: Phase::Run, in_phase: Duration::from_secs(10), limit: Duration::from_secs(10) };

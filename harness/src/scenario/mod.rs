@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Content};
 use crate::names;
-use crate::pipeline::{Call, GrantedMap};
-use crate::traps::Share;
+use crate::kinds::pipeline::{Call, GrantedMap};
+use crate::kinds::traps::Share;
 
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;

@@ -13,9 +13,9 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapA
 use wasiscope_workloads as catalogue;
 
 use crate::names;
-use crate::pipeline::{Call, GrantedMap};
+use crate::kinds::pipeline::{Call, GrantedMap};
 use crate::record::metric_names;
-use crate::traps::Share;
+use crate::kinds::traps::Share;
 
 use super::diagnostic::Problem;
 use super::has_price;

@@ -8,7 +8,7 @@ use super::written::Output;
 use crate::record::{Facts, UNSTEADY};
 
 /// The facts of one pass.
-pub(super) fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine>) -> Facts {
+pub(crate) fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine>) -> Facts {
     let code = match ending {
         Ending::Returned => Value::from(0),
         Ending::Exited { code, .. } => Value::from(*code),
@@ -29,7 +29,7 @@ pub(super) fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine
 }
 
 /// The facts of a pass, without the values that another pass does not share. Their names are listed.
-pub(super) fn steady(mut first: Facts, again: &Facts) -> Facts {
+pub(crate) fn steady(mut first: Facts, again: &Facts) -> Facts {
     let mut unsteady = Vec::new();
     for (name, value) in &mut first {
         if again.get(name) != Some(value) {
@@ -44,7 +44,7 @@ pub(super) fn steady(mut first: Facts, again: &Facts) -> Facts {
 }
 
 /// What is told of the output of two passes: nothing, or each different output once.
-pub(super) fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Output> {
+pub(crate) fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Output> {
     match subject.tells_output {
         false => Vec::new(),
         true if first == again => vec![first],
@@ -53,7 +53,7 @@ pub(super) fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Out
 }
 
 /// The ending by which two passes are judged: a guest that returns once and then does not has not returned.
-pub(super) fn worse(first: Ending, again: Ending) -> Ending {
+pub(crate) fn worse(first: Ending, again: Ending) -> Ending {
     if first == Ending::Returned { again } else { first }
 }
 

@@ -22,14 +22,14 @@ const TOGGLE_COLLECT: usize = 0x4354_0002;
 
 /// Begins or ends counting, in a worker that counts.
 #[inline]
-pub(super) fn toggle() {
+pub(crate) fn toggle() {
     if COUNTING.load(Ordering::Relaxed) {
         request(TOGGLE_COLLECT);
     }
 }
 
 /// Makes a few passes; callgrind leaves a file for each.
-pub(super) fn count(worker: &Worker) -> wasmtime::Result<Message> {
+pub(crate) fn count(worker: &Worker) -> wasmtime::Result<Message> {
     if request(RUNNING_ON_VALGRIND) == 0 {
         wasmtime::bail!("instructions are counted under valgrind, on x86-64");
     }

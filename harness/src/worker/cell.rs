@@ -43,11 +43,11 @@ const _: () = assert!(size_of::<SharedRegion>() == size_of::<Region>());
 
 /// Which of the cell's regions are for what.
 mod place {
-    pub(super) const PROCESS: usize = 0;
-    pub(super) const CODE: usize = 2;
-    pub(super) const MEMORIES: usize = 3;
+    pub(crate) const PROCESS: usize = 0;
+    pub(crate) const CODE: usize = 2;
+    pub(crate) const MEMORIES: usize = 3;
     /// Of each memory: what is accessible, what is reserved before it, and behind.
-    pub(super) const OF_MEMORY: usize = 3;
+    pub(crate) const OF_MEMORY: usize = 3;
 }
 
 /// How many linear memories a worker can publish.
@@ -119,46 +119,46 @@ impl PhaseCell {
     }
 
     /// The same cell, with phases and passes also told to the parent.
-    pub(super) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+    pub(crate) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
         Self { heartbeat, ..self }
     }
 
     /// A cell that the kernel programs do not read, of the same worker: its parent sees no difference.
-    pub(super) fn unseen(&self) -> Self {
+    pub(crate) fn unseen(&self) -> Self {
         Self { heartbeat: self.heartbeat, ..Self::private(0) }
     }
 
     /// A pass begins, which may take as long as the wall-clock limit says; `slowdown` times as long where it is slowed down on
     /// purpose. To be called outside phases.
-    pub(super) fn begin_pass(&self, slowdown: u64) {
+    pub(crate) fn begin_pass(&self, slowdown: u64) {
         self.heartbeat.begin_pass(slowdown);
     }
 
     /// The guest has met a limit in the phase that it is in.
-    pub(super) fn meet(&self, limit: Limit) {
+    pub(crate) fn meet(&self, limit: Limit) {
         self.meet_in(limit, self.phase());
     }
 
-    pub(super) fn meet_in(&self, limit: Limit, phase: Phase) {
+    pub(crate) fn meet_in(&self, limit: Limit, phase: Phase) {
         self.heartbeat.meet(limit, phase);
     }
 
     /// A new instance has met no limit.
-    pub(super) fn forget_limits(&self) {
+    pub(crate) fn forget_limits(&self) {
         self.heartbeat.forget_limits();
     }
 
     /// The limits that the latest instance has met.
-    pub(super) fn limits_met(&self) -> Vec<LimitMet> {
+    pub(crate) fn limits_met(&self) -> Vec<LimitMet> {
         self.heartbeat.limits_met()
     }
 
-    pub(super) fn note_file_size_signals(&self) {
+    pub(crate) fn note_file_size_signals(&self) {
         self.heartbeat.note_file_size_signals();
     }
 
     /// The phase that was entered last.
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.heartbeat.phase()
     }
 
@@ -225,7 +225,7 @@ impl PhaseCell {
 }
 
 /// The first `length` bytes behind `fd`, mapped for reading and writing.
-pub(super) fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
+pub(crate) fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
     // SAFETY: the kernel chooses the address, so no memory in use is replaced.
     let base = unsafe {
         libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)

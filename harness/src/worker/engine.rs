@@ -33,7 +33,7 @@ pub fn check(settings: EngineSettings, limits: &Limits) -> Result<(), String> {
 ///
 /// # Errors
 /// When this build of wasmtime has no such compiler.
-pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Config> {
+pub(crate) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     match settings.compiler {
         Compiler::Cranelift => config.strategy(Strategy::Cranelift),
@@ -80,7 +80,7 @@ pub(super) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
 ///
 /// # Errors
 /// When there is no such engine even without any.
-pub(super) fn with_as_many(
+pub(crate) fn with_as_many(
     wanted: &[fn(&mut Config)],
     make: impl Fn(&[fn(&mut Config)]) -> wasmtime::Result<Engine>,
 ) -> wasmtime::Result<Engine> {
@@ -95,7 +95,7 @@ pub(super) fn with_as_many(
 }
 
 /// A pool of just what a worker needs, so that making the engine does not pay for a thousand slots.
-pub(super) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) -> PoolingAllocationConfig {
+pub(crate) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) -> PoolingAllocationConfig {
     let reservation = settings.memory_reservation.unwrap_or(memory::RESERVATION);
     let memory = usize::try_from(limits.memory_bytes.min(reservation)).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
@@ -110,7 +110,7 @@ pub(super) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) ->
 }
 
 /// Makes a new store's checks pass for good: neither fuel nor an epoch ends a guest here.
-pub(super) fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime::Result<()> {
+pub(crate) fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime::Result<()> {
     if settings.fuel {
         store.set_fuel(u64::MAX)?;
     }

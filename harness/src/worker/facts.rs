@@ -36,7 +36,7 @@ struct Counted {
 
 impl Worker {
     /// Two runs with fuel counting, which slows the guest: nothing of it is timed.
-    pub(super) fn facts(&self) -> wasmtime::Result<Message> {
+    pub(crate) fn facts(&self) -> wasmtime::Result<Message> {
         self.restore_folders()?;
         let (linked, compile_ns) = self.linked()?;
         // The functions themselves: the whole of the text section is padded to a page.

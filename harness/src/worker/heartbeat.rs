@@ -16,11 +16,11 @@ use super::limits::{self, Limit, LimitMet};
 use crate::clock;
 
 /// How much longer a pass may take while fuel is counted, which slows tight loops down by up to this factor.
-pub(super) const COUNTING_FUEL: u64 = 2;
+pub(crate) const COUNTING_FUEL: u64 = 2;
 
 /// The worker's side: what it stores.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heartbeat(&'static Shared);
+pub(crate) struct Heartbeat(&'static Shared);
 
 /// The page, in words of which each is written whole.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Heartbeat {
     ///
     /// # Errors
     /// When the descriptor is not one of [`HeartbeatPage::fd`].
-    pub(super) fn mapped(fd: RawFd) -> io::Result<Self> {
+    pub(crate) fn mapped(fd: RawFd) -> io::Result<Self> {
         if fd < 0 {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
@@ -62,43 +62,43 @@ impl Heartbeat {
     }
 
     /// One that nobody reads.
-    pub(super) fn private() -> Self {
+    pub(crate) fn private() -> Self {
         Self(Box::leak(Box::default()))
     }
 
     /// A pass begins, which may take `slowdown` times the wall-clock limit.
-    pub(super) fn begin_pass(self, slowdown: u64) {
+    pub(crate) fn begin_pass(self, slowdown: u64) {
         self.0.began_ns.store(clock::monotonic_ns(), Ordering::Relaxed);
         self.0.slowdown.store(slowdown, Ordering::Relaxed);
         self.0.passes.fetch_add(1, Ordering::Release);
     }
 
     #[inline]
-    pub(super) fn enter(self, phase: Phase) {
+    pub(crate) fn enter(self, phase: Phase) {
         self.0.phase.store(phase as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn phase(self) -> Phase {
+    pub(crate) fn phase(self) -> Phase {
         phase_of(self.0.phase.load(Ordering::Relaxed))
     }
 
     /// The guest has met a limit. May be called by a signal handler: all of it is atomic.
-    pub(super) fn meet(self, limit: Limit, phase: Phase) {
+    pub(crate) fn meet(self, limit: Limit, phase: Phase) {
         // Who loses a race against a thread of the same guest tries again.
         let _ = self.0.met.try_update(Ordering::Relaxed, Ordering::Relaxed, |met| Some(limits::add(met, limit, phase)));
     }
 
     /// What is met from now on is met by another instance.
-    pub(super) fn forget_limits(self) {
+    pub(crate) fn forget_limits(self) {
         self.0.met.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn limits_met(self) -> Vec<LimitMet> {
+    pub(crate) fn limits_met(self) -> Vec<LimitMet> {
         limits::met(self.0.met.load(Ordering::Relaxed))
     }
 
     /// From now on a write past the largest file that this process may make is noted here. The write itself fails as before.
-    pub(super) fn note_file_size_signals(self) {
+    pub(crate) fn note_file_size_signals(self) {
         NOTED.store(std::ptr::from_ref(self.0).cast_mut(), Ordering::Release);
         let handler: extern "C" fn(libc::c_int) = note_file_size;
         // SAFETY: the handler only loads and stores atomics.

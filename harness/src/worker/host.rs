@@ -29,7 +29,7 @@ use crate::plan::OWN_FOLDER;
 
 const WASI: &str = "wasi_snapshot_preview1";
 /// Preview 0, as SDKs of 2019 and before call it.
-pub(super) const OLD_WASI: &str = "wasi_unstable";
+pub(crate) const OLD_WASI: &str = "wasi_unstable";
 /// What guests written for Sightglass import.
 const BENCH: &str = "bench";
 const BENCH_MARKS: [(&str, u64); 2] = [("start", MARK_START), ("end", MARK_END)];
@@ -41,12 +41,12 @@ const ERRNO_INVAL: i32 = 28;
 const ERRNO_OVERFLOW: i32 = 61;
 
 /// The state of one instance.
-pub(super) struct Host {
+pub(crate) struct Host {
     wasi: WasiP1Ctx,
-    pub(super) limits: Limits,
-    pub(super) marks: Marks,
+    pub(crate) limits: Limits,
+    pub(crate) marks: Marks,
     /// Whether marks are to note the fuel.
-    pub(super) counts_fuel: bool,
+    pub(crate) counts_fuel: bool,
     /// The guest's memory, once something has asked for it.
     memory: Option<GuestMemory>,
     /// Whether every pass tells what the guest wrote.
@@ -57,7 +57,7 @@ pub(super) struct Host {
 
 impl Host {
     /// `stdin` is what the guest reads from standard input.
-    pub(super) fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
+    pub(crate) fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
         cell.forget_limits();
         let output = || OutputPipe::new(subject.limits.output_bytes, **cell);
         let (stdout, stderr) = (output(), output());
@@ -97,21 +97,21 @@ impl Host {
     }
 
     /// The limits that this instance has met.
-    pub(super) fn limits_met(&self) -> Vec<LimitMet> {
+    pub(crate) fn limits_met(&self) -> Vec<LimitMet> {
         self.cell().limits_met()
     }
 
-    pub(super) fn cell(&self) -> &PhaseCell {
+    pub(crate) fn cell(&self) -> &PhaseCell {
         &self.limits.cell
     }
 
     /// What the guest wrote to stdout.
-    pub(super) fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
     /// Why a guest that returned was not measured as it seems to be; `None` when all is well.
-    pub(super) fn complaint(&self) -> Option<String> {
+    pub(crate) fn complaint(&self) -> Option<String> {
         match (self.marks.start, self.marks.end) {
             (Some(_), None) => Some("the guest marked the start of its measured part and never the end".to_owned()),
             (None, Some(_)) => Some("the guest marked the end of its measured part and never the start".to_owned()),
@@ -123,17 +123,17 @@ impl Host {
     }
 
     /// What the guest wrote to both streams, where the parent wants to know it of every pass.
-    pub(super) fn output_if_wanted(&self) -> Option<Output> {
+    pub(crate) fn output_if_wanted(&self) -> Option<Output> {
         self.tells_output.then(|| self.output())
     }
 
     /// What the guest wrote to both streams.
-    pub(super) fn output(&self) -> Output {
+    pub(crate) fn output(&self) -> Output {
         Output { stdout: Written::of(&self.stdout.contents()), stderr: Written::of(&self.stderr.contents()) }
     }
 
     /// The last lines of what the guest wrote to stderr, for messages.
-    pub(super) fn stderr_end(&self) -> String {
+    pub(crate) fn stderr_end(&self) -> String {
         const KEPT_BYTES: usize = 400;
         let all = self.stderr.contents();
         String::from_utf8_lossy(&all[all.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned()
@@ -141,7 +141,7 @@ impl Host {
 }
 
 /// What a guest may use, and who is told when its memory grows.
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Of one memory.
     allowed: StoreLimits,
     /// Bytes that all memories and tables together may still grow by.
@@ -211,21 +211,21 @@ impl ResourceLimiter for Limits {
 
 /// One mark of the guest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// On CLOCK_MONOTONIC.
-    pub(super) at_ns: u64,
+    pub(crate) at_ns: u64,
     /// Fuel left, when fuel is counted.
-    pub(super) fuel_left: Option<u64>,
+    pub(crate) fuel_left: Option<u64>,
 }
 
 /// The marks that a guest set in one iteration. The first start and the last end count, so that a guest that loops
 /// over its measured part is measured from the first pass to the last.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     cell: Arc<PhaseCell>,
     traps_after: Option<LastMark>,
-    pub(super) start: Option<Mark>,
-    pub(super) end: Option<Mark>,
-    pub(super) fault: Option<Mark>,
+    pub(crate) start: Option<Mark>,
+    pub(crate) end: Option<Mark>,
+    pub(crate) fault: Option<Mark>,
 }
 
 impl Marks {
@@ -234,12 +234,12 @@ impl Marks {
     }
 
     /// Forgets them all: those set before the function that is measured do not count.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         (self.start, self.end, self.fault) = (None, None, None);
     }
 
     /// The latest of them.
-    pub(super) fn last(&self) -> LastMark {
+    pub(crate) fn last(&self) -> LastMark {
         let marks = [(self.start, LastMark::Start), (self.end, LastMark::End), (self.fault, LastMark::Fault)];
         let set = marks.into_iter().filter_map(|(mark, which)| Some((mark?.at_ns, which)));
         set.max_by_key(|(at_ns, _)| *at_ns).map_or(LastMark::None, |(_, which)| which)
@@ -279,7 +279,7 @@ impl Marks {
 }
 
 /// Everything that a guest may import, but for [`OLD_WASI`].
-pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+pub(crate) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
     add_clock(linker, WASI)?;
     // Guests written for Sightglass mark their measured part by these imports.
@@ -293,7 +293,7 @@ pub(super) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 /// What guests of the old SDKs import, in addition: their linker is made apart, because `link` is timed.
-pub(super) fn add_old_wasi(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+pub(crate) fn add_old_wasi(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     p0::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
     add_clock(linker, OLD_WASI)
 }
@@ -309,7 +309,7 @@ fn add_clock(linker: &mut Linker<Host>, module: &str) -> wasmtime::Result<()> {
 ///
 /// # Errors
 /// When wasmtime makes no engine.
-pub(super) fn offered() -> wasmtime::Result<Offered> {
+pub(crate) fn offered() -> wasmtime::Result<Offered> {
     let engine = Engine::default();
     let mut linker: Linker<WasiP1Ctx> = Linker::new(&engine);
     p1::add_to_linker_sync(&mut linker, |wasi| wasi)?;
@@ -404,11 +404,11 @@ fn memory_of(caller: &mut Caller<'_, Host>) -> wasmtime::Result<GuestMemory> {
 }
 
 /// Fuel spent between two marks.
-pub(super) fn fuel_between(from: Mark, to: Mark) -> Option<u64> {
+pub(crate) fn fuel_between(from: Mark, to: Mark) -> Option<u64> {
     Some(from.fuel_left?.saturating_sub(to.fuel_left?))
 }
 
 /// Fuel left in a store, when it counts fuel.
-pub(super) fn fuel_left(store: impl AsContext<Data = Host>) -> Option<u64> {
+pub(crate) fn fuel_left(store: impl AsContext<Data = Host>) -> Option<u64> {
     store.as_context().get_fuel().ok()
 }

@@ -49,7 +49,7 @@ pub struct LimitMet {
 }
 
 /// `met` with this limit added, unless it is there: a byte for each, which is the phase and one more.
-pub(super) fn add(met: u64, limit: Limit, phase: Phase) -> u64 {
+pub(crate) fn add(met: u64, limit: Limit, phase: Phase) -> u64 {
     let is_there = (met >> limit.shift()) & 0xff != 0;
     if is_there { met } else { met | (u64::from(phase as u8) + 1) << limit.shift() }
 }

@@ -6,25 +6,22 @@
 mod answer;
 mod callgrind;
 pub mod cell;
-mod checks;
-mod ending;
-mod engine;
-mod entry;
+pub(crate) mod ending;
+pub(crate) mod engine;
+pub(crate) mod entry;
 mod facts;
 pub(crate) mod heartbeat;
-mod host;
+pub(crate) mod host;
 pub(crate) mod limits;
-mod link;
-mod memory;
+pub(crate) mod link;
+pub(crate) mod memory;
 mod native;
-mod output;
+pub(crate) mod output;
 mod pair;
-mod pass;
-pub(crate) mod pipeline;
+pub(crate) mod pass;
 mod privileges;
-mod protocol;
-mod schedule;
-mod thread;
+pub(crate) mod protocol;
+pub(crate) mod thread;
 pub mod written;
 
 use std::error::Error;
@@ -39,7 +36,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::clock;
 use crate::module::Offered;
-use crate::pipeline::generator;
+use crate::kinds::pipeline::generator;
 use cell::PhaseCell;
 use heartbeat::Heartbeat;
 use pair::{Layout, Pair};
@@ -47,7 +44,6 @@ use pair::{Layout, Pair};
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use limits::{Limit, LimitMet};
 pub use pass::{Linked, Worker};
-pub use pipeline::Signal;
 pub use privileges::confinement;
 pub use protocol::{
     Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Subject,
@@ -153,15 +149,15 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Check { check, planted, slowly } = &task {
-        let done = checks::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
+        let done = crate::kinds::traps::worker::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Experiment { experiment, iterations } = task {
-        let done = schedule::run(experiment, iterations, &subject, cell, &mut |message| send(message));
+        let done = crate::kinds::scheduler::worker::run(experiment, iterations, &subject, cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
     if let Task::Flow { flow, iterations, maps, socket } = &task {
-        let done = pipeline::run((*flow, *iterations), (maps, *socket), &subject, &cell, &mut |message| send(message));
+        let done = crate::kinds::pipeline::worker::run((*flow, *iterations), (maps, *socket), &subject, &cell, &mut |message| send(message));
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
     let worker = Worker::new(subject, cell)?;

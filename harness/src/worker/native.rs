@@ -26,7 +26,7 @@ struct Pass {
 }
 
 /// One timed run.
-pub(super) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Iteration> {
+pub(crate) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Iteration> {
     let pass = run(subject, cell)?;
     let mut timed = Vec::new();
     if let Some((start, end)) = pass.marks_ns {
@@ -53,7 +53,7 @@ pub(super) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Ite
 }
 
 /// Two runs for its answer.
-pub(super) fn facts(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Message> {
+pub(crate) fn facts(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Message> {
     let (first, again) = (run(subject, cell)?, run(subject, cell)?);
     let marked = first.marks_ns.is_some();
     let facts_of = |pass: &Pass| answer::facts(&pass.output, &pass.ending, pass.line.as_ref());

@@ -13,18 +13,18 @@ use super::limits::Limit;
 /// One of the two streams. wasmtime-wasi's own pipe holds the bytes; it does not tell a write that it refuses from being
 /// full, and a guest that writes exactly as much as it may does nothing wrong.
 #[derive(Clone)]
-pub(super) struct OutputPipe {
+pub(crate) struct OutputPipe {
     pipe: MemoryOutputPipe,
     cell: PhaseCell,
 }
 
 impl OutputPipe {
-    pub(super) fn new(most_bytes: u64, cell: PhaseCell) -> Self {
+    pub(crate) fn new(most_bytes: u64, cell: PhaseCell) -> Self {
         Self { pipe: MemoryOutputPipe::new(usize::try_from(most_bytes).unwrap_or(usize::MAX)), cell }
     }
 
     /// All that was written.
-    pub(super) fn contents(&self) -> Bytes {
+    pub(crate) fn contents(&self) -> Bytes {
         self.pipe.contents()
     }
 }

@@ -10,11 +10,11 @@ const INSTANCES: u32 = 16;
 
 /// How the passes of a pair are laid out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    pub(super) quads: u32,
-    pub(super) compilations: u32,
-    pub(super) repeats: u32,
-    pub(super) first: Side,
+pub(crate) struct Layout {
+    pub(crate) quads: u32,
+    pub(crate) compilations: u32,
+    pub(crate) repeats: u32,
+    pub(crate) first: Side,
 }
 
 /// One of the two guests.
@@ -24,7 +24,7 @@ enum Guest {
 }
 
 /// The two guests.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     base: Guest,
     new: Guest,
 }
@@ -82,7 +82,7 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
 }
 
 impl Pair {
-    pub(super) fn new(base: Subject, new: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
+    pub(crate) fn new(base: Subject, new: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         Ok(Self { base: Guest::new(base, cell)?, new: Guest::new(new, cell)? })
     }
 
@@ -94,7 +94,7 @@ impl Pair {
     }
 
     /// Runs the whole layout; `send` gets every pass, a quad at a time.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         layout: Layout,
         send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,

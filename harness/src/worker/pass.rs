@@ -25,24 +25,24 @@ use crate::scenario::EngineSettings;
 
 /// What every pass of one guest shares.
 pub struct Worker {
-    pub(super) subject: Subject,
-    pub(super) wasm: Vec<u8>,
+    pub(crate) subject: Subject,
+    pub(crate) wasm: Vec<u8>,
     stdin: Option<Bytes>,
     /// The guest's folders, which every pass finds as the first one did.
     workspaces: RefCell<Vec<Workspace>>,
-    pub(super) cell: Arc<PhaseCell>,
+    pub(crate) cell: Arc<PhaseCell>,
     /// For all but the first of repeated passes: the kernel's counts are of one pass.
     unseen: Arc<PhaseCell>,
 }
 
 /// A guest ready to be instantiated.
 pub struct Linked {
-    pub(super) engine: Engine,
-    pub(super) ready: Ready,
+    pub(crate) engine: Engine,
+    pub(crate) ready: Ready,
 }
 
 /// The phases of one pass as they happen.
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     cell: Arc<PhaseCell>,
     timed: Vec<Timed>,
     spans: Vec<Span>,
@@ -62,7 +62,7 @@ impl Stopwatch {
     }
 
     /// What was timed so far.
-    pub(super) fn timed(&self) -> &[Timed] {
+    pub(crate) fn timed(&self) -> &[Timed] {
         &self.timed
     }
 
@@ -126,17 +126,17 @@ impl Worker {
     }
 
     /// Gives every folder back what a pass may have changed.
-    pub(super) fn restore_folders(&self) -> std::io::Result<()> {
+    pub(crate) fn restore_folders(&self) -> std::io::Result<()> {
         self.workspaces.borrow_mut().iter_mut().try_for_each(Workspace::restore)
     }
 
-    pub(super) fn stopwatch(&self) -> Stopwatch {
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
         Stopwatch::new(&self.cell)
     }
 
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
     /// The phases from `instantiate` on are passed `repeats` times.
-    pub(super) fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
+    pub(crate) fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
         self.iterate_with(repeats, &mut self.stopwatch())
     }
 
@@ -162,7 +162,7 @@ impl Worker {
     }
 
     /// One iteration of which the kernel programs tell every event, after `warm_ups` that they only count.
-    pub(super) fn trace(&self, warm_ups: u32) -> wasmtime::Result<Iteration> {
+    pub(crate) fn trace(&self, warm_ups: u32) -> wasmtime::Result<Iteration> {
         for _ in 0..warm_ups {
             self.iterate(1)?;
         }
@@ -184,7 +184,7 @@ impl Worker {
 
     /// Instances that are made and dropped without being run, added to what was timed already: making one takes
     /// microseconds, and a long guest has few passes.
-    pub(super) fn instantiate_more(
+    pub(crate) fn instantiate_more(
         &self,
         linked: &Linked,
         instances: u32,
@@ -204,7 +204,7 @@ impl Worker {
     }
 
     /// From bytes to something that can be instantiated.
-    pub(super) fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
+    pub(crate) fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
         let config = engine::config(self.subject.engine, &self.subject.limits)?;
         let engine = watch.time(Phase::Engine, || Engine::new(&config))?;
         let module = watch.time(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;
@@ -301,7 +301,7 @@ impl Worker {
         Ok(Warm { memory, line, ending, output })
     }
 
-    pub(super) fn store(&self, engine: &Engine, cell: &Arc<PhaseCell>) -> wasmtime::Result<Store<Host>> {
+    pub(crate) fn store(&self, engine: &Engine, cell: &Arc<PhaseCell>) -> wasmtime::Result<Store<Host>> {
         let mut store = Store::new(engine, Host::new(&self.subject, self.stdin.as_ref(), cell)?);
         engine::unlimited(&mut store, self.subject.engine)?;
         store.limiter(|host| &mut host.limits);

@@ -31,7 +31,7 @@ const DATA_BYTES: u64 = 4 << 30;
 ///
 /// # Errors
 /// When something named is not there, or the kernel refuses.
-pub(super) fn give_up(subject: &mut Subject, task: &mut Task, cell: &PhaseCell) -> io::Result<()> {
+pub(crate) fn give_up(subject: &mut Subject, task: &mut Task, cell: &PhaseCell) -> io::Result<()> {
     hold(subject, !matches!(task, Task::Check { .. }))?;
     if let Task::Compare { other, .. } = task {
         hold(other, true)?;
@@ -84,7 +84,7 @@ fn limit(subject: &Subject, cell: &PhaseCell) -> io::Result<()> {
 }
 
 /// Whether this process has as many descriptors as it may: they are given from the lowest number on.
-pub(super) fn descriptors_ran_out() -> bool {
+pub(crate) fn descriptors_ran_out() -> bool {
     let most = rustix::process::getrlimit(Resource::Nofile).current;
     let last = most.and_then(|most| i32::try_from(most.checked_sub(1)?).ok());
     // SAFETY: asks for a flag of a descriptor, which there may not be.

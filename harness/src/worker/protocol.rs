@@ -11,11 +11,11 @@ pub use wasiscope_model::comparison::Side;
 use super::limits::LimitMet;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::names;
-use crate::pipeline::Flow;
+use crate::kinds::pipeline::Flow;
 use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
-use crate::schedule::Experiment;
-use crate::traps::{Check, Planted};
+use crate::kinds::scheduler::Experiment;
+use crate::kinds::traps::{Check, Planted};
 
 use super::written::Output;
 

@@ -88,7 +88,7 @@ fn short(name: &str) -> String {
 }
 
 /// What a guest costs before and while it works.
-pub(super) fn startup(cases: &[(&CaseReport, String)]) -> Option<Markup> {
+pub(crate) fn startup(cases: &[(&CaseReport, String)]) -> Option<Markup> {
     let bar = |(case, link): &(&CaseReport, String)| {
         let part = |(index, phase): (usize, Phase)| {
             let metric = record::metric_of(phase);
@@ -104,7 +104,7 @@ pub(super) fn startup(cases: &[(&CaseReport, String)]) -> Option<Markup> {
 }
 
 /// Where the bytes of the guests are, each guest once.
-pub(super) fn sizes(cases: &[(&CaseReport, String)]) -> Option<Markup> {
+pub(crate) fn sizes(cases: &[(&CaseReport, String)]) -> Option<Markup> {
     const KIB: f64 = 1024.0;
     const LEGEND: [&str; 4] = ["code", "data", "custom", "others"];
     let mut seen = Vec::new();
@@ -130,7 +130,7 @@ pub(super) fn sizes(cases: &[(&CaseReport, String)]) -> Option<Markup> {
 }
 
 /// Every sample of a measurement, its median and its interval, as one line of a table.
-pub(super) fn strip(measurement: &Measurement) -> Markup {
+pub(crate) fn strip(measurement: &Measurement) -> Markup {
     const WIDE: f64 = 340.0;
     let lanes = measurement.samples.len().clamp(1, 12) as f64;
     let height = 10.0 + lanes * 2.0;
@@ -159,7 +159,7 @@ pub(super) fn strip(measurement: &Measurement) -> Markup {
 }
 
 /// A figure of a measurement in the unit that people read.
-pub(super) fn value(measurement: &Measurement, value: f64) -> String {
+pub(crate) fn value(measurement: &Measurement, value: f64) -> String {
     match measurement.unit.as_str() {
         "ns" => units::duration(value),
         "us" => units::duration(value * 1_000.0),
@@ -170,7 +170,7 @@ pub(super) fn value(measurement: &Measurement, value: f64) -> String {
 }
 
 /// How long waits were: a bar for each bucket that has any, by the logarithm of its duration.
-pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
+pub(crate) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
     const WIDE: f64 = 420.0;
     const HIGH: f64 = 70.0;
     /// Width of a bar.
@@ -218,7 +218,7 @@ pub(super) fn histogram(title: &str, waits: &Distribution) -> Option<Markup> {
 }
 
 /// How samples of an experiment are spread: the share that is longer, on axes on which a tail shows.
-pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Option<Markup> {
+pub(crate) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Option<Markup> {
     const LEFT: f64 = 70.0;
     const RIGHT: f64 = 640.0;
     const HIGH: f64 = 260.0;
@@ -287,20 +287,20 @@ pub(super) fn percentiles<'a>(title: &str, curves: &'a [(String, Spread)]) -> Op
 }
 
 /// A ratio with its interval.
-pub(super) struct Ratio {
-    pub(super) name: String,
-    pub(super) link: Option<String>,
-    pub(super) ratio: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(crate) struct Ratio {
+    pub(crate) name: String,
+    pub(crate) link: Option<String>,
+    pub(crate) ratio: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     /// What is let pass, as a share.
-    pub(super) tolerance: f64,
+    pub(crate) tolerance: f64,
     /// In a word.
-    pub(super) verdict: &'static str,
+    pub(crate) verdict: &'static str,
 }
 
 /// Ratios with their intervals around 1, each in the zone that is let pass.
-pub(super) fn forest(title: &str, ratios: &[Ratio]) -> Option<Markup> {
+pub(crate) fn forest(title: &str, ratios: &[Ratio]) -> Option<Markup> {
     let ends = ratios.iter().flat_map(|of| [of.low, of.high, of.ratio, 1.0 - of.tolerance, 1.0 + of.tolerance, 1.0]);
     let scale = Scale::around(ends, NAMES + 70.0, WIDTH - 100.0).filter(|_| !ratios.is_empty())?;
     let left_out = ratios.len().saturating_sub(BARS);
@@ -340,7 +340,7 @@ pub(super) fn forest(title: &str, ratios: &[Ratio]) -> Option<Markup> {
 
 /// The typical values of workers on both sides, each a dot. Where the same worker ran both, a line joins its two, so that it is seen
 /// whether they all moved the same way.
-pub(super) fn clouds(title: &str, base: &[f64], new: &[f64], are_pairs: bool) -> Option<Markup> {
+pub(crate) fn clouds(title: &str, base: &[f64], new: &[f64], are_pairs: bool) -> Option<Markup> {
     const WIDE: f64 = 440.0;
     const LEFT: f64 = 44.0;
     /// Where the two sides lie, and the axis.
@@ -379,16 +379,16 @@ pub(super) fn clouds(title: &str, base: &[f64], new: &[f64], are_pairs: bool) ->
 }
 
 /// The size of a guest, function by function.
-pub(super) fn functions(facts: &Facts) -> Vec<(String, u64)> {
+pub(crate) fn functions(facts: &Facts) -> Vec<(String, u64)> {
     let largest = facts.get("functions.largest").and_then(serde_json::Value::as_array).into_iter().flatten();
     largest.filter_map(|function| Some((function["name"].as_str()?.to_owned(), function["bytes"].as_u64()?))).collect()
 }
 
 /// A point of a history: its value, what is said of it, and the page of its report.
-pub(super) struct Spot<'a> {
-    pub(super) value: f64,
-    pub(super) text: String,
-    pub(super) page: Option<&'a str>,
+pub(crate) struct Spot<'a> {
+    pub(crate) value: f64,
+    pub(crate) text: String,
+    pub(crate) page: Option<&'a str>,
 }
 
 /// A history as a line, with its steps, and a link to the report of each point. Of more points than can be told apart by a hand
@@ -396,7 +396,7 @@ pub(super) struct Spot<'a> {
 ///
 /// `commits` are the index of the first point's commit and of the last one's; where no commit between them lacks a point, the script can find the
 /// report of the point below a hand.
-pub(super) fn sparkline(spots: &[Spot<'_>], steps: &[usize], commits: (usize, usize), label: &str) -> Markup {
+pub(crate) fn sparkline(spots: &[Spot<'_>], steps: &[usize], commits: (usize, usize), label: &str) -> Markup {
     const WIDE: f64 = 260.0;
     const HIGH: f64 = 34.0;
     let Some(scale) = Scale::around(spots.iter().map(|spot| spot.value), HIGH - 4.0, 4.0) else {

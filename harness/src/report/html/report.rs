@@ -15,8 +15,9 @@ use crate::report::document::{
     CaptureStatus, CaseReport, Invocation, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
 };
 use crate::report::grid::Grid;
-use crate::report::{kernel, pipeline, scheduler, table as tables, traps};
-use crate::traps::GENERATED;
+use crate::kinds::{pipeline::tables as pipeline, scheduler::tables as scheduler, traps::tables as traps};
+use crate::report::{kernel, table as tables};
+use crate::kinds::traps::GENERATED;
 use crate::units;
 
 /// Cases of a scenario that are shown with all their figures; of more, only those that are not as expected are.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 /// From values to places along one axis.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     low: f64,
     high: f64,
     from: f64,
@@ -20,12 +20,12 @@ const DECADES: f64 = 30.0;
 
 impl Scale {
     /// From zero, as bars must be.
-    pub(super) fn from_zero(high: f64, from: f64, to: f64) -> Self {
+    pub(crate) fn from_zero(high: f64, from: f64, to: f64) -> Self {
         Self { low: 0.0, high: if high > 0.0 { high } else { 1.0 }, from, to, log: false }
     }
 
     /// Around values: by logarithm where they span decades. `None` without any.
-    pub(super) fn around(values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Option<Self> {
+    pub(crate) fn around(values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Option<Self> {
         let low = values.clone().filter(|value| value.is_finite()).fold(f64::INFINITY, f64::min);
         let high = values.filter(|value| value.is_finite()).fold(f64::NEG_INFINITY, f64::max);
         if low > high {
@@ -37,11 +37,11 @@ impl Scale {
         Some(Self { low, high, from, to, log })
     }
 
-    pub(super) const fn is_log(&self) -> bool {
+    pub(crate) const fn is_log(&self) -> bool {
         self.log
     }
 
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let share = if self.log {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
         } else {
@@ -51,7 +51,7 @@ impl Scale {
     }
 
     /// Round values to be written at the axis.
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    pub(crate) fn ticks(&self) -> Vec<f64> {
         if self.log {
             let first = self.low.log10().ceil();
             let last = self.high.log10().floor();
@@ -73,13 +73,13 @@ impl Scale {
 }
 
 /// A coordinate: a tenth of a pixel is enough.
-pub(super) fn place(value: f64) -> String {
+pub(crate) fn place(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// The axis below a drawing, with its ticks.
-pub(super) fn axis(scale: &Scale, y: f64, shown: &dyn Fn(f64) -> String) -> Markup {
+pub(crate) fn axis(scale: &Scale, y: f64, shown: &dyn Fn(f64) -> String) -> Markup {
     html! {
         path.axis d=(format!("M{} {}H{}", place(scale.from), place(y), place(scale.to))) {}
         @for tick in scale.ticks() {
@@ -90,7 +90,7 @@ pub(super) fn axis(scale: &Scale, y: f64, shown: &dyn Fn(f64) -> String) -> Mark
 }
 
 /// Every sample as a dot, in a lane for each process; dots that would cover each other are one.
-pub(super) fn dots(samples: &[Vec<f64>], scale: &Scale, top: f64, height: f64) -> String {
+pub(crate) fn dots(samples: &[Vec<f64>], scale: &Scale, top: f64, height: f64) -> String {
     let lanes = samples.len().max(1) as f64;
     let mut seen = std::collections::BTreeSet::new();
     let mut path = String::new();

@@ -98,7 +98,7 @@ fn marks(event: &TracedEvent) -> Vec<Mark<'_>> {
 }
 
 /// The drawing and its table; `None` where nothing was passed.
-pub(super) fn timeline(id: &str, timeline: &Timeline) -> Option<Markup> {
+pub(crate) fn timeline(id: &str, timeline: &Timeline) -> Option<Markup> {
     let start_ns = timeline.spans.iter().map(|span| span.start_ns).min()?;
     let end_ns = timeline.spans.iter().map(|span| span.end_ns).max().filter(|end| *end > start_ns)?;
     let marks: Vec<Mark<'_>> = timeline.events.iter().flat_map(marks).collect();

@@ -6,7 +6,7 @@ use wasiscope_ebpf_abi::{bucket_of, bucket_upper};
 use super::catalogue::{self, Definition};
 use super::label::{self, Label};
 use super::{Histogram, Metrics, Span, Value, kernel};
-use crate::pipeline;
+use crate::kinds::pipeline;
 use crate::report::document::{CaseReport, Measurement, Price, Spread};
 use crate::stats;
 

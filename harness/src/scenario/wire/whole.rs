@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::diagnostic::Problem;
 use super::super::has_price;
 use super::super::{Expectation, Flavour, Kind, OwnGuest, Part, Scenario};
-use crate::traps::Share;
+use crate::kinds::traps::Share;
 
 /// Whether what the scenario names is there.
 pub(in crate::scenario) fn check_files(scenario: &Scenario, text: &str) -> Result<(), Problem> {

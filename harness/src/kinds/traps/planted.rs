@@ -4,10 +4,10 @@ use anyhow::bail;
 
 use crate::plan::Case;
 use crate::scenario::nearest;
-use crate::traps::{Check, Family, OPERATIONS, Planted};
+use crate::kinds::traps::{Check, Family, OPERATIONS, Planted};
 
 /// `oracle:i32.load`, `canary:i32.store`, `engine`.
-pub(super) fn read(text: &str) -> Result<Planted, String> {
+pub(crate) fn read(text: &str) -> Result<Planted, String> {
     let operation = |name: &str| {
         let known = || OPERATIONS.iter().map(|operation| operation.name);
         if known().any(|known| known == name) {
@@ -25,7 +25,7 @@ pub(super) fn read(text: &str) -> Result<Planted, String> {
 }
 
 /// A fault in what is not tried would go unseen, and seem to be one that is not found.
-pub(super) fn check(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
+pub(crate) fn check(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
     let families: Vec<Family> = cases
         .iter()
         .filter_map(|case| match case.check() {

@@ -14,16 +14,16 @@ use std::time::Duration;
 use wasiscope_ebpf_abi::Phase;
 use wasmtime::Engine;
 
-use super::cell::PhaseCell;
-use super::protocol::{Ending, Iteration, Message, Subject};
+use crate::worker::cell::PhaseCell;
+use crate::worker::protocol::{Ending, Iteration, Message, Subject};
 use crate::clock;
-use crate::schedule::Experiment;
+use crate::kinds::scheduler::Experiment;
 
 /// What an experiment measured, by metric.
 type Measured = Vec<(String, Vec<f64>)>;
 
 /// Does an experiment so many times, and sends what each gave.
-pub(super) fn run(
+pub fn run(
     experiment: Experiment,
     iterations: u32,
     subject: &Subject,

@@ -7,7 +7,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 use wasmtime_wasi::I32Exit;
 
 use super::Measured;
-use crate::schedule::{HAND_OVER, ITEMS, ROUND_TRIP, STARVATION};
+use crate::kinds::scheduler::{HAND_OVER, ITEMS, ROUND_TRIP, STARVATION};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::host::{self, Host};
@@ -61,7 +61,7 @@ fn read(stdout: &str) -> Result<Measured, String> {
         let value: f64 = value.parse().map_err(|_| line.to_owned())?;
         let name = match name {
             "throughput" => ITEMS,
-            HAND_OVER | ROUND_TRIP | STARVATION | crate::schedule::FAIRNESS => name,
+            HAND_OVER | ROUND_TRIP | STARVATION | crate::kinds::scheduler::FAIRNESS => name,
             _ => return Err(line.to_owned()),
         };
         match measured.iter_mut().find(|(known, _)| known == name) {

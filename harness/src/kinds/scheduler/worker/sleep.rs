@@ -6,7 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Linker, Memory, Module, Store, TypedFunc};
 
 use super::Measured;
-use crate::schedule::{CLOCK_READ, CLOCK_STEP, Experiment, OVERSLEEP, READINGS_AT};
+use crate::kinds::scheduler::{CLOCK_READ, CLOCK_STEP, Experiment, OVERSLEEP, READINGS_AT};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::host::{self, Host};

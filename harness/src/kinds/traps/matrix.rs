@@ -87,8 +87,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::traps::Expected;
-    use crate::traps::oracle::{expected, operand};
+    use crate::kinds::traps::Expected;
+    use crate::kinds::traps::oracle::{expected, operand};
 
     fn all(share: Share) -> impl Iterator<Item = (Cell, Address)> {
         Family::ALL

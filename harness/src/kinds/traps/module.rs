@@ -504,12 +504,12 @@ fn around(cell: &Cell, body: &mut Vec<Instruction<'static>>, bits: u32, index: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::traps::{Reserved, Share, blocks};
+    use crate::kinds::traps::{Reserved, Share, blocks};
 
     #[test]
     fn every_module_of_the_matrix_is_valid() {
         let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all());
-        for family in crate::traps::Family::ALL {
+        for family in crate::kinds::traps::Family::ALL {
             for block in blocks(family, Share::Default, Reserved::WASMTIME) {
                 let bytes = of_cells(block.layout, &block.cells);
                 validator.reset();
@@ -522,7 +522,7 @@ mod tests {
 
     #[test]
     fn a_reproduction_is_a_command_that_says_what_is_expected() {
-        for family in crate::traps::Family::ALL {
+        for family in crate::kinds::traps::Family::ALL {
             for block in blocks(family, Share::Default, Reserved::WASMTIME) {
                 let (cell, address) = &block.cells[block.cells.len() / 3];
                 let text = reproduction(cell, address).expect("it can be printed");

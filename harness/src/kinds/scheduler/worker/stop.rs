@@ -8,7 +8,7 @@ use wasmtime::{Caller, Engine, Linker, Module, Store, Trap, TypedFunc};
 
 use super::{Measured, Ticker};
 use crate::clock;
-use crate::schedule::{Experiment, PREEMPT, STOPPED_AFTER};
+use crate::kinds::scheduler::{Experiment, PREEMPT, STOPPED_AFTER};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::protocol::Subject;

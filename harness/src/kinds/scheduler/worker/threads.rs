@@ -9,7 +9,7 @@ use wasmtime::{Caller, Engine, Instance, InstancePre, Linker, MemoryTypeBuilder,
 
 use super::Measured;
 use crate::clock;
-use crate::schedule::{LOCK, READINGS_AT, SPEED_UP, Together, WAKE};
+use crate::kinds::scheduler::{LOCK, READINGS_AT, SPEED_UP, Together, WAKE};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::protocol::Subject;

@@ -5,6 +5,8 @@
 //! meanwhile, is `runner/flow.rs`.
 
 pub mod generator;
+pub(crate) mod tables;
+pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 

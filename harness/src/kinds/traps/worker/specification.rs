@@ -11,7 +11,7 @@ use super::signals::{Seen, Signals};
 use super::{engine_with, is_known_lack, short_reason, signal_name};
 use crate::record::{Failure, Tally, Totals};
 use crate::scenario::EngineSettings;
-use crate::traps::specification::{Directive, File, Group, directives};
+use crate::kinds::traps::specification::{Directive, File, Group, directives};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::protocol::{Message, Subject};

@@ -6,21 +6,21 @@ use std::fmt::Write;
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
-use super::document::{CaseReport, Price, ScenarioReport};
-use super::grid::Grid;
-use super::table::{Style, sections_text};
+use crate::report::document::{CaseReport, Price, ScenarioReport};
+use crate::report::grid::Grid;
+use crate::report::table::{Style, sections_text};
 use crate::record::{Status, TRAP_LATENCY};
 use crate::scenario::Engine;
-use crate::traps::{Family, TESTSUITE};
+use crate::kinds::traps::{Family, TESTSUITE};
 use crate::{stats, units};
 
 /// Everything about one scenario. Where the capture lost something, its counts are lower bounds.
-pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
+pub(crate) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
     sections_text(&sections(scenario, exact), style) + &failures(scenario, style)
 }
 
 /// Its tables, each with what it is about.
-pub(super) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
+pub(crate) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
     let sections = [
         ("cells of the matrix that passed, of those tried", grid(scenario)),
         ("how the traps of the matrix were caught", caught(scenario, exact)),
@@ -335,7 +335,7 @@ fn latency(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     table.if_any()
 }
 
-pub(super) fn prices(prices: &[Price]) -> Option<Grid> {
+pub(crate) fn prices(prices: &[Price]) -> Option<Grid> {
     let mut table = Grid::new(&["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);

@@ -6,7 +6,7 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use super::EVENT_BYTES;
 use super::imports::{self, Granted, Host};
-use crate::pipeline::Reason;
+use crate::kinds::pipeline::Reason;
 use crate::scenario::EngineSettings;
 use crate::worker::engine;
 use crate::worker::protocol::Subject;

@@ -11,7 +11,7 @@ use wasmtime::{
 
 use super::signals::Signals;
 use crate::scenario::EngineSettings;
-use crate::traps::{self, Cell, Layout, Stored};
+use crate::kinds::traps::{self, Cell, Layout, Stored};
 use crate::worker::cell::MemoryRegion;
 use crate::worker::memory;
 
@@ -68,7 +68,7 @@ impl Bench {
         let limits = StoreLimitsBuilder::new().memory_size(memory_limit).trap_on_grow_failure(false).build();
         let mut store = Store::new(engine, limits);
         store.limiter(|limits| limits);
-        super::super::engine::unlimited(&mut store, settings)?;
+        crate::worker::engine::unlimited(&mut store, settings)?;
         let signals = Signals::of(&mut store);
         let before = subject(engine, &mut store, module, BEFORE)?;
         let tested = subject(engine, &mut store, module, PLAIN)?;

@@ -8,10 +8,10 @@ use crate::plan::Case;
 use crate::record::{Caught, CheckRecord, Facts, Outcome, Status};
 use crate::report::document::{CaseReport, KernelPhase, KernelReport, ScenarioReport};
 use crate::scenario::{BoundsChecks, Compiler};
-use crate::traps::{Check, TESTSUITE};
+use crate::kinds::traps::{Check, TESTSUITE};
 
 /// The facts of a check. Those of the specification's tests are called assertions, all others cells.
-pub(super) fn facts(record: &CheckRecord, case: &Case) -> Facts {
+pub(crate) fn facts(record: &CheckRecord, case: &Case) -> Facts {
     let totals = &record.totals;
     let all = totals.all();
     let unit = if case.flavour == TESTSUITE { "assertions" } else { "cells" };
@@ -65,7 +65,7 @@ pub fn message_costs(scenario: &mut ScenarioReport) {
 
 /// The outcome, once the kernel has been asked too, where nothing it saw was lost: its program has seen the signals of the
 /// very same worker, so a difference means that one of the two is wrong.
-pub(super) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
+pub(crate) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
     let seen = record.kernel.as_ref().filter(|_| coverage.signals && coverage.lossless);
     match (seen, record.outcome.status) {
         (Some(kernel), Status::Ok) => match difference(&record.totals.caught, kernel, coverage.faults_user) {
@@ -78,7 +78,7 @@ pub(super) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
 
 /// What is wrong with the signals of a guest whose traps are timed: one for each where a guard page or a failed check raises
 /// one, none where there are no signals, and none outside of its traps.
-pub(super) fn wrong_signals(case: &Case, kernel: &KernelReport) -> Option<String> {
+pub(crate) fn wrong_signals(case: &Case, kernel: &KernelReport) -> Option<String> {
     let settings = case.engine.settings;
     let raises = settings.bounds_checks == BoundsChecks::Guard && settings.compiler != Compiler::Pulley;
     let signals = |phase: &KernelPhase| phase.signals.as_ref()?.get(SEGMENTATION_FAULT).copied();

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::document::{CaseReport, Measurement, ScenarioReport};
-use super::grid::Grid;
-use super::table::{Style, sections_text};
-use crate::pipeline::{
+use crate::report::document::{CaseReport, Measurement, ScenarioReport};
+use crate::report::grid::Grid;
+use crate::report::table::{Style, sections_text};
+use crate::kinds::pipeline::{
     ERRORS, EVENTS_PER_SECOND, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE, PROBE_LATENCY, PROGRAM_SWAPS, REPLACED,
     Reason,
 };
@@ -14,7 +14,7 @@ use crate::stats;
 use crate::units;
 
 /// Everything about one scenario.
-pub(super) fn render(scenario: &ScenarioReport, style: Style) -> String {
+pub(crate) fn render(scenario: &ScenarioReport, style: Style) -> String {
     let mut text = sections_text(&sections(scenario), style);
     if !text.is_empty() {
         text.push_str("docs/pipeline.md reads these tables.\n\n");
@@ -28,7 +28,7 @@ pub(super) fn render(scenario: &ScenarioReport, style: Style) -> String {
 }
 
 /// Its tables, each with what it is about.
-pub(super) fn sections(scenario: &ScenarioReport) -> Vec<(&'static str, Grid)> {
+pub(crate) fn sections(scenario: &ScenarioReport) -> Vec<(&'static str, Grid)> {
     let sections = [
         ("from the kernel's stamp to the handler's return (probe_latency_us)", latencies(scenario)),
         ("what became of every event", accounts(scenario)),

@@ -12,6 +12,10 @@ mod module;
 mod operation;
 mod oracle;
 pub mod specification;
+pub(crate) mod tables;
+pub(crate) mod worker;
+pub(crate) mod planted;
+pub(crate) mod summary;
 
 pub use cell::{Address, Cell, Layout, Position, Reserved, Shape, Split};
 pub use check::{Check, GENERATED, TESTSUITE};

@@ -8,7 +8,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, InstancePre, Linker, MemoryTypeBuilder, Module, SharedMemory, Store};
 
 use super::{Measured, Ticker};
-use crate::schedule::{COUNT_BYTES, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, THROUGHPUT, Yields, jain};
+use crate::kinds::scheduler::{COUNT_BYTES, FAIRNESS, LIGHT_LATENCY, MEMORY_EACH, THROUGHPUT, Yields, jain};
 use crate::worker::cell::PhaseCell;
 use crate::worker::protocol::Subject;
 use crate::worker::{engine, memory};

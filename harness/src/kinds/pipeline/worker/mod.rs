@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::{JOINT_KERNEL, JointMetrics, Phase, PipelineEvent, bucket_of, bucket_upper};
 use wasmtime::Engine;
 
-use super::cell::PhaseCell;
-use super::engine;
-use super::protocol::{Ending, EndingContext, Iteration, Message, Subject};
+use crate::worker::cell::PhaseCell;
+use crate::worker::engine;
+use crate::worker::protocol::{Ending, EndingContext, Iteration, Message, Subject};
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
-use crate::pipeline::{
+use crate::kinds::pipeline::{
     CPUS, DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, Flow, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
     PROBE_LATENCY, PROBE_LATENCY_BUCKETS, PROBE_LATENCY_P99, REPLACED, Reason, generator,
 };
@@ -54,7 +54,7 @@ pub enum Signal {
 }
 
 /// Runs a flow so many times, and sends what each gave.
-pub(super) fn run(
+pub fn run(
     (flow, iterations): (Flow, u32),
     (maps, socket): (&PipelineMaps, i32),
     subject: &Subject,

@@ -4,20 +4,20 @@ use std::fmt::Write;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
-use super::grid::Grid;
-use super::table::{Style, sections_text};
-use super::traps;
+use crate::report::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
+use crate::report::grid::Grid;
+use crate::report::table::{Style, sections_text};
+use crate::kinds::traps::tables as traps;
 use crate::capture::Distribution;
 use crate::record::Status;
-use crate::schedule::{
+use crate::kinds::scheduler::{
     CLOCK_READ, CLOCK_STEP, FAIRNESS, HAND_OVER, ITEMS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, ROUND_TRIP,
     SPEED_UP, STARVATION, STOPPED_AFTER, THROUGHPUT, WAKE,
 };
 use crate::units;
 
 /// Everything about one scenario.
-pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
+pub(crate) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
     let mut text = sections_text(&sections(scenario, exact), style);
     text.push_str("docs/scheduler.md reads these tables.\n\n");
     for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
@@ -29,7 +29,7 @@ pub(super) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> St
 }
 
 /// Its tables, each with what it is about.
-pub(super) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
+pub(crate) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
     let sections = [
         ("how late sleepers wake, as the guest sees it", sleeps(scenario)),
         ("where that comes from, on average of one sleep in watched workers", lateness(scenario)),
@@ -57,7 +57,7 @@ fn percentiles(measurement: &Measurement) -> Option<[String; 4]> {
 /// The case without the name of a flavour that all share.
 fn short(case: &CaseReport) -> String {
     match case.flavour.as_str() {
-        crate::traps::GENERATED => format!("{}/{}", case.workload, case.engine),
+        crate::kinds::traps::GENERATED => format!("{}/{}", case.workload, case.engine),
         _ => case.id.clone(),
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! What is here is pure: which experiments there are, what they measure, and the guests that they need. The worker does them.
 
+pub(crate) mod tables;
+pub(crate) mod worker;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::{EVENTS_PER_SECOND, PROBE_LATENCY};
+use crate::kinds::pipeline::{EVENTS_PER_SECOND, PROBE_LATENCY};
 
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,11 +9,11 @@ mod specification;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
-use super::cell::PhaseCell;
-use super::engine;
-use super::protocol::{Message, Subject};
+use crate::worker::cell::PhaseCell;
+use crate::worker::engine;
+use crate::worker::protocol::{Message, Subject};
 use crate::scenario::{Allocation, Compiler, EngineSettings, Limits};
-use crate::traps::{Check, Planted};
+use crate::kinds::traps::{Check, Planted};
 
 /// An engine with as many of the extras as its compiler has, and a pool of so many instances where it has one.
 fn engine_with(
@@ -46,7 +46,7 @@ const POOLED_MEMORY: u64 = 1 << 30;
 const MEMORIES_OF_A_MODULE: u32 = 8;
 
 /// Does a check, and sends what it comes to, part by part.
-pub(super) fn run(
+pub fn run(
     check: &Check,
     planted: Option<&Planted>,
     slowly: bool,

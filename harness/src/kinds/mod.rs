@@ -1,0 +1,5 @@
+//! The kinds of scenario, a folder for each.
+
+pub mod pipeline;
+pub mod scheduler;
+pub mod traps;
