@@ -234,24 +234,14 @@ impl Test {
     #[must_use]
     pub fn case(&self, suite: &str, engine: &Engine, limits: Limits) -> Case {
         let Manifest { input, expect } = self.manifest.clone().unwrap_or_default();
+        let guest = GuestSource::File(self.guest.clone());
         Case {
-            scenario: suite.to_owned(),
-            kind: "workload",
-            workload: self.name.clone(),
-            flavour: "custom".to_owned(),
-            engine: engine.clone(),
-            guest: GuestSource::File(self.guest.clone()),
-            experiment: None,
-            flow: None,
-            n: None,
             input,
             expect,
             limits,
-            neighbours: 0,
             processes: 0,
             iterations: 1,
-            tolerance: BTreeMap::new(),
-            budgets: BTreeMap::new(),
+            ..Case::of_guest(suite, &self.name, "custom", engine.clone(), guest)
         }
     }
 }

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::kinds;
 use crate::report::Report;
 use crate::report::document::machines::{capture, duration_s, of_sources, tools};
 use crate::report::document::{CaseReport, Price, ScenarioReport, Shard, Source};
+use wasiscope_model::kind::find;
 
 /// Why reports cannot be joined.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -263,7 +265,11 @@ impl Whole {
             of_name(&mut scenarios, name, kind);
         }
         // It compares cases of one scenario, which were apart.
-        scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(crate::kinds::traps::summary::message_costs);
+        for scenario in &mut scenarios {
+            if let Some(kind) = find(kinds::ALL, &scenario.kind) {
+                kind.complete(scenario);
+            }
+        }
         let started_at = sources.iter().map(|source| source.started_at.clone()).min().unwrap_or_default();
         let first = reports[0].clone();
         Report {

@@ -9,13 +9,12 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::folder;
 use crate::guest::{self, Artifact, NoGuest};
+use crate::kinds;
 use crate::module::{self, Imports, ModuleError};
 use crate::places::Places;
 use crate::plan::{Case, Directory, GuestSource, Input, START_NOT_CALLED};
 use crate::record::Status;
 use crate::runner::{InputFiles, Prepared};
-use crate::scenario::EngineSettings;
-use crate::kinds::traps::{self, Check, Reserved};
 use crate::worker;
 
 /// Checks what can be known of one case before anything is built or run: its guest, and its engine.
@@ -35,11 +34,7 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
             }
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. }
-        | GuestSource::Handler(_)
-        | GuestSource::Check(_)
-        | GuestSource::Experiment(_)
-        | GuestSource::Trap { .. } => {}
+        GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => {}
     }
     worker::check_engine(case.engine.settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
@@ -47,7 +42,9 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
 
 /// What the guest of a case may import; `None` for handlers of events, which are offered other things.
 fn imports(case: &Case) -> Option<Imports<'_>> {
-    case.flow().is_none().then(|| Imports { offered: worker::offered_imports(), stubs: case.input.stub_imports })
+    kinds::of(case.kind)
+        .offers_wasi(case)
+        .then(|| Imports { offered: worker::offered_imports(), stubs: case.input.stub_imports })
 }
 
 /// What a user should know of a case that can be run: `None` when there is nothing.
@@ -64,9 +61,9 @@ pub fn warning(case: &Case) -> Option<String> {
 /// When it is no module, or has no such function.
 pub fn check_module(case: &Case, wasm: &[u8]) -> Result<(), ModuleError> {
     let call = case.input.invoke.as_deref().map(|name| (name, &case.input.args[..]));
-    let (place, length) = ("0".to_owned(), "0".to_owned());
-    let handles = [place, length];
-    let usual = if case.flow().is_some() { ("handle_event", &handles[..]) } else { ("_start", &[][..]) };
+    let (function, args) = kinds::of(case.kind).entry(case);
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let usual = (function, &args[..]);
     module::check(wasm, call.unwrap_or(usual), imports(case))
 }
 
@@ -106,14 +103,8 @@ pub fn prepare(
                 },
                 Err(error) => Err(error.into()),
             },
-            GuestSource::Check(check) => Ok(brought_along(*check, case.engine.settings)),
-            GuestSource::Experiment(experiment) => Ok(written(scratch, &experiment.workload(), experiment.guest())?),
-            GuestSource::Handler(handler) => {
-                Ok(written(scratch, &format!("handler-{}", handler.name()), &handler.guest())?)
-            }
-            GuestSource::Trap { depth } => {
-                Ok(written(scratch, &format!("depth-{depth}"), &traps::trapping_at(*depth))?)
-            }
+            GuestSource::Modules => Ok(of_modules(&case)),
+            GuestSource::Written { name, text } => Ok(written(scratch, name, text)?),
         };
         prepared.push(Prepared { case, guest, files, watch: true });
     }
@@ -170,9 +161,9 @@ fn written(scratch: &Path, name: &str, text: &str) -> anyhow::Result<Artifact> {
     Ok(Artifact::of_file(&path)?)
 }
 
-/// What a check's worker brings along, which is in no file.
-fn brought_along(check: Check, settings: EngineSettings) -> Artifact {
-    let (sha256, bytes) = check.fingerprint(Reserved::of(settings));
+/// The modules that a worker makes by itself, which are in no file.
+fn of_modules(case: &Case) -> Artifact {
+    let (sha256, bytes) = kinds::of(case.kind).fingerprint(&case.spec, case.engine.settings);
     Artifact { path: PathBuf::new(), sha256, bytes, toolchain: None, flags: None }
 }
 

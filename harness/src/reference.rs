@@ -1,15 +1,14 @@
 //! The reference case: a fixed guest that every run interleaves with its own, so that reports of different times can be
 //! compared by what it took in each.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use wasiscope_workloads::{MARK_END, MARK_START};
 
 use crate::guest::Artifact;
-use crate::plan::{Case, GuestSource, Input};
+use crate::plan::{Case, GuestSource};
 use crate::runner::{InputFiles, Prepared};
-use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
+use crate::scenario::{Engine, EngineSettings};
 
 const TEXT: &str = include_str!("reference.wat");
 /// Its share of a run stays small.
@@ -23,25 +22,9 @@ pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
     let path = scratch.join("reference.wasm");
     std::fs::write(&path, assemble()?)?;
     let engine = Engine { name: "cranelift".to_owned(), settings: EngineSettings::WASMTIME };
-    let case = Case {
-        scenario: "reference".to_owned(),
-        kind: "workload",
-        neighbours: 0,
-        experiment: None,
-        flow: None,
-        workload: "reference".to_owned(),
-        flavour: "custom".to_owned(),
-        engine,
-        guest: GuestSource::File(path.clone()),
-        n: None,
-        input: Input::default(),
-        expect: Expectation::default(),
-        limits: Limits::default(),
-        processes,
-        iterations: ITERATIONS,
-        tolerance: BTreeMap::new(),
-        budgets: BTreeMap::new(),
-    };
+    let guest = GuestSource::File(path.clone());
+    let case =
+        Case { processes, iterations: ITERATIONS, ..Case::of_guest("reference", "reference", "custom", engine, guest) };
     Ok(Prepared { guest: Ok(Artifact::of_file(&path)?), case, files: InputFiles::default(), watch: false })
 }
 

@@ -25,8 +25,9 @@ use libtest_mimic::{Failed, Trial};
 use crate::capture::Coverage;
 use crate::cli::{Cli, Exit};
 use crate::interrupt::Interrupt;
+use crate::kinds;
 use crate::places::Places;
-use crate::plan::{self, Case, GuestSource};
+use crate::plan::{Case, GuestSource};
 use crate::prepare::{self, prepare};
 use crate::record::{Record, Status};
 use crate::report;
@@ -35,6 +36,7 @@ use crate::runner::{ChildWorkers, Event, Runner, Settings};
 use crate::scenario::{self, Flavour, Scenario};
 use crate::snapshot::{self, State};
 use crate::{guest, machine, scratch, summary, worker};
+use wasiscope_model::work::Work;
 
 /// Says `on` where live capture is required of measured cases; else they do with what can be had.
 pub const CAPTURE_VARIABLE: &str = "WASISCOPE_CAPTURE";
@@ -69,7 +71,7 @@ pub type Keep = fn(&Path, &str, &str);
 #[must_use]
 pub fn main(package: &Path, root: &str, keep: Keep) -> ExitCode {
     // Workers are this same executable.
-    if let Some(exit) = worker::serve_if_asked() {
+    if let Some(exit) = worker::serve_if_asked(kinds::WORKERS) {
         return exit;
     }
     let arguments = libtest_mimic::Arguments::from_args();
@@ -101,7 +103,7 @@ fn trials(places: &Places, keep: Keep) -> Vec<Trial> {
         Err(error) => return vec![failing("scenarios", error.to_string())],
     };
     let absent: Vec<Flavour> = Flavour::ALL.into_iter().filter(|flavour| !guest::has_tools(places, *flavour)).collect();
-    let of_file = |path: &PathBuf| match scenario::read(path) {
+    let of_file = |path: &PathBuf| match kinds::read(path) {
         Ok(scenario) => of_scenario(places, path, &scenario, &absent, keep),
         Err(error) => {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -117,9 +119,9 @@ fn failing(name: &str, reason: String) -> Trial {
 
 fn of_scenario(places: &Places, path: &Path, scenario: &Scenario, absent: &[Flavour], keep: Keep) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for case in plan::matrix(scenario) {
+    for case in scenario.cases() {
         let name = format!("{}::{}", scenario.name, case.id());
-        let (is_absent, needs_kernel) = (is_absent(places, absent, &case), case.flow().is_some());
+        let (is_absent, needs_kernel) = (is_absent(places, absent, &case), case.work == Work::Flow);
         let (there, file, only) = (places.clone(), path.to_owned(), case.id());
         let measured = format!("measured::{name}");
         let as_said = move || measure(&there, &file, &only).map_err(failed);

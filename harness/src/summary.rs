@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
 
-use crate::capture::{self, Coverage, Distribution, KernelEvents, PhaseEvents};
+use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
-use crate::kinds::pipeline::{PROBE_LATENCY, PROBE_LATENCY_BUCKETS};
-use crate::plan::{Case, GuestSource, START_NOT_CALLED};
+use crate::kinds::{self, Kind};
+use crate::plan::{Case, START_NOT_CALLED};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
     ScenarioReport, Spread,
 };
 use crate::runner::Prepared;
-use crate::kinds::traps;
 use crate::stats;
 use crate::units;
 
@@ -35,7 +34,7 @@ pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> 
             }),
         }
     }
-    scenarios.iter_mut().filter(|scenario| scenario.kind == "traps").for_each(traps::summary::message_costs);
+    scenarios.iter_mut().for_each(|scenario| kinds::of(&scenario.kind).complete(scenario));
     scenarios
 }
 
@@ -43,6 +42,7 @@ pub fn scenarios(cases: &[Prepared], records: &[Record], coverage: Coverage) -> 
 #[must_use]
 pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Coverage) -> CaseReport {
     let case = &prepared.case;
+    let kind = kinds::of(case.kind);
     let mut facts = Facts::new();
     let mut outcomes = Vec::new();
     let mut processes = Vec::new();
@@ -50,14 +50,14 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         Record::Check(check) if check.case == index => Some(check),
         _ => None,
     });
-    let checked_outcome = checked.map(|record| traps::summary::outcome(record, coverage));
+    let checked_outcome = checked.map(|record| kind.check_outcome(record, coverage));
     for record in records {
         match record {
             Record::Facts { case, outcome, facts: found, .. } if *case == index => {
                 outcomes.push(outcome);
                 facts.clone_from(found);
             }
-            Record::Check(check) if check.case == index => facts = traps::summary::facts(check, case),
+            Record::Check(check) if check.case == index => facts = kind.check_facts(check, case),
             Record::Process(process) if process.case == index => {
                 outcomes.push(&process.outcome);
                 processes.push(process);
@@ -80,10 +80,9 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         }
     };
     let mut outcome = checked_outcome.unwrap_or_else(|| worst(&outcomes));
-    if let (GuestSource::Trap { .. }, true, Status::Trapped) = (&case.guest, coverage.lossless, outcome.status) {
-        let wrong = kernel.as_ref().and_then(|kernel| traps::summary::wrong_signals(case, kernel));
-        outcome = wrong.map_or(outcome, |wrong| Outcome::because(Status::Failed, wrong));
-    }
+    let problem =
+        kernel.as_ref().filter(|_| coverage.lossless).and_then(|kernel| kind.kernel_problem(case, &outcome, kernel));
+    outcome = problem.map_or(outcome, |problem| Outcome::because(Status::Failed, problem));
     if leaves_start_out(case, &facts) {
         let detail = outcome.detail.take().map(|detail| format!("{detail}; ")).unwrap_or_default();
         outcome.detail = Some(detail + START_NOT_CALLED);
@@ -104,7 +103,8 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         artifact: prepared.guest.as_ref().ok().map(artifact),
         outcome,
         facts,
-        measurements: measurements(&unwatched, &watched, case.kind),
+        work: case.work,
+        measurements: measurements(&unwatched, &watched, kind),
         observer_ratio: observer_ratio(&unwatched, &watched),
         kernel,
         budgets: case.budgets.clone(),
@@ -140,13 +140,10 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
     }
 }
 
-/// In a scenario of traps, the phase `trap` is what is measured, and bears the name of that.
-fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: &str) -> Vec<Measurement> {
+fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: &dyn Kind) -> Vec<Measurement> {
     let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
         let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.samples.get(&phase)?))).collect();
-        let is_latency = kind == "traps" && phase == Phase::Trap;
-        let metric = if is_latency { record::TRAP_LATENCY.to_owned() } else { record::metric_of(phase) };
-        measurement(metric, "ns", samples)
+        measurement(kind.phase_metric(phase), "ns", samples)
     });
     let memory = record::MEMORY_METRICS.into_iter().filter_map(|metric| {
         let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.memory.get(metric)?))).collect();
@@ -154,24 +151,14 @@ fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: 
     });
     let names: BTreeSet<&String> = unwatched.iter().flat_map(|process| process.measured.keys()).collect();
     let measured = names.into_iter().filter_map(|metric| {
-        let samples = unwatched.iter().filter_map(|process| process.measured.get(metric).cloned()).collect();
-        let (unit, direction) = crate::kinds::scheduler::unit_of(metric);
+        let samples: Vec<Vec<f64>> =
+            unwatched.iter().filter_map(|process| process.measured.get(metric).cloned()).collect();
+        let row = kinds::metric(kind, metric);
+        let (unit, direction) = (row.unit.to_owned(), row.direction.name().to_owned());
         // What an experiment measures has no warm-up: the first time is as good as the last.
-        let floats: Vec<Vec<f64>> = samples;
-        let summary = stats::summarise(&floats)?;
-        let (unit, direction) = (unit.to_owned(), direction.to_owned());
-        let flowed = |metric: &str| {
-            let mut all = Distribution::default();
-            unwatched.iter().filter_map(|process| process.spreads.get(metric)).for_each(|of| all.merge(of));
-            all
-        };
-        // A flow's other figures are one number an iteration.
-        let spread = match kind {
-            "pipeline" if metric == PROBE_LATENCY => flow_spread(&flowed(metric), flowed(PROBE_LATENCY_BUCKETS)),
-            "pipeline" => None,
-            _ => spread(&floats, watched.iter().filter_map(|process| process.measured.get(metric))),
-        };
-        Some(Measurement { metric: metric.clone(), unit, direction, samples: floats, warm_up: 0, summary, spread })
+        let summary = stats::summarise(&samples)?;
+        let spread = kind.spread(metric, unwatched, watched);
+        Some(Measurement { metric: metric.clone(), unit, direction, samples, warm_up: 0, summary, spread })
     });
     durations.chain(memory).chain(measured).collect()
 }
@@ -185,8 +172,12 @@ fn measurement(metric: String, unit: &str, samples: Vec<Vec<f64>>) -> Option<Mea
 }
 
 /// How all samples of an experiment are spread.
-fn spread<'a>(samples: &[Vec<f64>], watched: impl Iterator<Item = &'a Vec<f64>>) -> Option<Spread> {
-    let all: Vec<f64> = samples.iter().flatten().copied().collect();
+#[must_use]
+pub fn spread(metric: &str, unwatched: &[&ProcessRecord], watched: &[&ProcessRecord]) -> Option<Spread> {
+    let samples = |processes: &[&ProcessRecord]| -> Vec<f64> {
+        processes.iter().filter_map(|process| process.measured.get(metric)).flatten().copied().collect()
+    };
+    let all = samples(unwatched);
     let [p50, p90, p99, max] = stats::quantiles(&all, [0.5, 0.9, 0.99, 1.0])?;
     let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
     for sample in &all {
@@ -194,23 +185,9 @@ fn spread<'a>(samples: &[Vec<f64>], watched: impl Iterator<Item = &'a Vec<f64>>)
         let whole = *sample as u64;
         *buckets.entry(bucket_upper(bucket_of(whole))).or_default() += 1;
     }
-    let watched: Vec<f64> = watched.flatten().copied().collect();
+    let watched = samples(watched);
     let watched_mean = (!watched.is_empty()).then(|| watched.iter().sum::<f64>() / watched.len() as f64);
     Some(Spread { p50, p90, p99, max, sum: None, buckets: buckets.into_iter().collect(), watched_mean })
-}
-
-/// How the latencies of a flow are spread: quantiles of nanoseconds, buckets of whole microseconds, all told in microseconds.
-fn flow_spread(in_ns: &Distribution, in_us: Distribution) -> Option<Spread> {
-    let micros = |share: f64| in_ns.quantile(share).map(|ns| ns as f64 / 1_000.0);
-    Some(Spread {
-        p50: micros(0.5)?,
-        p90: micros(0.9)?,
-        p99: micros(0.99)?,
-        max: in_ns.max? as f64 / 1_000.0,
-        sum: Some(in_ns.sum as f64 / 1_000.0),
-        buckets: in_us.buckets,
-        watched_mean: None,
-    })
 }
 
 /// What the machine did besides, and whether it was too much.
@@ -351,7 +328,7 @@ fn signals(mut seen: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::ProgramCost;
+    use crate::capture::{Distribution, ProgramCost};
 
     fn process(watched: bool, iteration_ns: &[u64], kernel: Option<PhaseEvents>) -> ProcessRecord {
         ProcessRecord {

@@ -30,7 +30,7 @@ fn guests() -> Vec<(String, String, String)> {
 
 /// The size of each workload in the scenario `catalogue`, where all of them are quick.
 fn quick_sizes() -> BTreeMap<String, u64> {
-    let catalogue = wasiscope::scenario::read(&root().join("scenarios/catalogue.yaml")).unwrap();
+    let catalogue = wasiscope::kinds::read(&root().join("scenarios/catalogue.yaml")).unwrap();
     catalogue.workloads.into_iter().map(|workload| (workload.name, workload.n)).collect()
 }
 

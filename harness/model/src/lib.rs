@@ -11,7 +11,10 @@ pub mod figures;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod history;
+pub mod kind;
+pub mod metrics;
 pub mod names;
 pub mod record;
 pub mod report;
 pub mod units;
+pub mod work;

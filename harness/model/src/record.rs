@@ -260,12 +260,6 @@ pub const EVENTS_LOST: &str = "events.lost";
 /// The measurements in bytes.
 pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
 
-/// Every measurement that a report of workloads can hold.
-pub fn metric_names() -> impl Iterator<Item = String> {
-    let others = MEMORY_METRICS.into_iter().chain([TRAP_LATENCY]);
-    Phase::REPORTED.into_iter().map(metric_of).chain(others.map(str::to_owned))
-}
-
 /// Samples of one worker process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessRecord {

@@ -119,7 +119,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 /// Before anything is built: what is measured and not compared. Which facts there are shows when there is a guest.
 fn check_metric(metric: &str) -> anyhow::Result<()> {
     let compared = live::COMPARED.map(metric_of);
-    let is_measured = record::metric_names().any(|name| name == metric) || metric.starts_with("phase.");
+    let is_measured = wasiscope_model::metrics::of_phases().any(|name| name == metric) || metric.starts_with("phase.");
     if !is_measured || compared.iter().any(|name| name == metric) {
         return Ok(());
     }

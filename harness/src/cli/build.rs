@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 
 use super::{Exit, ListFormat, print, selection};
 use crate::guest::{self, Artifact, NoGuest};
+use crate::kinds;
 use crate::places::Places;
 use crate::plan::{self, Case, GuestSource};
 use crate::record::{Facts, Status};
 use crate::report::sizes;
-use crate::{executable, module, names, scenario, units};
+use crate::scenario::Scenario;
+use crate::{executable, module, names, units};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -48,7 +50,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     }
     if files.is_empty() || !names.is_empty() {
         let scenarios = if names.is_empty() {
-            scenario::read_folder(&places.scenarios())?
+            kinds::read_folder(&places.scenarios())?
         } else {
             selection::named_scenarios(places, names)?
         };
@@ -75,11 +77,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     Ok(exit)
 }
 
-fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mut Vec<Built>) -> Exit {
-    let priced = scenarios.iter().flat_map(plan::prices).map(|(guard, _)| guard);
+fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Built>) -> Exit {
+    let priced = scenarios.iter().flat_map(Scenario::prices).map(|(guard, _)| guard);
     let wanted: BTreeSet<_> = scenarios
         .iter()
-        .flat_map(plan::matrix)
+        .flat_map(Scenario::cases)
         .chain(priced)
         .filter_map(|case| match case.guest {
             GuestSource::Built { flavour, workload } => Some((flavour, workload)),
@@ -87,18 +89,14 @@ fn build_scenarios(places: &Places, scenarios: &[scenario::Scenario], built: &mu
         })
         .collect();
     let mut exit = Exit::Done;
-    let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
+    let mut cases: Vec<Case> = scenarios.iter().flat_map(Scenario::cases).collect();
     plan::tell_apart(&mut cases);
     let mut own: Vec<(String, GuestSource)> = cases.into_iter().map(|case| (case.workload, case.guest)).collect();
     own.dedup();
     for (workload, guest) in own {
         let artifact = match guest {
             // Built with all others below, or made when it is run.
-            GuestSource::Built { .. }
-            | GuestSource::Check(_)
-            | GuestSource::Experiment(_)
-            | GuestSource::Handler(_)
-            | GuestSource::Trap { .. } => continue,
+            GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => continue,
             GuestSource::File(path) => {
                 module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
             }

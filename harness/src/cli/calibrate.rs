@@ -18,7 +18,7 @@ use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource, Input};
 use crate::runner::{ChildWorkers, InputFiles, Pairs, Prepared, Settings};
-use crate::scenario::{Engine, Expectation, Flavour, Limits};
+use crate::scenario::{Engine, Flavour};
 use crate::scratch;
 use crate::units;
 
@@ -101,24 +101,15 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 }
 
 fn case(workload: &str, n: u64) -> Case {
+    let flavour = Flavour::TinygoLike;
+    let engine = Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME };
+    let guest = GuestSource::Built { flavour, workload: workload.to_owned() };
     Case {
-        scenario: "calibrate".to_owned(),
-        kind: "workload",
-        neighbours: 0,
-        experiment: None,
-        flow: None,
-        workload: workload.to_owned(),
-        flavour: Flavour::TinygoLike.name().to_owned(),
-        engine: Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME },
-        guest: GuestSource::Built { flavour: Flavour::TinygoLike, workload: workload.to_owned() },
         n: Some(n),
         input: Input { args: vec![n.to_string()], ..Input::default() },
-        expect: Expectation::default(),
-        limits: Limits::default(),
         processes: AA_PROCESSES,
         iterations: ITERATIONS,
-        tolerance: std::collections::BTreeMap::new(),
-        budgets: std::collections::BTreeMap::new(),
+        ..Case::of_guest("calibrate", workload, flavour.name(), engine, guest)
     }
 }
 

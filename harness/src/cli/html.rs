@@ -11,6 +11,7 @@ use super::Exit;
 use super::history::shallow;
 use crate::git::{self, GitError};
 use crate::history::{Gatherer, Wanted, belongs_to};
+use crate::kinds;
 use crate::places::Places;
 use crate::report::destination::Destination;
 use crate::report::html::{self, Entry};
@@ -65,7 +66,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             Err(error) => return Err(error.into()),
         };
         let href = file_name(&report, &mut taken);
-        write(&arguments.out.join(&href), &html::report_page(&report))?;
+        write(&arguments.out.join(&href), &html::report_page(&report, kinds::VIEWS))?;
         if let Ok(commit) = belongs_to(&report) {
             gatherer.add(commit, &report);
         }

@@ -10,7 +10,7 @@ use wasiscope_workloads::WORKLOADS;
 use super::{Exit, ListFormat, print};
 use crate::guest;
 use crate::places::Places;
-use crate::scenario::{self, ENGINE_PRESETS, Flavour};
+use crate::scenario::{ENGINE_PRESETS, Flavour};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     // Without a project, engines, flavours and workloads are what there is.
     let folder = places.scenarios();
-    let scenarios = if folder.exists() { scenario::read_folder(&folder)? } else { Vec::new() };
+    let scenarios = if folder.exists() { crate::kinds::read_folder(&folder)? } else { Vec::new() };
     let text = match arguments.format {
         ListFormat::Json => {
             let document = json!({

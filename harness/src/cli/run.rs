@@ -9,18 +9,19 @@ use clap::{Args, ValueEnum};
 use rand::RngExt;
 
 use super::capture::{CaptureArguments, Source, When};
+use super::prices;
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::telemetry::{Outlets, TelemetryArguments};
 use super::{Exit, print};
-use super::prices;
-use crate::kinds::traps::planted;
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
+use crate::kinds;
+use crate::kinds::traps::Planted;
+use crate::kinds::traps::planted;
 use crate::machine::{self, Counters};
 use crate::places::Places;
-use crate::plan::Case;
 use crate::prepare::{self, prepare};
 use crate::record::Record;
 use crate::reference;
@@ -31,7 +32,6 @@ use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Trace
 use crate::scratch;
 use crate::stats;
 use crate::summary;
-use crate::kinds::traps::Planted;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -95,7 +95,7 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     // Everything that can be refused is refused before anything is built, run or written.
     let Selected { cases, prices: priced, shard } = selection::cases(places, &arguments.selection)?;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
-    if arguments.trace.is_some() && !cases.iter().any(Case::is_passed) {
+    if arguments.trace.is_some() && !cases.iter().any(|case| case.work.runs_phases()) {
         bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
     }
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
@@ -258,7 +258,7 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
             .with_context(|| format!("cannot write {}", place.path().display()))?;
     }
     if let Some(place) = &page_place {
-        super::html::write_to(place, &html::report_page(&report))?;
+        super::html::write_to(place, &html::report_page(&report, kinds::VIEWS))?;
     }
     if of_many.is_none() {
         print_report(&report, arguments.format)?;
@@ -344,8 +344,8 @@ pub(super) fn check_distinct<'a>(places: impl IntoIterator<Item = Option<&'a Des
 
 pub(super) fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
     print(&match format {
-        Format::Table => table::render(report, table::Style::Plain),
-        Format::Markdown => table::render(report, table::Style::Markdown),
+        Format::Table => table::render(report, table::Style::Plain, kinds::VIEWS),
+        Format::Markdown => table::render(report, table::Style::Markdown, kinds::VIEWS),
         Format::Json => serde_json::to_string_pretty(report)? + "\n",
     })
 }

@@ -1,6 +1,6 @@
 //! Which cases the command line asks for: scenarios by name or path, guests by path, and what it overrides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 use super::input::{InputArguments, LimitArguments};
 use crate::files::{self, Content};
 use crate::guest::hex;
+use crate::kinds;
 use crate::module::{self, ModuleError};
 use crate::names;
 use crate::places::Places;
-use crate::plan::{self, Case, GuestSource};
+use crate::plan::{Case, GuestSource};
 use crate::prepare;
 use crate::report::document::Shard;
-use crate::scenario::{self, Engine, Limits, Part, Scenario, ScenarioError};
-use crate::kinds::traps::Share;
+use crate::scenario::{self, Engine, Scenario, ScenarioError};
 
 /// Which cases to run.
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let is_guest = |name: &&OsString| is_guest(places, name);
     let (guests, names): (Vec<&OsString>, Vec<&OsString>) = arguments.scenarios.iter().partition(is_guest);
     let mut scenarios = if arguments.scenarios.is_empty() {
-        let all = scenario::read_folder(&places.scenarios())?;
+        let all = kinds::read_folder(&places.scenarios())?;
         all.into_iter().filter(|scenario| scenario.default).collect()
     } else {
         named_scenarios(places, names)
@@ -91,15 +91,21 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         );
     }
     if arguments.full {
-        let with_matrix: Vec<_> =
-            scenarios.iter_mut().filter(|scenario| scenario.parts.contains(&Part::Matrix)).collect();
-        if with_matrix.is_empty() {
+        let mut any = false;
+        for scenario in &mut scenarios {
+            if let Some(full) = scenario.plan.in_full() {
+                (scenario.plan, any) = (full, true);
+            }
+        }
+        if !any {
             bail!("--full is for scenarios of `kind: traps` with the part `matrix`, and none was named");
         }
-        with_matrix.into_iter().for_each(|scenario| scenario.share = Share::Full);
     }
-    let mut cases: Vec<Case> = scenarios.iter().flat_map(plan::matrix).collect();
-    let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(plan::prices).collect();
+    for scenario in &scenarios {
+        scenario.warnings.iter().for_each(|warning| tell!("warning: scenario {}: {warning}", scenario.name));
+    }
+    let mut cases: Vec<Case> = scenarios.iter().flat_map(Scenario::cases).collect();
+    let mut prices: Vec<(Case, Case)> = scenarios.iter().flat_map(Scenario::prices).collect();
     let files: Vec<&Path> = guests.iter().map(Path::new).collect();
     let taken = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
     for (file, label) in files.iter().zip(names::labels(&files, &taken)) {
@@ -131,7 +137,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
     check_amount(&cases)?;
     if cases.is_empty() && prices.is_empty() {
-        let names = scenario::read_folder(&places.scenarios())?.into_iter().map(|scenario| scenario.name);
+        let names = kinds::read_folder(&places.scenarios())?.into_iter().map(|scenario| scenario.name);
         bail!(
             "no scenario in {} is marked `default: true`: name one ({}), or mark it",
             places.scenarios().display(),
@@ -183,10 +189,10 @@ fn selected(cases: Vec<Case>, prices: &mut Vec<(Case, Case)>, only: Option<&str>
 /// The cases of these scenarios, or of all there are.
 pub(super) fn cases_of_scenarios(places: &Places, names: &[OsString], only: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let scenarios =
-        if names.is_empty() { scenario::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
+        if names.is_empty() { kinds::read_folder(&places.scenarios())? } else { named_scenarios(places, names)? };
     // What a check comes to is a fact of the engine, and no guest of a revision.
-    let is_of_guests = Case::is_passed;
-    let cases = scenarios.iter().flat_map(plan::matrix).filter(is_of_guests);
+    let is_of_guests = |case: &Case| case.work.runs_phases();
+    let cases = scenarios.iter().flat_map(Scenario::cases).filter(is_of_guests);
     let cases: Vec<Case> = cases.collect();
     cases.iter().try_for_each(prepare::check)?;
     matching(cases, only)
@@ -267,7 +273,7 @@ pub(super) fn named_scenarios<'a>(
     places: &Places,
     names: impl IntoIterator<Item = &'a OsString>,
 ) -> anyhow::Result<Vec<Scenario>> {
-    let read = |name: &OsString| Ok(scenario::read(&scenario::find(&places.scenarios(), name)?)?);
+    let read = |name: &OsString| Ok(kinds::read(&scenario::find(&places.scenarios(), name)?)?);
     names.into_iter().map(read).collect()
 }
 
@@ -313,23 +319,9 @@ fn labelled_cases(label: String, path: &Path, engines: &[String], input: &InputA
     let expect = input.expectation();
     let (engines, input) = (named_engines(engines)?, input.checked()?);
     let case = |engine: &Engine| Case {
-        scenario: label.clone(),
-        kind: "workload",
-        neighbours: 0,
-        experiment: None,
-        flow: None,
-        workload: label.clone(),
-        flavour: "custom".to_owned(),
-        engine: engine.clone(),
-        guest: GuestSource::File(path.to_owned()),
-        n: None,
         input: input.clone(),
         expect: expect.clone(),
-        limits: Limits::default(),
-        processes: scenario::DEFAULT_PROCESSES,
-        iterations: scenario::DEFAULT_ITERATIONS,
-        tolerance: BTreeMap::new(),
-        budgets: BTreeMap::new(),
+        ..Case::of_guest(&label, &label, "custom", engine.clone(), GuestSource::File(path.to_owned()))
     };
     Ok(engines.iter().map(case).collect())
 }

@@ -238,11 +238,7 @@ pub(super) fn at_revision(case: &Case, worktree: &Worktree) -> Case {
     let guest = match &case.guest {
         GuestSource::File(path) => GuestSource::File(worktree.place(path)),
         GuestSource::Cargo(own) => GuestSource::Cargo(CargoGuest { dir: worktree.place(&own.dir), ..own.clone() }),
-        GuestSource::Built { .. }
-        | GuestSource::Check(_)
-        | GuestSource::Experiment(_)
-        | GuestSource::Handler(_)
-        | GuestSource::Trap { .. } => case.guest.clone(),
+        GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => case.guest.clone(),
     };
     let mut input = case.input.clone();
     input.directories.iter_mut().for_each(|folder| folder.host = worktree.place(&folder.host));

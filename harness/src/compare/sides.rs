@@ -14,6 +14,7 @@ use super::revision::{Worktree, at_revision, presence};
 use super::{Row, SKIPPED, Side, Tolerances, unlike};
 use crate::guest::{GuestError, NoGuest};
 use crate::interrupt::Interrupt;
+use crate::kinds;
 use crate::module::ModuleError;
 use crate::names;
 use crate::places::Places;
@@ -87,7 +88,7 @@ impl Listed {
                 }
                 Ok(scenario) => {
                     // What a check comes to is a fact of the engine, and of no revision's guest.
-                    let cases = plan::matrix(&scenario).into_iter().filter(Case::is_passed);
+                    let cases = scenario.cases().into_iter().filter(|case| case.work.runs_phases());
                     let here = |case: Case| Listing { case: at_revision(&case, &listed.worktree), file: file.clone() };
                     listed.cases.extend(cases.map(here));
                 }
@@ -217,7 +218,7 @@ fn stem(path: &Path) -> Option<String> {
 
 /// Whether the guests are there is looked at case by case.
 fn read(path: &Path) -> Result<Scenario, String> {
-    scenario::read_without_guest(path).map_err(|error| error.to_string())
+    kinds::read_without_guest(path).map_err(|error| error.to_string())
 }
 
 /// The project in a worktree: where it lies in the checkout, else around that place, as where the checkout has none yet.

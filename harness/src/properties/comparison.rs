@@ -6,11 +6,11 @@ use std::path::Path;
 use super::{has_no_tags, is_plain, markup, survives_being_stored};
 use crate::compare::reports::{Differences, compare};
 use crate::compare::{Row, SideReport, Tolerances};
-use crate::record::metric_names;
 use crate::report::comparison::render;
 use crate::report::table::Style;
 use crate::report::{Report, html, json};
 use crate::stats::Verdict;
+use wasiscope_model::metrics;
 
 /// What stands between the two reports. With one only, the other is made of it.
 const BETWEEN: u8 = 0;
@@ -29,7 +29,7 @@ pub fn comparison(bytes: &[u8]) {
         assert!(same.facts.is_empty() && same.kernel.is_empty(), "{:?} {:?}", same.facts, same.kernel);
     }
     // 3 % more is not 3 % less the other way round, so only without tolerance the two must mirror each other.
-    let exact = Tolerances::new(metric_names().map(|metric| (metric, 0.0)).collect::<BTreeMap<_, _>>());
+    let exact = Tolerances::new(metrics::of_phases().map(|metric| (metric, 0.0)).collect::<BTreeMap<_, _>>());
     mirror(&compare(&base, &new, &exact, &|_| true), &compare(&new, &base, &exact, &|_| true));
     let (there, back) = (
         compare(&base, &new, &Tolerances::default(), &|_| true),

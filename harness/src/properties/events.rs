@@ -10,11 +10,11 @@ use super::survives_being_stored;
 use crate::capture::ebpf::decode;
 use crate::capture::recorded::Recording;
 use crate::capture::{Coverage, Distribution, KernelEvents, ProgramCost, TracedEvent};
+use crate::kinds::pipeline::worker::ring::Ring;
+use crate::kinds::pipeline::worker::{EVENT_BYTES, Event, Histogram, Sequences};
 use crate::record::{Span, Timeline};
 use crate::report::fixtures;
 use crate::summary;
-use crate::kinds::pipeline::worker::ring::Ring;
-use crate::kinds::pipeline::worker::{EVENT_BYTES, Event, Histogram, Sequences};
 
 /// Whatever the kernel's side holds is decoded, nothing of it is lost, and what becomes of it can be stored and shown. A stored capture begins
 /// with `{`, anything else with a byte that says what it is.

@@ -8,13 +8,13 @@ use crate::capture::Coverage;
 use crate::capture::WatchedWorker;
 use crate::guest::Artifact;
 use crate::interrupt::Interrupt;
-use crate::plan::{self, Case};
+use crate::kinds;
+use crate::plan::Case;
 use crate::record::{Record, Status};
 use crate::report::fixtures;
 use crate::report::table::{self, Style};
 use crate::runner::child::{Hearing, Said, cut_off, hear};
 use crate::runner::{Death, Event, InputFiles, Prepared, Runner, Settings, WorkerRun, Workers};
-use crate::scenario;
 use crate::summary;
 use crate::worker::{Message, Request};
 
@@ -66,7 +66,7 @@ pub fn messages(bytes: &[u8]) {
     if first & 16 != 0 {
         can_be_shown(&report);
     }
-    has_no_tags(&table::render(&report, Style::Markdown));
+    has_no_tags(&table::render(&report, Style::Markdown, kinds::VIEWS));
 }
 
 fn cases(kind: u8) -> Vec<Case> {
@@ -80,7 +80,7 @@ fn cases(kind: u8) -> Vec<Case> {
         6 => "name: a\nkind: traps\nparts: [mistakes]\n",
         _ => "name: a\nworkloads: [hello]\nflavours: [std]\nprocesses: 9\n",
     };
-    plan::matrix(&scenario::parse(Path::new("fuzzed.yaml"), text).expect("valid"))
+    kinds::parse(Path::new("fuzzed.yaml"), text).expect("valid").cases()
 }
 
 fn walk(workers: &mut dyn Workers, cases: &[Prepared], folder: &Path) -> Vec<Record> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{has_no_tags, is_plain, markup, survives_being_stored};
+use crate::kinds;
 use crate::report::table::Style;
 use crate::report::{Report, html, json, table, telemetry, timeline};
 
@@ -19,9 +20,9 @@ pub fn report(bytes: &[u8]) {
 }
 
 pub(super) fn can_be_shown(report: &Report) {
-    is_plain(&table::render(report, Style::Plain));
-    has_no_tags(&table::render(report, Style::Markdown));
-    markup::is_well_formed(&html::report_page(report));
+    is_plain(&table::render(report, Style::Plain, kinds::VIEWS));
+    has_no_tags(&table::render(report, Style::Markdown, kinds::VIEWS));
+    markup::is_well_formed(&html::report_page(report, kinds::VIEWS));
     let mut trace = Vec::new();
     timeline::write(report, &mut trace).expect("memory takes everything");
     serde_json::from_slice::<serde_json::Value>(&trace).expect("a timeline is JSON");

@@ -9,6 +9,7 @@ pub(crate) use wasiscope_model::fixtures::report;
 use super::document::{ArtifactReport, CaseReport, Measurement};
 use crate::record::{Facts, Outcome};
 use crate::stats;
+use wasiscope_model::work::Work;
 
 /// A case whose guest has this hash, and whose `run` took so long in each process.
 pub(crate) fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
@@ -28,6 +29,7 @@ pub(crate) fn case(id: &str, hash: &str, run_ns: &[u64]) -> CaseReport {
         flavour: "f".into(),
         engine: "e".into(),
         source: None,
+        work: Work::Phases,
         n: Some(1),
         args: Vec::new(),
         processes: 10,

@@ -17,6 +17,8 @@ pub mod soak;
 pub mod table;
 pub mod telemetry;
 pub mod timeline;
+mod view;
 
+pub use view::{Titled, View, Views};
 pub use wasiscope_model::report as document;
 pub use wasiscope_model::report::Report;

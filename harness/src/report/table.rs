@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
+use wasiscope_model::kind::find;
 
 use super::document::{CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport};
 use super::grid::{Grid, plain};
 use super::kernel;
-use crate::kinds::{pipeline::tables as pipeline, scheduler::tables as scheduler, traps::tables as traps};
+use super::{Titled, Views};
 use crate::record::{self, Status};
 use crate::report::document::by_machine;
 use crate::units;
@@ -24,14 +25,14 @@ pub enum Style {
 
 /// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
 #[must_use]
-pub fn render(report: &Report, style: Style) -> String {
+pub fn render(report: &Report, style: Style, views: Views) -> String {
     let machines = by_machine(report);
     let mut text = String::new();
     for report in &machines {
         if machines.len() > 1 {
             heading(&mut text, style, &format!("machine {}", report.machine.label()));
         }
-        text.push_str(&of_one_machine(report, style));
+        text.push_str(&of_one_machine(report, style, views));
         if machines.len() > 1 {
             text.push_str("\n\n");
         }
@@ -39,7 +40,7 @@ pub fn render(report: &Report, style: Style) -> String {
     plain(&text, style)
 }
 
-fn of_one_machine(report: &Report, style: Style) -> String {
+fn of_one_machine(report: &Report, style: Style, views: Views) -> String {
     let mut text = String::new();
     if let Some(planted) = &report.planted {
         // Before everything, because nothing of it is a finding.
@@ -54,16 +55,21 @@ fn of_one_machine(report: &Report, style: Style) -> String {
     for scenario in &report.scenarios {
         heading(&mut text, style, &format!("scenario {}", scenario.name));
         let exact = report.capture.ledger.counts_are_exact();
-        match scenario.kind.as_str() {
-            "traps" => text.push_str(&traps::render(scenario, style, exact)),
-            "scheduler" => text.push_str(&scheduler::render(scenario, style, exact)),
-            "pipeline" => text.push_str(&pipeline::render(scenario, style)),
-            _ => scenario.cases.iter().for_each(|case| render_case(&mut text, case, style, exact)),
+        match find(views, &scenario.kind) {
+            Some(view) => match view.tables(scenario, exact) {
+                Some(tables) => {
+                    text.push_str(&sections_text(&tables, style));
+                    text.push_str(&view.below(scenario, style));
+                }
+                None => scenario.cases.iter().for_each(|case| render_case(&mut text, case, style, exact)),
+            },
+            None => text.push_str(&sections_text(&[raw(scenario)], style)),
         }
     }
-    if report.scenarios.iter().any(is_of_workloads) {
+    let of_phases = summary(report, views);
+    if !of_phases.rows.is_empty() {
         heading(&mut text, style, "summary");
-        text.push_str(&summary(report).text(style));
+        text.push_str(&of_phases.text(style));
         text.push_str("\n\n");
     }
     match style {
@@ -77,9 +83,25 @@ fn of_one_machine(report: &Report, style: Style) -> String {
     text
 }
 
-/// The others have tables of their own.
-fn is_of_workloads(scenario: &ScenarioReport) -> bool {
-    scenario.kind == "workload"
+/// Whether its cases are shown one by one, phase by phase. The others have tables of their own.
+pub(crate) fn shows_phases(scenario: &ScenarioReport, views: Views) -> bool {
+    find(views, &scenario.kind).is_some_and(|view| view.tables(scenario, true).is_none())
+}
+
+/// A scenario of a kind that this version does not know: its figures as they are.
+pub(crate) fn raw(scenario: &ScenarioReport) -> Titled {
+    let mut table = Grid::new(&["case", "status", "metric", "median", "unit"]).align_left(&[0, 1, 2, 4]);
+    for case in &scenario.cases {
+        let status = case.outcome.status.name().to_owned();
+        for Measurement { metric, unit, summary, .. } in &case.measurements {
+            table.add_row([case.id.clone(), status.clone(), metric.clone(), summary.median.to_string(), unit.clone()]);
+        }
+        if case.measurements.is_empty() {
+            table.add_row([case.id.clone(), status, String::new(), String::new(), String::new()]);
+        }
+    }
+    table.note(format!("This version does not know scenarios of `kind: {}`; the JSON has all of it.", scenario.kind));
+    ("figures as they are", table)
 }
 
 fn heading(text: &mut String, style: Style, title: &str) {
@@ -280,13 +302,13 @@ fn kernel_cells(phase: &KernelPhase, exact: bool) -> [String; 3] {
 }
 
 /// A line for each case of workloads.
-pub(crate) fn summary(report: &Report) -> Grid {
+pub(crate) fn summary(report: &Report, views: Views) -> Grid {
     let columns = [Phase::Spawn, Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run];
     let mut header = vec!["case", "outcome", "size"];
     header.extend(columns.map(Phase::name));
     header.extend(["run syscalls", "run faults", "run off CPU"]);
     let mut table = Grid::new(&header);
-    let of_workloads = report.scenarios.iter().filter(|scenario| is_of_workloads(scenario));
+    let of_workloads = report.scenarios.iter().filter(|scenario| shows_phases(scenario, views));
     for case in of_workloads.flat_map(|scenario| &scenario.cases) {
         let size = case.artifact.as_ref().map_or("–".to_owned(), |artifact| units::bytes(artifact.bytes));
         let mut row = vec![case.id.clone(), case.outcome.status.name().to_owned(), size];

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::judge::judge_death;
 use super::{Death, Prepared, Runner, label};
 use crate::capture::KernelEvents;
+use crate::kinds;
+use crate::plan::Case;
 use crate::record::{CheckRecord, Failure, Outcome, Record, Status, Totals};
-use crate::scenario::EngineSettings;
-use crate::kinds::traps::{self, Check, Reserved};
 use crate::worker::{Message, Request, Subject, Task};
 
 /// Most failures that a report tells of one by one.
@@ -15,11 +15,11 @@ const FAILURES_SHOWN: usize = 10;
 
 impl Runner<'_> {
     /// Runs a check in a worker, watched if there is capture, and records what it came to.
-    pub(super) fn check(&mut self, index: usize, prepared: &Prepared, check: Check) {
+    pub(super) fn check(&mut self, index: usize, prepared: &Prepared) {
         let id = prepared.case.id();
         (self.on_event)(super::Event::Started { id: &id });
         let mut totals = Totals::default();
-        let (outcome, kernel) = match self.check_request(prepared, check, false) {
+        let (outcome, kernel) = match self.check_request(prepared, false) {
             Ok(request) => self.checked(prepared, &request, &mut totals),
             Err(outcome) => (outcome, None),
         };
@@ -47,14 +47,14 @@ impl Runner<'_> {
                 Some(Death::TimedOut(_)) => outcome.detail.clone(),
                 Some(Death::Interrupted) | None => None,
             };
-            if let (Some(how), Some(check)) = (how, prepared.case.check()) {
-                outcome.detail = Some(match self.culprit(prepared, check) {
+            if let Some(how) = how {
+                outcome.detail = Some(match self.culprit(prepared) {
                     Some(what) => {
                         let detail = format!("{how}; what it was at: {what}");
                         totals.failures.push(Failure {
                             expected: "a trap, or none, and a process that lives".to_owned(),
                             got: how,
-                            wat: reproduction(check, prepared.case.engine.settings, &what),
+                            wat: reproduction(&prepared.case, &what),
                             what,
                         });
                         detail
@@ -71,8 +71,8 @@ impl Runner<'_> {
     }
 
     /// What a worker was at when it died: it is run once more, and says before everything what it is about to do.
-    fn culprit(&mut self, prepared: &Prepared, check: Check) -> Option<String> {
-        let request = self.check_request(prepared, check, true).ok()?;
+    fn culprit(&mut self, prepared: &Prepared) -> Option<String> {
+        let request = self.check_request(prepared, true).ok()?;
         let run = self.workers.run(&request, None);
         run.death?;
         run.messages.into_iter().rev().find_map(|message| match message {
@@ -81,19 +81,17 @@ impl Runner<'_> {
         })
     }
 
-    fn check_request(&self, prepared: &Prepared, check: Check, slowly: bool) -> Result<Request, Outcome> {
+    fn check_request(&self, prepared: &Prepared, slowly: bool) -> Result<Request, Outcome> {
         let subject = subject(prepared, &self.settings.scratch.join("guest"))?;
-        let task = Task::Check { check, planted: self.settings.planted.clone(), slowly };
+        let (kind, spec) = (prepared.case.kind.to_owned(), prepared.case.spec.clone());
+        let task = Task::Check { kind, spec, planted: self.settings.planted.clone(), slowly };
         Ok(Request::new(subject, self.settings.cpus.first().copied(), task))
     }
 }
 
-/// The cell of this name as a command, if it is one of the matrix.
-fn reproduction(check: Check, settings: EngineSettings, name: &str) -> Option<String> {
-    let Check::Matrix { family, share } = check else { return None };
-    let blocks = traps::blocks(family, share, Reserved::of(settings));
-    let (cell, address) = blocks.iter().flat_map(|block| &block.cells).find(|(cell, _)| cell.to_string() == name)?;
-    traps::reproduction(cell, address).ok()
+/// What was tried under this name as a command, if there is one that does it.
+fn reproduction(case: &Case, name: &str) -> Option<String> {
+    kinds::of(case.kind).reproduction(&case.spec, case.engine.settings, name)
 }
 
 /// What the worker of a check needs to know of its case.

@@ -15,9 +15,9 @@ use super::facts::Known;
 use super::{Death, Prepared, Runner, take_iterations};
 use crate::capture::{CaptureError, Pipeline, PipelineOptions};
 use crate::kinds::pipeline::generator::{self, Made, Order, Ready};
+use crate::kinds::pipeline::worker::Signal;
 use crate::kinds::pipeline::{self, Flow, generator::VERB};
 use crate::record::{Outcome, ProcessRecord, Status};
-use crate::kinds::pipeline::worker::Signal;
 use crate::worker::Task;
 
 impl Runner<'_> {
@@ -42,7 +42,8 @@ impl Runner<'_> {
         let iterations = prepared.case.iterations;
         let mut maps = kernel.maps();
         maps.granted.retain(|map| flow.maps.has(&map.name));
-        let task = Task::Flow { flow, iterations, maps, socket: -1 };
+        let (kind, spec) = (prepared.case.kind.to_owned(), prepared.case.spec.clone());
+        let task = Task::Flow { kind, spec, iterations, maps, socket: -1 };
         let request = match self.request(prepared, process, &Known::default(), task) {
             Ok(request) => request,
             Err(outcome) => {

@@ -220,12 +220,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{plan, scenario};
 
     #[test]
     fn a_guest_that_says_it_did_a_huge_workload_costs_nothing() {
-        let own = scenario::parse(Path::new("a.yaml"), "name: a\nwasm: a.wasm\n").expect("valid");
-        let case = &plan::matrix(&own)[0];
+        let own = crate::kinds::parse(Path::new("a.yaml"), "name: a\nwasm: a.wasm\n").expect("valid");
+        let case = &own.cases()[0];
         let check = |workload: &str, n| {
             let line = ProtocolLine { workload: workload.to_owned(), n, check: String::new() };
             expected_check(case, Some(&line))

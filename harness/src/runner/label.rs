@@ -1,5 +1,7 @@
 //! The names of workers for whoever stores or replays a capture.
 
+use wasiscope_model::work::Work;
+
 use super::Prepared;
 
 /// Says which worker it is to whoever stores or replays a capture: what it ran, how often, and which of them it was. Events
@@ -15,9 +17,9 @@ pub(super) fn label(prepared: &Prepared, which: &dyn std::fmt::Display) -> Strin
 pub fn labels(cases: &[Prepared], traced: bool) -> Vec<String> {
     let watched = cases.iter().filter(|prepared| prepared.can_be_watched() && prepared.guest.is_ok());
     let of_case = |prepared: &Prepared| {
-        let has_trace = traced && prepared.case.is_passed();
+        let has_trace = traced && prepared.case.work.runs_phases();
         let trace = has_trace.then(|| label(prepared, &"trace"));
-        let check = prepared.case.check().map(|_| label(prepared, &"check"));
+        let check = (prepared.case.work == Work::Check).then(|| label(prepared, &"check"));
         let processes = (0..prepared.case.processes).map(|process| label(prepared, &process));
         processes.chain(check).chain(trace).collect::<Vec<_>>()
     };

@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wasiscope_ebpf_abi::Phase;
+use wasiscope_model::work::Work;
 
 use crate::capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorker};
 use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
+use crate::kinds::traps::Planted;
+use crate::kinds::{self, pipeline::Flow};
 use crate::machine::Interference;
-use crate::kinds::pipeline::Flow;
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
-use crate::kinds::scheduler::Experiment;
-use crate::kinds::traps::Planted;
 use crate::worker::{Iteration, LimitMet, Message, Request, Task};
 
 pub use child::ChildWorkers;
@@ -136,7 +136,7 @@ impl Prepared {
     ///
     /// Nor is a flow of events watched: its own programs are at the same tracepoints, and what they cost is part of what is measured.
     fn can_be_watched(&self) -> bool {
-        self.watch && !self.case.is_native() && self.case.flow().is_none()
+        self.watch && !self.case.is_native() && self.case.work != Work::Flow
     }
 }
 
@@ -257,11 +257,10 @@ impl<'a> Runner<'a> {
             if self.settings.interrupt.raised() {
                 return Walk::Interrupted;
             }
-            known.push(match (prepared.case.check(), prepared.case.experiment()) {
-                (Some(_), _) => None,
-                (None, Some(_)) => Some(Known::default()),
-                (None, None) if prepared.case.flow().is_some() => Some(Known::default()),
-                (None, None) => self.facts(index, prepared),
+            known.push(match prepared.case.work {
+                Work::Phases => self.facts(index, prepared),
+                Work::Check => None,
+                Work::Experiment | Work::Flow => Some(Known::default()),
             });
         }
         if !self.checks(cases) {
@@ -275,14 +274,16 @@ impl<'a> Runner<'a> {
 
     /// Whether it came to the end.
     fn checks(&mut self, cases: &[Prepared]) -> bool {
-        self.set_armed(cases.iter().any(|prepared| prepared.case.check().is_some()));
+        self.set_armed(cases.iter().any(|prepared| prepared.case.work == Work::Check));
         for (index, prepared) in cases.iter().enumerate() {
-            let Some(check) = prepared.case.check() else { continue };
+            if prepared.case.work != Work::Check {
+                continue;
+            }
             if self.settings.interrupt.raised() {
                 self.disarm();
                 return false;
             }
-            self.check(index, prepared, check);
+            self.check(index, prepared);
         }
         !self.settings.interrupt.raised()
     }
@@ -375,7 +376,7 @@ impl<'a> Runner<'a> {
             entered: BTreeMap::new(),
             kernel: None,
         };
-        if let Some(flow) = case.flow() {
+        if let Some(flow) = kinds::of(case.kind).flow(&case.spec).filter(|_| case.work == Work::Flow) {
             self.flow(flow, step.process, prepared, &mut record);
             return record;
         }
@@ -383,9 +384,9 @@ impl<'a> Runner<'a> {
         let repeats = if step.watched && known.traps_after.is_some() { 1 } else { known.repeats };
         record.repeats = repeats;
         let iterations = case.iterations;
-        let task = match case.experiment() {
-            Some(experiment) => Task::Experiment { experiment, iterations },
-            None => Task::Iterate { iterations, repeats },
+        let task = match case.work {
+            Work::Experiment => Task::Experiment { kind: case.kind.to_owned(), spec: case.spec.clone(), iterations },
+            _ => Task::Iterate { iterations, repeats },
         };
         let request = self.request(prepared, step.process, known, task);
         let request = match request {
@@ -438,7 +439,7 @@ impl<'a> Runner<'a> {
     fn walked<'c>(&self, cases: &'c [Prepared]) -> impl Iterator<Item = (&'c Prepared, Known)> + use<'c> {
         let known = self.known.clone();
         let learnt = cases.iter().zip(known).filter_map(|(prepared, known)| Some((prepared, known?)));
-        learnt.filter(|(prepared, _)| prepared.case.is_passed())
+        learnt.filter(|(prepared, _)| prepared.case.work.runs_phases())
     }
 
     /// One more watched worker of every case that can be watched, only to learn what the kernel programs cost. Its samples
@@ -511,7 +512,7 @@ fn cpu_of(cpus: &[usize], process: u32) -> Option<usize> {
 
 /// Whether one processor is enough: threads that compile side by side need one each.
 fn stays_on_one_processor(case: &Case) -> bool {
-    !case.engine.settings.parallel_compilation && !case.experiment().is_some_and(Experiment::needs_processors)
+    !case.needs_processors
 }
 
 /// Moves the good iterations into the record and says how the worker as a whole ended.

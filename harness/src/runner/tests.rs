@@ -3,10 +3,12 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::capture::recorded::{RecordedCapture, Recording};
-use crate::plan::{GuestSource, Input};
-use crate::record::{CheckRecord, Facts, Tally, Totals};
-use crate::scenario::{Engine, Expectation, Flavour, Limits};
 use crate::kinds::traps::{Check, Family, Share};
+use wasiscope_model::work::{Spec, Work};
+
+use crate::plan::GuestSource;
+use crate::record::{CheckRecord, Facts, Tally, Totals};
+use crate::scenario::{Engine, Expectation, Flavour};
 use crate::worker::{Ending, EndingContext, Iteration, Pace, ProtocolLine, Timed};
 
 const STUCK: Stuck = Stuck { phase: Phase::Run, in_phase: Duration::from_secs(10), limit: Duration::from_secs(10) };
@@ -68,23 +70,17 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
     std::fs::write(&path, wat::parse_str("(module (func (export \"_start\")))").expect("valid")).expect("a file");
     Prepared {
         case: Case {
-            scenario: "test".into(),
-            kind: "workload",
-            neighbours: 0,
-            experiment: None,
-            flow: None,
-            workload: "hello".into(),
-            flavour: "std".into(),
-            engine: Engine::preset("cranelift").expect("a preset"),
-            guest: GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
             n: Some(1),
-            input: Input::default(),
             expect: Expectation { trap, ..Expectation::default() },
-            limits: Limits::default(),
             processes: 2,
             iterations: 2,
-            tolerance: BTreeMap::new(),
-            budgets: BTreeMap::new(),
+            ..Case::of_guest(
+                "test",
+                "hello",
+                "std",
+                Engine::preset("cranelift").expect("a preset"),
+                GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
+            )
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
         files: InputFiles::default(),
@@ -277,7 +273,8 @@ fn a_check_that_kills_its_worker_is_run_again_to_find_what_did_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let check = Check::Matrix { family: Family::Loads, share: Share::Full };
     let mut case = prepared(folder.path(), false);
-    case.case.guest = GuestSource::Check(check);
+    case.case.guest = GuestSource::Modules;
+    (case.case.kind, case.case.work, case.case.spec) = ("traps", Work::Check, Spec::of(&check));
     case.case.processes = 0;
     let walked = walk_over(&folder, case, runs, None, None, Interrupt::default());
     let slowly: Vec<bool> =

@@ -75,30 +75,62 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 
 /// A problem at a place in a text, not yet tied to a file.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     message: String,
+    place: Place,
+}
+
+/// Where in a text it is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Nowhere that could be pointed at.
+    Nowhere,
     /// Line and column, both from 1.
-    place: Option<(usize, usize)>,
+    At(usize, usize),
+    /// At a key: the first that is called so, at the top level if there is one.
+    Key(&'static str),
 }
 
 impl Problem {
     /// From an error of the YAML reader. Its own mention of the place is cut off: the rendering shows it better.
-    pub(super) fn new(message: &str, place: Option<(usize, usize)>) -> Self {
-        let suffix = place.map(|(line, column)| format!(" at line {line} column {column}")).unwrap_or_default();
-        Self { message: message.strip_suffix(&suffix).unwrap_or(message).to_owned(), place }
+    pub(super) fn of_yaml(error: &serde_yaml::Error) -> Self {
+        let message = error.to_string();
+        let Some(location) = error.location() else { return Self { message, place: Place::Nowhere } };
+        let (line, column) = (location.line(), location.column());
+        let suffix = format!(" at line {line} column {column}");
+        Self { message: message.strip_suffix(&suffix).unwrap_or(&message).to_owned(), place: Place::At(line, column) }
     }
 
-    /// At the top-level `key`, for what is wrong with a combination of values.
-    pub(super) fn at_key(text: &str, key: &str, message: String) -> Self {
-        let line = text.lines().position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
-        Self { message, place: line.map(|line| (line + 1, 1)) }
+    /// At a key, for what is wrong with a combination of values.
+    #[must_use]
+    pub const fn of_key(key: &'static str, message: String) -> Self {
+        Self { message, place: Place::Key(key) }
+    }
+
+    /// The key that the reader did not know, if that is what is wrong.
+    pub(super) fn unknown_key(&self) -> Option<&str> {
+        quoted(self.message.strip_prefix("unknown field ")?).next()
+    }
+
+    /// The same place with other words.
+    pub(super) fn with_message(self, message: String) -> Self {
+        Self { message, ..self }
+    }
+
+    /// Line and column in the text.
+    fn line_and_column(&self, text: &str) -> Option<(usize, usize)> {
+        match self.place {
+            Place::Nowhere => None,
+            Place::At(line, column) => Some((line, column)),
+            Place::Key(key) => place_of_key(text, key),
+        }
     }
 
     pub(super) fn in_file(self, path: &Path, text: &str) -> ScenarioError {
         let suggestion = suggestion(&self.message);
         let path = path.display().to_string();
         // In a file of blank lines there is nothing to point at.
-        let Some((line, column)) = self.place.filter(|_| !text.trim().is_empty()) else {
+        let Some((line, column)) = self.line_and_column(text).filter(|_| !text.trim().is_empty()) else {
             return ScenarioError::Invalid(format!("{path}: {}", self.message));
         };
         let label = suggestion.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
@@ -110,6 +142,22 @@ impl Problem {
         // The caller prefixes `error:` itself, to this error as to any other.
         ScenarioError::Invalid(rendered.strip_prefix("error: ").unwrap_or(&rendered).to_owned())
     }
+}
+
+/// A key at the top level, else the first within a section.
+fn place_of_key(text: &str, key: &str) -> Option<(usize, usize)> {
+    let top = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')).then_some(1);
+    let within = |line: &str| {
+        let found = line.match_indices(key).find(|(at, _)| {
+            let is_bounded = line[..*at].chars().next_back().is_none_or(|before| " {,".contains(before));
+            is_bounded && line[at + key.len()..].starts_with(':')
+        });
+        found.map(|(at, _)| line[..at].chars().count() + 1)
+    };
+    let place = |column_of: &dyn Fn(&str) -> Option<usize>| {
+        text.lines().enumerate().find_map(|(index, line)| Some((index + 1, column_of(line)?)))
+    };
+    place(&top).or_else(|| place(&within))
 }
 
 /// Names in backticks, in order.

@@ -5,6 +5,7 @@
 
 mod diagnostic;
 mod expect;
+mod kind;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -12,18 +13,20 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Content};
 use crate::names;
-use crate::kinds::pipeline::{Call, GrantedMap};
-use crate::kinds::traps::Share;
+use crate::plan::Case;
 
+pub use diagnostic::Problem;
 pub use diagnostic::ScenarioError;
 pub(crate) use diagnostic::nearest;
 pub use expect::{Expectation, ExpectedText, Pattern};
+pub use kind::{Common, Kind, Kinds, Plan, Section};
 pub use wasiscope_model::engine::{
     Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel,
 };
@@ -136,117 +139,8 @@ impl Default for Limits {
     }
 }
 
-/// What a scenario is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Workloads, or a guest of its own.
-    #[default]
-    Workload,
-    /// The edge of memory.
-    Traps,
-    /// Sharing a processor.
-    Scheduler,
-    /// Kernel events into handlers.
-    Pipeline,
-}
-
-impl Kind {
-    /// As written in the file and in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Workload => "workload",
-            Self::Traps => "traps",
-            Self::Scheduler => "scheduler",
-            Self::Pipeline => "pipeline",
-        }
-    }
-
-    /// What scenarios of this kind are made of.
-    #[must_use]
-    pub const fn parts(self) -> &'static [Part] {
-        match self {
-            Self::Workload => &[],
-            Self::Traps => {
-                &[Part::Matrix, Part::OtherTraps, Part::Specification, Part::Mistakes, Part::Latency, Part::Price]
-            }
-            Self::Scheduler => {
-                &[Part::Timers, Part::Cooperation, Part::Preemption, Part::Crowd, Part::Threads, Part::Price]
-            }
-            Self::Pipeline => &[Part::Rates, Part::Swaps, Part::Misbehaving, Part::Settings],
-        }
-    }
-}
-
-/// What a scenario of traps, or of scheduling, is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// Every access at every edge of every kind of memory.
-    Matrix,
-    /// Traps of every other kind.
-    OtherTraps,
-    /// The specification's own tests of memories, tables and traps.
-    Specification,
-    /// Guests that make mistakes, in every flavour.
-    Mistakes,
-    /// From the faulting access to control in the host.
-    Latency,
-    /// Guests that sleep.
-    Timers,
-    /// Guests that never yield, stopped by the host.
-    Preemption,
-    /// Many guests on few threads.
-    Crowd,
-    /// One guest with several threads.
-    Threads,
-    /// Workers that share the one thread of their guest, in every flavour.
-    Cooperation,
-    /// What an engine's checks cost the workloads.
-    Price,
-    /// Events at several rates, and as many as there can be.
-    Rates,
-    /// Handler and kernel program swapped while events flow.
-    Swaps,
-    /// Handlers that trap, never come back, are slow, refuse, or ask for what they must not have.
-    Misbehaving,
-    /// Other sizes of batches, and other times to wake the reader.
-    Settings,
-}
-
-impl Part {
-    /// Whether it is done in every flavour of the scenario.
-    #[must_use]
-    pub const fn is_of_flavours(self) -> bool {
-        matches!(self, Self::Mistakes | Self::Cooperation | Self::Price | Self::Rates | Self::Swaps | Self::Settings)
-    }
-
-    /// The name in scenarios.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Matrix => "matrix",
-            Self::OtherTraps => "other-traps",
-            Self::Specification => "specification",
-            Self::Mistakes => "mistakes",
-            Self::Latency => "latency",
-            Self::Timers => "timers",
-            Self::Preemption => "preemption",
-            Self::Crowd => "crowd",
-            Self::Threads => "threads",
-            Self::Cooperation => "cooperation",
-            Self::Price => "price",
-            Self::Rates => "rates",
-            Self::Swaps => "swaps",
-            Self::Misbehaving => "misbehaving",
-            Self::Settings => "settings",
-        }
-    }
-}
-
 /// One validated scenario.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// Its name.
     pub name: String,
@@ -255,16 +149,10 @@ pub struct Scenario {
     /// Whether `wasiscope run` without arguments includes it.
     pub default: bool,
     /// What it is about.
-    pub kind: Kind,
-    /// What it is made of; none for a scenario of workloads.
-    pub parts: Vec<Part>,
-    /// How much of the matrix of traps is tried.
-    pub share: Share,
-    /// The system calls whose events handlers get, in a scenario of `kind: pipeline`.
-    pub calls: Vec<Call>,
-    /// The maps that these handlers may read.
-    pub maps: Vec<GrantedMap>,
-    /// The guest that it brings along; then there are no workloads and no flavours.
+    pub kind: &'static dyn Kind,
+    /// Which cases its kind makes of it.
+    pub plan: Arc<dyn Plan>,
+    /// The guest that it brings; then there are no workloads and no flavours.
     pub own: Option<OwnGuest>,
     /// Arguments of that guest.
     pub args: Vec<String>,
@@ -288,29 +176,25 @@ pub struct Scenario {
     pub tolerance: BTreeMap<String, f64>,
     /// What facts may come to, where they need not be exactly as they were.
     pub budgets: Budgets,
+    /// What its file should say otherwise, though it can be read.
+    pub warnings: Vec<String>,
+}
+
+impl Scenario {
+    /// Its cases, in the order of the report.
+    #[must_use]
+    pub fn cases(&self) -> Vec<Case> {
+        self.plan.cases(self)
+    }
+
+    /// Pairs of cases that differ only in a check that the engine of the second makes.
+    #[must_use]
+    pub fn prices(&self) -> Vec<(Case, Case)> {
+        self.plan.prices(self)
+    }
 }
 
 pub use wasiscope_model::report::Budgets;
-
-/// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
-#[must_use]
-pub fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&'a Engine> {
-    let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
-    let without = match (bounds_checks, epoch, fuel) {
-        (BoundsChecks::Explicit, false, false) => {
-            EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
-        }
-        (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
-        (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
-        _ => return None,
-    };
-    engines.iter().find(|engine| engine.settings == without)
-}
-
-/// Whether the price of a check can be told with these engines.
-fn has_price(engines: &[Engine]) -> bool {
-    engines.iter().any(|engine| unchecked(engines, engine).is_some())
-}
 
 /// Workers per case where nothing else is said.
 pub const DEFAULT_PROCESSES: u32 = 10;
@@ -321,9 +205,9 @@ pub const DEFAULT_ITERATIONS: u32 = 20;
 ///
 /// # Errors
 /// When the file cannot be read, is not YAML, or says something that does not exist or cannot be.
-pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
-    let (scenario, text) = read_file(path)?;
-    wire::check_files(&scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
+pub fn read(path: &Path, kinds: Kinds) -> Result<Scenario, ScenarioError> {
+    let (scenario, text) = read_file(path, kinds)?;
+    wire::check_files(&scenario).map_err(|problem| problem.in_file(path, &text))?;
     Ok(scenario)
 }
 
@@ -331,15 +215,15 @@ pub fn read(path: &Path) -> Result<Scenario, ScenarioError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_without_guest(path: &Path) -> Result<Scenario, ScenarioError> {
-    read_file(path).map(|(scenario, _)| scenario)
+pub fn read_without_guest(path: &Path, kinds: Kinds) -> Result<Scenario, ScenarioError> {
+    read_file(path, kinds).map(|(scenario, _)| scenario)
 }
 
-fn read_file(path: &Path) -> Result<(Scenario, String), ScenarioError> {
+fn read_file(path: &Path, kinds: Kinds) -> Result<(Scenario, String), ScenarioError> {
     let unreadable = |reason| ScenarioError::Unreadable { path: path.to_owned(), reason };
     let text = files::read(path).and_then(text_of).map_err(unreadable)?;
-    let mut scenario = parse(path, &text)?;
-    wire::read_expected(&mut scenario, &text).map_err(|problem| problem.in_file(path, &text))?;
+    let mut scenario = parse(path, &text, kinds)?;
+    wire::read_expected(&mut scenario).map_err(|problem| problem.in_file(path, &text))?;
     Ok((scenario, text))
 }
 
@@ -369,21 +253,21 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
+pub fn parse(path: &Path, text: &str, kinds: Kinds) -> Result<Scenario, ScenarioError> {
     // What comes through a pipe has no folder but the current one.
     let folder = if is_stream(path) { None } else { path.parent() }.unwrap_or(Path::new(""));
-    wire::parse(text, folder).map_err(|problem| problem.in_file(path, text))
+    wire::parse(text, folder, kinds).map_err(|problem| problem.in_file(path, text))
 }
 
 /// Every scenario of a folder, by file name. A file that is not valid is an error: a suite with a hole is no suite.
 ///
 /// # Errors
 /// When the folder cannot be read, any file in it is not valid, or two have one name.
-pub fn read_folder(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+pub fn read_folder(folder: &Path, kinds: Kinds) -> Result<Vec<Scenario>, ScenarioError> {
     let mut scenarios: Vec<Scenario> = Vec::new();
     let files = files(folder)?;
     for path in &files {
-        let scenario = read(path)?;
+        let scenario = read(path, kinds)?;
         if let Some(at) = scenarios.iter().position(|known| known.name == scenario.name) {
             let (one, other) = (files[at].clone(), path.clone());
             return Err(ScenarioError::SameName { name: scenario.name, one, other });

@@ -9,24 +9,22 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
 use crate::names;
-use crate::kinds::pipeline::{Call, GrantedMap};
-use crate::record::metric_names;
-use crate::kinds::traps::Share;
+use wasiscope_model::metrics;
 
 use super::diagnostic::Problem;
-use super::has_price;
+use super::kind::{Common, Filtered, Kind, Kinds, Section};
 use super::{
     Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
-    EngineSettings, Flavour, Kind, Limits, OptLevel, OwnGuest, Part, Scenario, SizedWorkload,
+    EngineSettings, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
 };
 use expect::WireExpectation;
 use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
-use whole::check_whole;
 pub(super) use whole::{check_files, read_expected};
+use whole::{check_listed_once, check_name};
 
 /// A wall-clock limit, as `10s` or `500ms`.
 ///
@@ -55,18 +53,14 @@ struct WireScenario {
     name: String,
     #[serde(default)]
     description: String,
-    #[serde(default)]
-    kind: Kind,
+    #[serde(rename = "kind")]
+    _kind: Option<String>,
     #[serde(default)]
     default: bool,
     workloads: Option<NonEmpty<WireWorkload>>,
     flavours: Option<NonEmpty<Flavour>>,
     wasm: Option<PathBuf>,
     cargo: Option<WireCargo>,
-    parts: Option<NonEmpty<Part>>,
-    share: Option<Share>,
-    calls: Option<NonEmpty<Call>>,
-    maps: Option<NonEmpty<GrantedMap>>,
     #[serde(default)]
     args: Vec<String>,
     #[serde(default)]
@@ -88,55 +82,33 @@ struct WireScenario {
 }
 
 /// `folder` is that of the file: paths in it are relative to it.
-pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
-    let wire: WireScenario = serde_yaml::from_str(text).map_err(|error| {
-        let place = error.location().map(|location| (location.line(), location.column()));
-        Problem::new(&error.to_string(), place)
-    })?;
-    if wire.kind == Kind::Workload && wire.parts.is_some() {
-        let message = "`parts` is for scenarios of `kind: traps`, `scheduler` or `pipeline`".to_owned();
-        return Err(Problem::at_key(text, "parts", message));
-    }
-    if wire.kind != Kind::Traps && wire.share.is_some() {
-        return Err(Problem::at_key(text, "share", "`share` is for scenarios of `kind: traps`".to_owned()));
-    }
-    for (key, is_there) in [("calls", wire.calls.is_some()), ("maps", wire.maps.is_some())] {
-        if is_there && wire.kind != Kind::Pipeline {
-            return Err(Problem::at_key(text, key, format!("`{key}` is for scenarios of `kind: pipeline`")));
-        }
-    }
-    let said = wire.parts.is_some();
-    let mut parts = wire.parts.map_or_else(|| wire.kind.parts().to_vec(), |parts| parts.0);
-    let engines: Vec<Engine> = wire.engines.0.into_iter().map(|engine| engine.0).collect();
-    if !said && !has_price(&engines) {
-        // Nobody asked for it.
-        parts.retain(|part| *part != Part::Price);
-    }
-    let mut workloads = wire.workloads.map(|list| list.0.into_iter().map(|workload| workload.0).collect::<Vec<_>>());
-    let mut flavours = wire.flavours.map(|list| list.0);
-    if parts.contains(&Part::Price) && workloads.is_none() {
-        workloads = Some(priced_workloads(wire.kind));
-    }
-    let own = own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::at_key(text, key, message))?;
-    if !said {
-        // Settings are for who wants to choose others; a handler that is brought along is none of those that misbehave on purpose.
-        parts.retain(|part| *part != Part::Settings && (own.is_none() || *part != Part::Misbehaving));
-    }
-    if parts.iter().any(|part| part.is_of_flavours()) && flavours.is_none() && own.is_none() {
-        flavours = Some(vec![Flavour::TinygoLike, Flavour::Std]);
-    }
-    let scenario = Scenario {
+pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario, Problem> {
+    let kind = kind_of(text, kinds)?;
+    let wire = read_common(text, kind, kinds)?;
+    let list = |workloads: NonEmpty<WireWorkload>| workloads.0.into_iter().map(|workload| workload.0).collect();
+    let mut common = Common {
+        own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::of_key(key, message))?,
+        args: wire.args,
+        stub_imports: wire.stub_imports,
+        workloads: wire.workloads.map(list),
+        flavours: wire.flavours.map(|list| list.0),
+        engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
+        expect: wire.expect.expectation(folder),
+    };
+    check_name(&wire.name)?;
+    check_listed_once(&common)?;
+    let section = Section::new(text, kind, folder);
+    let plan = kind.read(&mut common, &section)?;
+    let Common { own, args, stub_imports, workloads, flavours, engines, expect } = common;
+    Ok(Scenario {
         name: wire.name,
         description: wire.description,
         default: wire.default,
-        kind: wire.kind,
-        parts,
-        share: wire.share.unwrap_or_default(),
-        calls: wire.calls.map_or_else(|| vec![Call::Read], |calls| calls.0),
-        maps: wire.maps.map_or_else(|| vec![GrantedMap::Joint], |maps| maps.0),
+        kind,
+        plan,
         own,
-        args: wire.args,
-        stub_imports: wire.stub_imports,
+        args,
+        stub_imports,
         workloads: workloads.unwrap_or_default(),
         flavours: flavours.unwrap_or_default(),
         engines,
@@ -148,18 +120,72 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Scenario, Problem> {
             stack_bytes: wire.limits.stack.0,
             output_bytes: wire.limits.output.0,
         },
-        expect: wire.expect.expectation(folder),
+        expect,
         tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
         budgets: wire.budgets.into_iter().map(|(fact, budget)| (fact.0, budget.0)).collect(),
-    };
-    check_whole(&scenario).map_err(|(key, message)| Problem::at_key(text, key, message))?;
-    Ok(scenario)
+        warnings: section.warning().into_iter().collect(),
+    })
 }
 
-/// Small loops over much memory, and, for bounds, a workload that does a bit of everything.
-fn priced_workloads(kind: Kind) -> Vec<SizedWorkload> {
-    let names: &[&str] = if kind == Kind::Scheduler { &["sort", "matmul"] } else { &["sort", "matmul", "json"] };
-    names.iter().filter_map(|name| WireWorkload::from_name(name).ok().map(|workload| workload.0)).collect()
+/// The first kind, where the file names none.
+fn kind_of(text: &str, kinds: Kinds) -> Result<&'static dyn Kind, Problem> {
+    #[derive(Default, serde::Deserialize)]
+    struct Named {
+        kind: Option<String>,
+    }
+    // What else is wrong with the file is found, with its place, by who reads it whole.
+    let named: Named = serde_yaml::from_str(text).unwrap_or_default();
+    let Some(name) = named.kind else { return Ok(kinds[0]) };
+    kinds
+        .iter()
+        .find(|kind| kind.name() == name)
+        .copied()
+        .ok_or_else(|| Problem::of_key("kind", unknown("kind", &name, kinds.iter().map(|kind| kind.name()))))
+}
+
+/// What is common to all kinds; the keys of this kind are left to it.
+fn read_common(text: &str, kind: &dyn Kind, kinds: Kinds) -> Result<WireScenario, Problem> {
+    struct Whole<'a>(&'a dyn Fn(&str) -> bool);
+
+    impl<'de> DeserializeSeed<'de> for Whole<'_> {
+        type Value = WireScenario;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<WireScenario, D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Whole<'_> {
+        type Value = WireScenario;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a scenario: keys with values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WireScenario, A::Error> {
+            WireScenario::deserialize(MapAccessDeserializer::new(Filtered { map, wanted: self.0, taken: 0 }))
+        }
+    }
+
+    let is_common = |key: &str| key != kind.name() && !kind.old_keys().contains(&key);
+    let deserializer = serde_yaml::Deserializer::from_str(text);
+    Whole(&is_common).deserialize(deserializer).map_err(|error| {
+        let problem = Problem::of_yaml(&error);
+        other_kind_of(problem, kind, kinds)
+    })
+}
+
+/// A key that is unknown here may be one of another kind.
+fn other_kind_of(problem: Problem, kind: &dyn Kind, kinds: Kinds) -> Problem {
+    let Some(key) = problem.unknown_key() else { return problem };
+    let has = |other: &&&dyn Kind| other.name() == key || other.old_keys().contains(&key);
+    let owners: Vec<&str> = kinds.iter().filter(has).map(|other| other.name()).collect();
+    if owners.is_empty() || owners.contains(&kind.name()) {
+        return problem;
+    }
+    let owners = owners.iter().map(|owner| format!("`kind: {owner}`")).collect::<Vec<_>>().join(" or ");
+    let message = format!("`{key}` is for scenarios of {owners}");
+    problem.with_message(message)
 }
 
 #[derive(serde::Deserialize)]
@@ -417,10 +443,10 @@ struct MetricName(String);
 
 impl MetricName {
     fn from_text(name: &str) -> Result<Self, String> {
-        if metric_names().any(|metric| metric == name) {
+        if metrics::of_phases().any(|metric| metric == name) {
             return Ok(Self(name.to_owned()));
         }
-        let names: Vec<String> = metric_names().collect();
+        let names: Vec<String> = metrics::of_phases().collect();
         Err(unknown("metric", name, names.iter().map(String::as_str)))
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod entry;
 mod facts;
 pub(crate) mod heartbeat;
 pub(crate) mod host;
+mod kind;
 pub(crate) mod limits;
 pub(crate) mod link;
 pub(crate) mod memory;
@@ -33,15 +34,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use wasiscope_ebpf_abi::Phase;
+use wasiscope_model::kind::find;
 
 use crate::clock;
 use crate::module::Offered;
-use crate::kinds::pipeline::generator;
 use cell::PhaseCell;
 use heartbeat::Heartbeat;
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
+pub use kind::{Job, Kind, Kinds, Sender};
 pub use limits::{Limit, LimitMet};
 pub use pass::{Linked, Worker};
 pub use privileges::confinement;
@@ -79,14 +81,14 @@ fn busy(arguments: &[String]) -> ! {
 /// Does what an executable of this library was started for by itself, if it was: to be a worker, or to keep a processor busy. To be
 /// called before anything else is set up, because a worker's start is charged to its phase `spawn`.
 #[must_use]
-pub fn serve_if_asked() -> Option<ExitCode> {
+pub fn serve_if_asked(kinds: Kinds) -> Option<ExitCode> {
     // What is not UTF-8 is for a verb of the user's, or meant nothing.
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     match arguments.get(1).map(String::as_str) {
-        Some(VERB) => Some(status(main(&arguments[2..]))),
+        Some(VERB) => Some(status(main(&arguments[2..], kinds))),
         Some(BUSY_VERB) => busy(&arguments[2..]),
-        Some(generator::VERB) => Some(status(generator::serve(&arguments[2..]))),
-        _ => None,
+        Some(verb) => kinds.iter().find_map(|kind| kind.serve(verb, &arguments[2..])).map(status),
+        None => None,
     }
 }
 
@@ -101,7 +103,7 @@ fn status(served: anyhow::Result<()>) -> ExitCode {
 }
 
 /// Runs as a worker: everything after [`VERB`] in `arguments`. What goes wrong with the guest is a message, not an error.
-fn main(arguments: &[String]) -> anyhow::Result<()> {
+fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
     let (heartbeat, cell) = match arguments {
         [] => (None, PhaseCell::private(0)),
         [heartbeat] => (Some(heartbeat), PhaseCell::private(0)),
@@ -148,16 +150,9 @@ fn main(arguments: &[String]) -> anyhow::Result<()> {
         let done = Pair::new(subject, *other, cell).and_then(|pair| pair.run(layout, &mut send));
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
-    if let Task::Check { check, planted, slowly } = &task {
-        let done = crate::kinds::traps::worker::run(check, planted.as_ref(), *slowly, &subject, cell, &mut |message| send(message));
-        return done.or_else(|error| send(&refused(&error, &cell)));
-    }
-    if let Task::Experiment { experiment, iterations } = task {
-        let done = crate::kinds::scheduler::worker::run(experiment, iterations, &subject, cell, &mut |message| send(message));
-        return done.or_else(|error| send(&refused(&error, &cell)));
-    }
-    if let Task::Flow { flow, iterations, maps, socket } = &task {
-        let done = crate::kinds::pipeline::worker::run((*flow, *iterations), (maps, *socket), &subject, &cell, &mut |message| send(message));
+    if let Task::Check { kind, .. } | Task::Experiment { kind, .. } | Task::Flow { kind, .. } = &task {
+        let kind = find(kinds, kind).with_context(|| format!("no kind of scenario is called `{kind}`"))?;
+        let done = kind.work(Job { task: &task, subject: &subject, cell }, &mut send);
         return done.or_else(|error| send(&refused(&error, &cell)));
     }
     let worker = Worker::new(subject, cell)?;

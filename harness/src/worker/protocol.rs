@@ -11,11 +11,10 @@ pub use wasiscope_model::comparison::Side;
 use super::limits::LimitMet;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::names;
-use crate::kinds::pipeline::Flow;
 use crate::record::{Facts, Span, Totals};
 use crate::scenario::{EngineSettings, Limits};
-use crate::kinds::scheduler::Experiment;
-use crate::kinds::traps::{Check, Planted};
+use wasiscope_model::report::Planted;
+use wasiscope_model::work::Spec;
 
 use super::written::Output;
 
@@ -128,26 +127,32 @@ pub enum Task {
     },
     /// A few passes whose instructions callgrind counts, under which the worker must have been started.
     Instructions,
-    /// What needs no guest: the worker brings its modules along.
+    /// What needs no guest: the worker makes its modules.
     Check {
+        /// The kind of scenario that knows how.
+        kind: String,
         /// What to check.
-        check: Check,
+        spec: Spec,
         /// A fault that is put in on purpose.
         planted: Option<Planted>,
         /// Whether everything is announced before it is tried.
         slowly: bool,
     },
-    /// An experiment with sharing, again and again.
+    /// An experiment, again and again.
     Experiment {
+        /// The kind of scenario that knows how.
+        kind: String,
         /// Which.
-        experiment: Experiment,
+        spec: Spec,
         /// How often.
         iterations: u32,
     },
     /// Flows of kernel events into the guest.
     Flow {
+        /// The kind of scenario that knows how.
+        kind: String,
         /// Which.
-        flow: Flow,
+        spec: Spec,
         /// How often.
         iterations: u32,
         /// What was inherited from the parent.

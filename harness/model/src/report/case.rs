@@ -8,6 +8,7 @@ use super::KernelReport;
 use crate::engine::EngineSettings;
 use crate::figures::Summary;
 use crate::record::{Facts, Failure, Outcome, Throttled, Timeline};
+use crate::work::Work;
 
 /// What facts may come to instead of being exactly as their snapshot: at most so much, or anything (`None`). By name, or by pattern.
 pub type Budgets = BTreeMap<String, Option<u64>>;
@@ -71,6 +72,9 @@ pub struct CaseReport {
     /// Which of the report's `sources` it is from; `None` in the report of one run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<usize>,
+    /// What it did.
+    #[serde(default)]
+    pub work: Work,
     /// The size it was run at; `None` for guests that have none.
     pub n: Option<u64>,
     /// The arguments it was given.

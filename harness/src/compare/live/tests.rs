@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use super::*;
 use crate::capture::WatchedWorker;
 use crate::guest::Artifact;
-use crate::plan::{Case, GuestSource, Input};
+use crate::plan::{Case, GuestSource};
 use crate::record::Facts;
 use crate::runner::{self, InputFiles, Prepared, WorkerRun, Workers};
-use crate::scenario::{Engine, EngineSettings, Expectation, Limits};
+use crate::scenario::{Engine, EngineSettings};
 use crate::worker::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Request, Side, Task, Timed};
 
 /// How much slower B's `run` is, by the number of the worker that is asked.
@@ -101,25 +101,12 @@ impl Workers for Scripted {
 fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
     let path = folder.join(name);
     std::fs::write(&path, wat::parse_str(text).expect("valid")).expect("a file");
+    let engine = Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME };
     Prepared {
         case: Case {
-            scenario: "test".into(),
-            kind: "workload",
-            neighbours: 0,
-            experiment: None,
-            flow: None,
-            workload: "w".into(),
-            flavour: "custom".into(),
-            engine: Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME },
-            guest: GuestSource::File(path.clone()),
-            n: None,
-            input: Input::default(),
-            expect: Expectation::default(),
-            limits: Limits::default(),
             processes: 1,
             iterations: 1,
-            tolerance: BTreeMap::new(),
-            budgets: BTreeMap::new(),
+            ..Case::of_guest("test", "w", "custom", engine, GuestSource::File(path.clone()))
         },
         guest: Ok(Artifact::of_file(&path).expect("readable")),
         files: InputFiles::default(),

@@ -5,13 +5,23 @@
 //! meanwhile, is `runner/flow.rs`.
 
 pub mod generator;
-pub(crate) mod tables;
+mod scenario;
+mod tables;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::JointMetrics;
+use wasiscope_model::kind::Named;
+use wasiscope_model::metrics::Metric;
+use wasiscope_model::work::{Spec, Work};
+
+use super::Kind;
+use crate::capture::Distribution;
+use crate::plan::Case;
+use crate::record::ProcessRecord;
+use crate::report::document::Spread;
 
 pub use wasiscope_capture::pipeline::{Call, Calls, Wake};
 
@@ -160,6 +170,60 @@ pub const RING_BYTES: u32 = 4 << 20;
 pub const BATCH: u32 = 256;
 /// The batches that are compared.
 pub const BATCHES: [u32; 3] = [1, 16, 256];
+
+/// The kind of scenario.
+#[derive(Debug)]
+pub struct Pipeline;
+
+impl Named for Pipeline {
+    fn name(&self) -> &'static str {
+        "pipeline"
+    }
+}
+
+impl Kind for Pipeline {
+    fn entry(&self, case: &Case) -> (&'static str, &'static [&'static str]) {
+        // A place and a length.
+        if case.work == Work::Flow { ("handle_event", &["0", "0"]) } else { ("_start", &[]) }
+    }
+
+    fn offers_wasi(&self, case: &Case) -> bool {
+        case.work != Work::Flow
+    }
+
+    fn flow(&self, spec: &Spec) -> Option<Flow> {
+        spec.read().ok()
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        const METRICS: &[Metric] = &[Metric::lower(PROBE_LATENCY, "us"), Metric::higher(EVENTS_PER_SECOND, "1/s")];
+        METRICS
+    }
+
+    /// Of latencies; the other figures are one number an iteration.
+    fn spread(&self, metric: &str, unwatched: &[&ProcessRecord], _: &[&ProcessRecord]) -> Option<Spread> {
+        let flowed = |metric: &str| {
+            let mut all = Distribution::default();
+            unwatched.iter().filter_map(|process| process.spreads.get(metric)).for_each(|of| all.merge(of));
+            all
+        };
+        if metric == PROBE_LATENCY { spread(&flowed(metric), flowed(PROBE_LATENCY_BUCKETS)) } else { None }
+    }
+}
+
+/// How the latencies of a flow are spread: quantiles of nanoseconds, buckets of whole microseconds, all in microseconds.
+fn spread(in_ns: &Distribution, in_us: Distribution) -> Option<Spread> {
+    let micros = |share: f64| in_ns.quantile(share).map(|ns| ns as f64 / 1_000.0);
+    Some(Spread {
+        p50: micros(0.5)?,
+        p90: micros(0.9)?,
+        p99: micros(0.99)?,
+        max: in_ns.max? as f64 / 1_000.0,
+        sum: Some(in_ns.sum as f64 / 1_000.0),
+        buckets: in_us.buckets,
+        watched_mean: None,
+    })
+}
 
 /// What of these counts cannot be; `None` when all is as it must be.
 #[must_use]

@@ -2,33 +2,43 @@
 
 use std::fmt::Write;
 
-use crate::report::document::{CaseReport, Measurement, ScenarioReport};
-use crate::report::grid::Grid;
-use crate::report::table::{Style, sections_text};
+use super::Pipeline;
 use crate::kinds::pipeline::{
     ERRORS, EVENTS_PER_SECOND, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE, PROBE_LATENCY, PROGRAM_SWAPS, REPLACED,
     Reason,
 };
 use crate::record::Status;
+use crate::report::document::{CaseReport, Measurement, ScenarioReport};
+use crate::report::grid::Grid;
+use crate::report::table::Style;
+use crate::report::{Titled, View};
 use crate::stats;
 use crate::units;
 
-/// Everything about one scenario.
-pub(crate) fn render(scenario: &ScenarioReport, style: Style) -> String {
-    let mut text = sections_text(&sections(scenario), style);
-    if !text.is_empty() {
-        text.push_str("docs/pipeline.md reads these tables.\n\n");
+impl View for Pipeline {
+    fn tables(&self, scenario: &ScenarioReport, _exact: bool) -> Option<Vec<Titled>> {
+        Some(sections(scenario))
     }
-    for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
-        let detail = case.outcome.detail.as_deref().unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+
+    fn below(&self, scenario: &ScenarioReport, _style: Style) -> String {
+        let mut text = if sections(scenario).is_empty() {
+            String::new()
+        } else {
+            "docs/pipeline.md reads these tables.\n\n".to_owned()
+        };
+        for case in
+            scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped)
+        {
+            let detail = case.outcome.detail.as_deref().unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+        }
+        text
     }
-    text
 }
 
 /// Its tables, each with what it is about.
-pub(crate) fn sections(scenario: &ScenarioReport) -> Vec<(&'static str, Grid)> {
+fn sections(scenario: &ScenarioReport) -> Vec<Titled> {
     let sections = [
         ("from the kernel's stamp to the handler's return (probe_latency_us)", latencies(scenario)),
         ("what became of every event", accounts(scenario)),

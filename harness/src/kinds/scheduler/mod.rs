@@ -2,14 +2,18 @@
 //!
 //! What is here is pure: which experiments there are, what they measure, and the guests that they need. The worker does them.
 
-pub(crate) mod tables;
-pub(crate) mod worker;
+mod scenario;
+mod tables;
+mod worker;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kinds::pipeline::{EVENTS_PER_SECOND, PROBE_LATENCY};
+use wasiscope_model::kind::Named;
+use wasiscope_model::metrics::Metric;
+
+use super::Kind;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -223,22 +227,40 @@ impl Yields {
     }
 }
 
-/// The unit of a metric, and which way is better.
-#[must_use]
-pub fn unit_of(metric: &str) -> (&'static str, &'static str) {
-    match metric.split('.').next() {
-        Some(FAIRNESS) => ("index", HIGHER),
-        Some(PROBE_LATENCY) => ("us", LOWER),
-        Some(EVENTS_PER_SECOND) => ("1/s", HIGHER),
-        Some(THROUGHPUT | SPEED_UP) => ("ratio", HIGHER),
-        Some(ITEMS) => ("1/s", HIGHER),
-        Some("memory") => ("bytes", LOWER),
-        _ => ("ns", LOWER),
+/// The kind of scenario.
+#[derive(Debug)]
+pub struct Scheduler;
+
+impl Named for Scheduler {
+    fn name(&self) -> &'static str {
+        "scheduler"
     }
 }
 
-const HIGHER: &str = "higher_is_better";
-const LOWER: &str = "lower_is_better";
+impl Kind for Scheduler {
+    fn metrics(&self) -> &'static [Metric] {
+        METRICS
+    }
+}
+
+const METRICS: &[Metric] = &[
+    Metric::lower(OVERSLEEP, "ns"),
+    Metric::lower(CLOCK_READ, "ns"),
+    Metric::lower(CLOCK_STEP, "ns"),
+    Metric::lower(PREEMPT, "ns"),
+    Metric::lower(STOPPED_AFTER, "ns"),
+    Metric::higher(FAIRNESS, "index"),
+    Metric::higher(THROUGHPUT, "ratio"),
+    Metric::lower(LIGHT_LATENCY, "ns"),
+    Metric::lower(WAKE, "ns"),
+    Metric::lower(LOCK, "ns"),
+    Metric::higher(SPEED_UP, "ratio"),
+    Metric::lower(HAND_OVER, "ns"),
+    Metric::lower(ROUND_TRIP, "ns"),
+    Metric::lower(STARVATION, "ns"),
+    Metric::higher(ITEMS, "1/s"),
+    Metric::lower(MEMORY_EACH, "bytes"),
+];
 
 const fn manners(greedy: bool) -> &'static str {
     if greedy { "greedy" } else { "fair" }

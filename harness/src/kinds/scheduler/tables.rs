@@ -4,32 +4,40 @@ use std::fmt::Write;
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::report::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
-use crate::report::grid::Grid;
-use crate::report::table::{Style, sections_text};
-use crate::kinds::traps::tables as traps;
+use super::Scheduler;
 use crate::capture::Distribution;
-use crate::record::Status;
 use crate::kinds::scheduler::{
     CLOCK_READ, CLOCK_STEP, FAIRNESS, HAND_OVER, ITEMS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, ROUND_TRIP,
     SPEED_UP, STARVATION, STOPPED_AFTER, THROUGHPUT, WAKE,
 };
+use crate::kinds::traps::tables as traps;
+use crate::record::Status;
+use crate::report::document::{CaseReport, KernelPhase, Measurement, ScenarioReport};
+use crate::report::grid::Grid;
+use crate::report::table::Style;
+use crate::report::{Titled, View};
 use crate::units;
 
-/// Everything about one scenario.
-pub(crate) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
-    let mut text = sections_text(&sections(scenario, exact), style);
-    text.push_str("docs/scheduler.md reads these tables.\n\n");
-    for case in scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped) {
-        let detail = case.outcome.detail.as_deref().unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+impl View for Scheduler {
+    fn tables(&self, scenario: &ScenarioReport, exact: bool) -> Option<Vec<Titled>> {
+        Some(sections(scenario, exact))
     }
-    text
+
+    fn below(&self, scenario: &ScenarioReport, _style: Style) -> String {
+        let mut text = "docs/scheduler.md reads these tables.\n\n".to_owned();
+        for case in
+            scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped)
+        {
+            let detail = case.outcome.detail.as_deref().unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
+        }
+        text
+    }
 }
 
 /// Its tables, each with what it is about.
-pub(crate) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
+fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<Titled> {
     let sections = [
         ("how late sleepers wake, as the guest sees it", sleeps(scenario)),
         ("where that comes from, on average of one sleep in watched workers", lateness(scenario)),

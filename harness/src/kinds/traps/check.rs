@@ -68,7 +68,6 @@ impl Check {
     }
 }
 
-/// The flavour of what is written by this tool itself.
-pub const GENERATED: &str = "generated";
+pub use wasiscope_model::kind::GENERATED;
 /// The flavour of what comes from the specification's test suite.
 pub const TESTSUITE: &str = "testsuite";

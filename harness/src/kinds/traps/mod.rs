@@ -11,11 +11,12 @@ mod mishaps;
 mod module;
 mod operation;
 mod oracle;
+pub(crate) mod planted;
+mod scenario;
 pub mod specification;
+pub(crate) mod summary;
 pub(crate) mod tables;
 pub(crate) mod worker;
-pub(crate) mod planted;
-pub(crate) mod summary;
 
 pub use cell::{Address, Cell, Layout, Position, Reserved, Shape, Split};
 pub use check::{Check, GENERATED, TESTSUITE};
@@ -28,3 +29,60 @@ pub use module::{
 pub use operation::{Effect, Family, OPERATIONS, Operation, Type};
 pub use oracle::{Code, Expected, OTHER_MASK, Stored, byte_at, element_at, expected};
 pub use wasiscope_model::report::Planted;
+
+use wasiscope_ebpf_abi::Phase;
+use wasiscope_model::kind::Named;
+use wasiscope_model::work::Spec;
+
+use super::Kind;
+use crate::capture::Coverage;
+use crate::plan::Case;
+use crate::record::{self, CheckRecord, Facts, Outcome};
+use crate::report::document::{KernelReport, ScenarioReport};
+use crate::scenario::EngineSettings;
+
+/// The kind of scenario.
+#[derive(Debug)]
+pub struct Traps;
+
+impl Named for Traps {
+    fn name(&self) -> &'static str {
+        "traps"
+    }
+}
+
+impl Kind for Traps {
+    fn fingerprint(&self, spec: &Spec, settings: EngineSettings) -> (String, u64) {
+        spec.read::<Check>().map(|check| check.fingerprint(Reserved::of(settings))).unwrap_or_default()
+    }
+
+    /// The cell of this name as a command, if it is one of the matrix.
+    fn reproduction(&self, spec: &Spec, settings: EngineSettings, name: &str) -> Option<String> {
+        let Check::Matrix { family, share } = spec.read().ok()? else { return None };
+        let blocks = blocks(family, share, Reserved::of(settings));
+        let (cell, address) =
+            blocks.iter().flat_map(|block| &block.cells).find(|(cell, _)| cell.to_string() == name)?;
+        reproduction(cell, address).ok()
+    }
+
+    /// The phase `trap` is what is measured, and bears the name of that.
+    fn phase_metric(&self, phase: Phase) -> String {
+        if phase == Phase::Trap { record::TRAP_LATENCY.to_owned() } else { record::metric_of(phase) }
+    }
+
+    fn check_facts(&self, record: &CheckRecord, case: &Case) -> Facts {
+        summary::facts(record, case)
+    }
+
+    fn check_outcome(&self, record: &CheckRecord, coverage: Coverage) -> Outcome {
+        summary::outcome(record, coverage)
+    }
+
+    fn kernel_problem(&self, case: &Case, outcome: &Outcome, kernel: &KernelReport) -> Option<String> {
+        summary::wrong_signals(case, outcome, kernel)
+    }
+
+    fn complete(&self, scenario: &mut ScenarioReport) {
+        summary::message_costs(scenario);
+    }
+}

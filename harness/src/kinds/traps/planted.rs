@@ -1,10 +1,11 @@
 //! `--plant-fault`: a fault that is put into the checks of traps on purpose.
 
 use anyhow::bail;
+use wasiscope_model::work::Work;
 
+use crate::kinds::traps::{Check, Family, OPERATIONS, Planted};
 use crate::plan::Case;
 use crate::scenario::nearest;
-use crate::kinds::traps::{Check, Family, OPERATIONS, Planted};
 
 /// `oracle:i32.load`, `canary:i32.store`, `engine`.
 pub(crate) fn read(text: &str) -> Result<Planted, String> {
@@ -28,7 +29,7 @@ pub(crate) fn read(text: &str) -> Result<Planted, String> {
 pub(crate) fn check(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
     let families: Vec<Family> = cases
         .iter()
-        .filter_map(|case| match case.check() {
+        .filter_map(|case| match case.spec.read().ok().filter(|_: &Check| case.work == Work::Check) {
             Some(Check::Matrix { family, .. }) => Some(family),
             _ => None,
         })

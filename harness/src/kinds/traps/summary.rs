@@ -3,12 +3,13 @@
 use serde_json::Value;
 use wasiscope_ebpf_abi::{Phase, RegionKind};
 
+use super::{Check, GENERATED, TESTSUITE};
 use crate::capture::{Coverage, KernelEvents};
 use crate::plan::Case;
 use crate::record::{Caught, CheckRecord, Facts, Outcome, Status};
 use crate::report::document::{CaseReport, KernelPhase, KernelReport, ScenarioReport};
 use crate::scenario::{BoundsChecks, Compiler};
-use crate::kinds::traps::{Check, TESTSUITE};
+use wasiscope_model::work::Work;
 
 /// The facts of a check. Those of the specification's tests are called assertions, all others cells.
 pub(crate) fn facts(record: &CheckRecord, case: &Case) -> Facts {
@@ -16,7 +17,7 @@ pub(crate) fn facts(record: &CheckRecord, case: &Case) -> Facts {
     let all = totals.all();
     let unit = if case.flavour == TESTSUITE { "assertions" } else { "cells" };
     let mut facts = totals.facts.clone();
-    if let Some(Check::Matrix { share, .. }) = case.check() {
+    if let Some(Check::Matrix { share, .. }) = case.spec.read::<Check>().ok() {
         facts.insert("cells.share".to_owned(), serde_json::to_value(share).unwrap_or_default());
     }
     for (name, count) in [("tried", all.tried), ("passed", all.passed), ("unsupported", all.unsupported)] {
@@ -78,7 +79,11 @@ pub(crate) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
 
 /// What is wrong with the signals of a guest whose traps are timed: one for each where a guard page or a failed check raises
 /// one, none where there are no signals, and none outside of its traps.
-pub(crate) fn wrong_signals(case: &Case, kernel: &KernelReport) -> Option<String> {
+pub(crate) fn wrong_signals(case: &Case, outcome: &Outcome, kernel: &KernelReport) -> Option<String> {
+    let is_timed = case.work == Work::Phases && case.flavour == GENERATED && outcome.status == Status::Trapped;
+    if !is_timed {
+        return None;
+    }
     let settings = case.engine.settings;
     let raises = settings.bounds_checks == BoundsChecks::Guard && settings.compiler != Compiler::Pulley;
     let signals = |phase: &KernelPhase| phase.signals.as_ref()?.get(SEGMENTATION_FAULT).copied();

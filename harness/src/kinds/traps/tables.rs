@@ -6,21 +6,27 @@ use std::fmt::Write;
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
+use super::{Family, TESTSUITE, Traps};
+use crate::record::{Status, TRAP_LATENCY};
 use crate::report::document::{CaseReport, Price, ScenarioReport};
 use crate::report::grid::Grid;
-use crate::report::table::{Style, sections_text};
-use crate::record::{Status, TRAP_LATENCY};
+use crate::report::table::Style;
+use crate::report::{Titled, View};
 use crate::scenario::Engine;
-use crate::kinds::traps::{Family, TESTSUITE};
 use crate::{stats, units};
 
-/// Everything about one scenario. Where the capture lost something, its counts are lower bounds.
-pub(crate) fn render(scenario: &ScenarioReport, style: Style, exact: bool) -> String {
-    sections_text(&sections(scenario, exact), style) + &failures(scenario, style)
+impl View for Traps {
+    fn tables(&self, scenario: &ScenarioReport, exact: bool) -> Option<Vec<Titled>> {
+        Some(sections(scenario, exact))
+    }
+
+    fn below(&self, scenario: &ScenarioReport, style: Style) -> String {
+        failures(scenario, style)
+    }
 }
 
 /// Its tables, each with what it is about.
-pub(crate) fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<(&'static str, Grid)> {
+fn sections(scenario: &ScenarioReport, exact: bool) -> Vec<Titled> {
     let sections = [
         ("cells of the matrix that passed, of those tried", grid(scenario)),
         ("how the traps of the matrix were caught", caught(scenario, exact)),

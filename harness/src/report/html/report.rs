@@ -10,22 +10,22 @@ use super::{cut, link_to, readable, save_link, shell, table, table_with, timelin
 use crate::capture::Distribution;
 use crate::names;
 use crate::record::Status;
+use crate::report::Views;
 use crate::report::document::by_machine;
 use crate::report::document::{
     CaptureStatus, CaseReport, Invocation, KernelPhase, KernelReport, Measurement, Report, ScenarioReport, Spread,
 };
 use crate::report::grid::Grid;
-use crate::kinds::{pipeline::tables as pipeline, scheduler::tables as scheduler, traps::tables as traps};
 use crate::report::{kernel, table as tables};
-use crate::kinds::traps::GENERATED;
 use crate::units;
+use wasiscope_model::kind::{GENERATED, find};
 
 /// Cases of a scenario that are shown with all their figures; of more, only those that are not as expected are.
 const IN_FULL: usize = 200;
 
 /// The page.
 #[must_use]
-pub fn page(report: &Report) -> String {
+pub fn page(report: &Report, views: Views) -> String {
     let (whole, report) = (report, &readable(report));
     let machines = by_machine(report);
     let names: Vec<&str> = report.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
@@ -35,7 +35,7 @@ pub fn page(report: &Report) -> String {
         @for of_machine in &machines {
             @if machines.len() > 1 { h2 { "Machine " (cut(&of_machine.machine.label())) } }
             @for scenario in &of_machine.scenarios {
-                (scenario_section(of_machine, scenario, (machines.len() > 1).then(|| of_machine.machine.label()).as_deref()))
+                (scenario_section(of_machine, scenario, (machines.len() > 1).then(|| of_machine.machine.label()).as_deref(), views))
             }
         }
         (environment(report, &reproduce(whole)))
@@ -121,16 +121,18 @@ fn section_id(machine: Option<&str>, scenario: &ScenarioReport) -> String {
     machine.map_or_else(|| scenario.name.clone(), |machine| format!("{machine}/{}", scenario.name))
 }
 
-fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<&str>) -> Markup {
+fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<&str>, views: Views) -> Markup {
     let exact = report.capture.ledger.counts_are_exact();
     let id = section_id(machine, scenario);
     let linked: Vec<(&CaseReport, String)> =
         scenario.cases.iter().map(|case| (case, link_to(&id_of(machine, scenario, case)))).collect();
-    let body = match scenario.kind.as_str() {
-        "traps" => of_traps(scenario, exact),
-        "scheduler" => of_scheduler(scenario, exact),
-        "pipeline" => html! { (grids(&pipeline::sections(scenario), scenario)) (curves(scenario)) },
-        _ => of_workloads(report, scenario, &linked),
+    let shows_phases = tables::shows_phases(scenario, views);
+    let body = match find(views, &scenario.kind) {
+        Some(view) => match view.tables(scenario, exact) {
+            Some(tables) => html! { (grids(&tables, scenario)) (prices(scenario)) (curves(scenario)) },
+            None => of_workloads(report, scenario, &linked, views),
+        },
+        None => html! { (grids(&[tables::raw(scenario)], scenario)) },
     };
     let in_full = scenario.cases.len() <= IN_FULL;
     let shown = scenario.cases.iter().filter(|case| in_full || !case.outcome.expected).take(IN_FULL);
@@ -140,15 +142,15 @@ fn scenario_section(report: &Report, scenario: &ScenarioReport, machine: Option<
             (body)
             h3 { "Case by case" }
             @if !in_full { p.dim { "Of " (scenario.cases.len()) " cases those are here that are not as expected; the tables above are of all, and so is the JSON." } }
-            @for case in shown { (case_section(&id_of(machine, scenario, case), case, (scenario.kind == "workload").then_some(exact))) }
+            @for case in shown { (case_section(&id_of(machine, scenario, case), case, shows_phases.then_some(exact))) }
         }
     }
 }
 
-fn of_workloads(report: &Report, scenario: &ScenarioReport, linked: &[(&CaseReport, String)]) -> Markup {
+fn of_workloads(report: &Report, scenario: &ScenarioReport, linked: &[(&CaseReport, String)], views: Views) -> Markup {
     let of_scenario = Report { scenarios: vec![scenario.clone()], ..shallow(report) };
     html! {
-        (table(&tables::summary(&of_scenario), &format!("medians of {}", scenario.name)))
+        (table(&tables::summary(&of_scenario, views), &format!("medians of {}", scenario.name)))
         @if let Some(chart) = charts::startup(linked) { (chart) }
         @if let Some(chart) = charts::sizes(linked) { (chart) }
     }
@@ -177,10 +179,6 @@ fn grids(sections: &[(&'static str, Grid)], scenario: &ScenarioReport) -> Markup
     }
 }
 
-fn of_traps(scenario: &ScenarioReport, exact: bool) -> Markup {
-    html! { (grids(&traps::sections(scenario, exact), scenario)) (prices(scenario)) }
-}
-
 fn prices(scenario: &ScenarioReport) -> Markup {
     let ratios = scenario.prices.iter().filter_map(|price| {
         Some(Ratio {
@@ -195,14 +193,6 @@ fn prices(scenario: &ScenarioReport) -> Markup {
     });
     let chart = charts::forest("With the checks over without, and the interval", &ratios.collect::<Vec<_>>());
     html! { @if let Some(chart) = chart { (chart) } }
-}
-
-fn of_scheduler(scenario: &ScenarioReport, exact: bool) -> Markup {
-    html! {
-        (grids(&scheduler::sections(scenario, exact), scenario))
-        (prices(scenario))
-        (curves(scenario))
-    }
 }
 
 fn curves(scenario: &ScenarioReport) -> Markup {

@@ -6,6 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 use super::*;
 use crate::capture::{Traced, TracedEvent};
 use crate::compare::{Comparison, Row};
+use crate::kinds::VIEWS;
 use crate::record::{Failure, Outcome, Span, Status, Timeline};
 use crate::report::Report;
 use crate::report::document::Git;
@@ -71,7 +72,7 @@ fn is_harmless(page: &str) {
 #[test]
 fn hostile_text_stays_text_on_every_page() {
     let report = hostile(HOSTILE);
-    is_harmless(&report_page(&report));
+    is_harmless(&report_page(&report, VIEWS));
     let comparison: Comparison = serde_json::from_value(json!({
         "schema_version": 1, "wasiscope": HOSTILE, "base": {"label": HOSTILE, "git": {"commit": HOSTILE, "dirty": false},
         "machine": null, "tools": {}}, "new": {"label": HOSTILE, "git": null, "machine": null, "tools": {}}, "verdict": "regressed",
@@ -118,7 +119,7 @@ fn row(text: &str) -> Row {
 
 #[test]
 fn a_megabyte_in_every_field_is_cut() {
-    let page = report_page(&hostile(&"long ".repeat(200_000)));
+    let page = report_page(&hostile(&"long ".repeat(200_000)), VIEWS);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("more characters"));
 }
@@ -127,7 +128,7 @@ fn a_megabyte_in_every_field_is_cut() {
 fn links_hold_on_to_ids_whatever_is_in_them() {
     assert_eq!(link_to("startup/hello/std/cranelift"), "#startup/hello/std/cranelift");
     assert_eq!(link_to("a b\"<é"), "#a%20b%22%3C%C3%A9");
-    let page = report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None));
+    let page = report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None), VIEWS);
     for id in ["s", "s/w/f/e", "s/w/f/e/phase.run", "/environment"] {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
@@ -135,16 +136,20 @@ fn links_hold_on_to_ids_whatever_is_in_them() {
 
 #[test]
 fn nothing_on_the_page_needs_a_network_and_its_policy_says_so() {
-    let page = report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None));
+    let page = report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None), VIEWS);
     assert!(page.contains("default-src 'none'; style-src 'sha256-"));
     assert!(!page.contains(" style=\"") && !page.contains(" onclick="), "the policy would refuse these");
-    assert_eq!(page, report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None)), "same input, same bytes");
+    assert_eq!(
+        page,
+        report_page(&report(vec![case("w/f/e", "1", &around(1_000))], None), VIEWS),
+        "same input, same bytes"
+    );
 }
 
 #[test]
 fn the_document_comes_out_of_the_page_as_it_went_in() {
     let report = report(vec![case("w/f/e", "1", &around(1_000))], None);
-    let page = report_page(&report);
+    let page = report_page(&report, VIEWS);
     let packed = page.split("data:application/zstd;base64,").nth(1).unwrap().split('"').next().unwrap();
     let json = zstd::decode_all(&STANDARD.decode(packed).unwrap()[..]).unwrap();
     assert_eq!(serde_json::from_slice::<Report>(&json).unwrap(), report);
@@ -160,11 +165,11 @@ fn what_cannot_be_seen_is_not_drawn() {
     many.measurements = case("w/f/e", "1", &[1]).measurements;
     many.measurements[0].samples = samples;
     many.measurements[0].summary = summary;
-    let page = report_page(&report(vec![many], None));
+    let page = report_page(&report(vec![many], None), VIEWS);
     let drawn = page.split("base64,").next().unwrap().len();
     assert!(drawn < 200_000, "{drawn} bytes without the document");
     let cases = (0..10_000).map(|index| case(&format!("w{index}/f/e"), "1", &[])).collect();
-    let page = report_page(&report(cases, None));
+    let page = report_page(&report(cases, None), VIEWS);
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
 }
 
@@ -186,7 +191,7 @@ fn a_frozen_report_has_this_page() {
         spans: vec![Span { phase: Phase::Run, start_ns: 1_000, end_ns: 9_000 }],
         events: vec![TracedEvent { at_ns: 2_000, thread: 1, thread_name: None, phase: Phase::Run, what: happened }],
     });
-    insta::assert_snapshot!("report_page", body(&report_page(&report(vec![of_case], None))));
+    insta::assert_snapshot!("report_page", body(&report_page(&report(vec![of_case], None), VIEWS)));
 }
 
 /// Style, script and the packed document have tests of their own, and would drown the rest.

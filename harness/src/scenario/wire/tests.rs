@@ -1,6 +1,8 @@
 use std::path::Path;
 
-use super::super::{BoundsChecks, Flavour, Kind, OwnGuest, ScenarioError, parse};
+use super::super::{BoundsChecks, Flavour, OwnGuest, ScenarioError};
+use crate::kinds::parse;
+use crate::plan::Case;
 
 const GOOD: &str = "\
 name: startup
@@ -130,6 +132,10 @@ fn a_guest_of_its_own_and_the_catalogue_exclude_each_other() {
     assert_points("name: a\ncargo: {dir: ., bin: a, profil: dev}\n", "2:", &["did you mean `profile`?"]);
 }
 
+fn ids(cases: &[Case]) -> Vec<String> {
+    cases.iter().map(Case::id).collect()
+}
+
 const TRAPS: &str = "\
 name: edges
 kind: traps
@@ -139,9 +145,12 @@ engines: [cranelift, cranelift-checked]
 #[test]
 fn a_scenario_of_traps_needs_no_more_than_its_engines() {
     let scenario = parse(Path::new("edges.yaml"), TRAPS).expect("valid");
-    assert_eq!(scenario.parts, Kind::Traps.parts());
+    let cases = scenario.cases();
+    let has = |workload: &str| cases.iter().any(|case| case.workload == workload);
+    assert!(["other-traps", "mistake-abort", "depth-1"].into_iter().all(has), "{:?}", ids(&cases));
+    assert!(!scenario.prices().is_empty());
     let priced: Vec<&str> = scenario.workloads.iter().map(|workload| workload.name.as_str()).collect();
-    assert_eq!((scenario.kind, priced), (Kind::Traps, vec!["sort", "matmul", "json"]));
+    assert_eq!((scenario.kind.name(), priced), ("traps", vec!["sort", "matmul", "json"]));
     assert_eq!(scenario.flavours, [Flavour::TinygoLike, Flavour::Std]);
 }
 
@@ -149,7 +158,7 @@ fn a_scenario_of_traps_needs_no_more_than_its_engines() {
 fn what_does_not_belong_into_a_scenario_of_traps_is_refused_where_it_stands() {
     let with = |line: &str| format!("{TRAPS}{line}\n");
     assert_points(&with("parts: [matrx]"), "4:", &["unknown variant `matrx`", "did you mean `matrix`?"]);
-    assert_points(&with("parts: [timers]"), "4:", &["part `timers` is none of `kind: traps`"]);
+    assert_points(&with("parts: [timers]"), "4:", &["unknown variant `timers`"]);
     assert_points(&with("parts: [latency, latency]"), "4:", &["part `latency` is listed twice"]);
     assert_points(&with("parts: [latency]\nshare: full"), "5:", &["`share` is that of the part `matrix`"]);
     assert_points(&with("parts: [matrix]\nworkloads: [sort]"), "5:", &["`workloads` are for the part `price`"]);
@@ -158,10 +167,30 @@ fn what_does_not_belong_into_a_scenario_of_traps_is_refused_where_it_stands() {
         "5:",
         &["for the parts mistakes, price, of which none is listed"],
     );
-    assert_points(&with("flavours: [go]"), "4:", &["write `tinygo-like` or `std`"]);
+    assert_points(&with("flavours: [go]"), "4:", &["write some of `tinygo-like`, `std`"]);
     assert_points(&with("args: [a]"), "4:", &["`args` is not for scenarios of `kind: traps`"]);
     assert_points(&with("expect: {outcome: trapped}"), "4:", &["`expect` is not for scenarios of `kind: traps`"]);
     let unpaired = "name: edges\nkind: traps\nparts: [price]\nengines: [cranelift, pulley]\n";
     assert_points(unpaired, "3:", &["the part `price` needs an engine that makes checks"]);
     assert_points(&GOOD.replace("processes: 4", "parts: [matrix]"), "7:", &["is for scenarios of `kind: traps`"]);
+}
+
+#[test]
+fn a_section_and_the_old_spelling_mean_the_same_and_the_old_one_is_named() {
+    let with = |line: &str| parse(Path::new("edges.yaml"), &format!("{TRAPS}{line}\n")).expect("valid");
+    let (new, old) = (with("traps: {parts: [matrix], share: full}"), with("parts: [matrix]\nshare: full"));
+    assert_eq!(ids(&new.cases()), ids(&old.cases()));
+    assert_eq!((new.warnings.len(), old.warnings.len()), (0, 1));
+    assert!(old.warnings[0].contains("`traps: {parts: …, share: …}`"), "{:?}", old.warnings);
+}
+
+#[test]
+fn what_is_wrong_in_a_section_is_shown_where_it_stands() {
+    let with = |lines: &str| format!("{TRAPS}{lines}\n");
+    assert_points(&with("traps: {prts: [matrix]}"), "4:", &["unknown field `prts`", "did you mean `parts`?"]);
+    assert_points(&with("traps:\n  parts: [latency]\n  share: full"), "6:3", &["`share` is that of the part"]);
+    assert_points(&with("traps: {share: full}\nparts: [matrix]"), "5:", &["belongs into the section `traps`"]);
+    assert_points(&with("pipeline: {calls: [read]}"), "4:", &["is for scenarios of `kind: pipeline`"]);
+    assert_points(&with("traps: full"), "4:", &["invalid type"]);
+    assert_points(&with("workload: {a: 1}"), "4:", &["is for scenarios of `kind: workload`"]);
 }

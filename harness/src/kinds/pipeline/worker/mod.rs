@@ -13,20 +13,23 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::{JOINT_KERNEL, JointMetrics, Phase, PipelineEvent, bucket_of, bucket_upper};
 use wasmtime::Engine;
 
-use crate::worker::cell::PhaseCell;
-use crate::worker::engine;
-use crate::worker::protocol::{Ending, EndingContext, Iteration, Message, Subject};
+use super::Pipeline;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
 use crate::kinds::pipeline::{
     CPUS, DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, Flow, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
     PROBE_LATENCY, PROBE_LATENCY_BUCKETS, PROBE_LATENCY_P99, REPLACED, Reason, generator,
 };
+use crate::worker::cell::PhaseCell;
+use crate::worker::engine;
+use crate::worker::protocol::{Ending, EndingContext, Iteration, Message, Subject, Task};
+use crate::worker::{self, Job, Sender};
 use epochs::Epochs;
 use handler::{Handler, Instance};
 use imports::{Granted, read_entry, write_host};
@@ -53,13 +56,27 @@ pub enum Signal {
     },
 }
 
+impl worker::Kind for Pipeline {
+    fn work(&self, job: Job<'_>, send: Sender<'_>) -> anyhow::Result<()> {
+        let Job { task, subject, cell } = job;
+        let Task::Flow { spec, iterations, maps, socket, .. } = task else {
+            bail!("handlers of events have no task like {task:?}")
+        };
+        run((spec.read()?, *iterations), (maps, *socket), subject, &cell, send)
+    }
+
+    fn serve(&self, verb: &str, arguments: &[String]) -> Option<anyhow::Result<()>> {
+        (verb == generator::VERB).then(|| generator::serve(arguments))
+    }
+}
+
 /// Runs a flow so many times, and sends what each gave.
-pub fn run(
+fn run(
     (flow, iterations): (Flow, u32),
     (maps, socket): (&PipelineMaps, i32),
     subject: &Subject,
     cell: &PhaseCell,
-    send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
+    send: Sender<'_>,
 ) -> anyhow::Result<()> {
     anyhow::ensure!(socket > 2, "a flow needs a socket");
     // SAFETY: whoever started this process has given it the descriptor for itself; nothing else here knows of it.

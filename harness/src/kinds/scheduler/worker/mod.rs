@@ -14,21 +14,33 @@ use std::time::Duration;
 use wasiscope_ebpf_abi::Phase;
 use wasmtime::Engine;
 
-use crate::worker::cell::PhaseCell;
-use crate::worker::protocol::{Ending, Iteration, Message, Subject};
+use super::{Experiment, Scheduler};
 use crate::clock;
-use crate::kinds::scheduler::Experiment;
+use crate::worker::cell::PhaseCell;
+use crate::worker::protocol::{Ending, Iteration, Message, Subject, Task};
+use crate::worker::{self, Job, Sender};
+use anyhow::bail;
 
 /// What an experiment measured, by metric.
 type Measured = Vec<(String, Vec<f64>)>;
 
+impl worker::Kind for Scheduler {
+    fn work(&self, job: Job<'_>, send: Sender<'_>) -> anyhow::Result<()> {
+        let Job { task, subject, cell } = job;
+        let Task::Experiment { spec, iterations, .. } = task else {
+            bail!("experiments of scheduling have no task like {task:?}")
+        };
+        run(spec.read()?, *iterations, subject, cell, send)
+    }
+}
+
 /// Does an experiment so many times, and sends what each gave.
-pub fn run(
+fn run(
     experiment: Experiment,
     iterations: u32,
     subject: &Subject,
     cell: PhaseCell,
-    send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
+    send: Sender<'_>,
 ) -> anyhow::Result<()> {
     cell.begin_pass(1);
     let cell = Arc::new(cell);

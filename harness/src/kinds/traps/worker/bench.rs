@@ -10,8 +10,8 @@ use wasmtime::{
 };
 
 use super::signals::Signals;
-use crate::scenario::EngineSettings;
 use crate::kinds::traps::{self, Cell, Layout, Stored};
+use crate::scenario::EngineSettings;
 use crate::worker::cell::MemoryRegion;
 use crate::worker::memory;
 

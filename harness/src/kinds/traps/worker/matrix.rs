@@ -6,11 +6,11 @@ use wasmtime::{Config, Engine, Module, Trap, Val};
 use super::bench::Bench;
 use super::signals::Seen;
 use super::{NULL_PAGE, engine_with, is_known_lack, short_reason, signal_name};
-use crate::record::{Failure, Totals};
-use crate::scenario::{BoundsChecks, Compiler, EngineSettings};
 use crate::kinds::traps::{
     self, Address, Block, Cell, Code, Expected, Family, Planted, Position, Reserved, Shape, Share, Split,
 };
+use crate::record::{Failure, Totals};
+use crate::scenario::{BoundsChecks, Compiler, EngineSettings};
 use crate::worker::cell::PhaseCell;
 use crate::worker::protocol::{Message, Subject};
 

@@ -6,9 +6,9 @@ use wasmtime::{Engine, Instance, Module, Store, StoreLimits, StoreLimitsBuilder,
 
 use super::signals::Signals;
 use super::{NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
+use crate::kinds::traps::{MISHAPS, Mishap, Needs};
 use crate::record::{Failure, Tally, Totals};
 use crate::scenario::BoundsChecks;
-use crate::kinds::traps::{MISHAPS, Mishap, Needs};
 use crate::worker::cell::PhaseCell;
 use crate::worker::protocol::{Message, Subject};
 use crate::worker::{engine, memory};

@@ -7,13 +7,14 @@ mod mishaps;
 mod signals;
 mod specification;
 
+use anyhow::bail;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
-use crate::worker::cell::PhaseCell;
-use crate::worker::engine;
-use crate::worker::protocol::{Message, Subject};
+use super::{Check, Traps};
 use crate::scenario::{Allocation, Compiler, EngineSettings, Limits};
-use crate::kinds::traps::{Check, Planted};
+use crate::worker::engine;
+use crate::worker::protocol::{Subject, Task};
+use crate::worker::{self, Job, Sender};
 
 /// An engine with as many of the extras as its compiler has, and a pool of so many instances where it has one.
 fn engine_with(
@@ -45,19 +46,18 @@ const POOLED_MEMORY: u64 = 1 << 30;
 /// Most memories, and most tables, of one module that is checked.
 const MEMORIES_OF_A_MODULE: u32 = 8;
 
-/// Does a check, and sends what it comes to, part by part.
-pub fn run(
-    check: &Check,
-    planted: Option<&Planted>,
-    slowly: bool,
-    subject: &Subject,
-    cell: PhaseCell,
-    send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    match *check {
-        Check::Matrix { family, share } => matrix::run(family, share, planted, slowly, subject, cell, send),
-        Check::Mishaps => mishaps::run(slowly, subject, cell, send),
-        Check::Specification { group } => specification::run(group, slowly, subject, cell, send),
+impl worker::Kind for Traps {
+    /// Does a check, and sends what it comes to, part by part.
+    fn work(&self, job: Job<'_>, send: Sender<'_>) -> anyhow::Result<()> {
+        let Job { task, subject, cell } = job;
+        let Task::Check { spec, planted, slowly, .. } = task else { bail!("traps have no task like {task:?}") };
+        match spec.read()? {
+            Check::Matrix { family, share } => {
+                matrix::run(family, share, planted.as_ref(), *slowly, subject, cell, send)
+            }
+            Check::Mishaps => mishaps::run(*slowly, subject, cell, send),
+            Check::Specification { group } => specification::run(group, *slowly, subject, cell, send),
+        }
     }
 }
 

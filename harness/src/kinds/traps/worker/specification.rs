@@ -9,9 +9,9 @@ use wasmtime_wast::{Async, SpectestConfig, WastContext};
 
 use super::signals::{Seen, Signals};
 use super::{engine_with, is_known_lack, short_reason, signal_name};
+use crate::kinds::traps::specification::{Directive, File, Group, directives};
 use crate::record::{Failure, Tally, Totals};
 use crate::scenario::EngineSettings;
-use crate::kinds::traps::specification::{Directive, File, Group, directives};
 use crate::worker::cell::PhaseCell;
 use crate::worker::engine;
 use crate::worker::protocol::{Message, Subject};

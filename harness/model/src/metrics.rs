@@ -1,0 +1,77 @@
+//! The table of metrics: what is measured, in which unit, and which way is better. A kind of scenario adds its own rows.
+
+use wasiscope_ebpf_abi::Phase;
+
+use crate::record::{MEMORY_METRICS, TRAP_LATENCY, metric_of};
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Less is better.
+    Lower,
+    /// More is better.
+    Higher,
+}
+
+impl Direction {
+    /// As reports say it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lower => "lower_is_better",
+            Self::Higher => "higher_is_better",
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name. A measurement may have a suffix behind a point: `oversleep.1ms`.
+    pub name: &'static str,
+    /// The unit of its samples: `ns`, `us`, `bytes`, `1/s`, `ratio`, `index`.
+    pub unit: &'static str,
+    /// Which way is better.
+    pub direction: Direction,
+}
+
+impl Metric {
+    /// One of which less is better.
+    #[must_use]
+    pub const fn lower(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, direction: Direction::Lower }
+    }
+
+    /// One of which more is better.
+    #[must_use]
+    pub const fn higher(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, direction: Direction::Higher }
+    }
+}
+
+/// The row of a measurement's name: the one with the longest name that the measurement's begins with.
+#[must_use]
+pub fn find<'a>(rows: &'a [Metric], measurement: &str) -> Option<&'a Metric> {
+    let is_of =
+        |row: &&Metric| measurement.strip_prefix(row.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    rows.iter().filter(is_of).max_by_key(|row| row.name.len())
+}
+
+/// Every measurement that a report of workloads can hold.
+pub fn of_phases() -> impl Iterator<Item = String> {
+    let others = MEMORY_METRICS.into_iter().chain([TRAP_LATENCY]);
+    Phase::REPORTED.into_iter().map(metric_of).chain(others.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suffix_belongs_to_the_longest_name_before_it() {
+        let rows = [Metric::lower("probe", "us"), Metric::higher("probe.rate", "1/s")];
+        assert_eq!(find(&rows, "probe.1ms"), Some(&rows[0]));
+        assert_eq!(find(&rows, "probe.rate.max"), Some(&rows[1]));
+        assert_eq!(find(&rows, "probes"), None);
+    }
+}
