@@ -28,7 +28,7 @@ fn what_cannot_be_is_an_error_that_points_into_the_file() {
     for (text, wanted) in [
         ("calls: [read, open]\n", "open"),
         ("calls: []\n", "flows.yaml:5"),
-        ("parts: [rates, matrix]\n", "part `matrix` is none of `kind: pipeline`"),
+        ("parts: [rates, matrix]\n", "unknown variant `matrix`"),
         ("flavours: [go]\n", "go"),
         ("parts: [misbehaving]\nflavours: [std]\n", "`flavours` are for the parts rates, swaps, settings"),
         ("workloads: [sort]\n", "workloads"),
