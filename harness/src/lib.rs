@@ -8,7 +8,10 @@
 pub use insta;
 
 pub use wasiscope_capture as capture;
+pub use wasiscope_guest::{executable, guest, module, places};
 pub use wasiscope_model::{names, record, units};
+pub use wasiscope_scenario as scenario;
+pub use wasiscope_scenario::plan;
 pub use wasiscope_stats as stats;
 pub use wasiscope_sys::{clock, files, folder, git, interrupt, machine, privileges, scratch};
 
@@ -16,22 +19,16 @@ pub mod calibrate;
 pub mod cli;
 pub mod compare;
 pub mod conformance;
-pub mod executable;
-pub mod guest;
 pub mod history;
 pub mod journal;
 pub mod kinds;
 pub mod merge;
-pub mod module;
-pub mod places;
-pub mod plan;
 pub mod prepare;
 #[doc(hidden)]
 pub mod properties;
 pub mod reference;
 pub mod report;
 pub mod runner;
-pub mod scenario;
 pub mod selftest;
 pub mod snapshot;
 pub mod soak;

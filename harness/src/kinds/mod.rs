@@ -150,3 +150,6 @@ macro_rules! kinds {
 
 // Every kind there is.
 kinds![workload::Workload, traps::Traps, scheduler::Scheduler, pipeline::Pipeline,];
+
+#[cfg(test)]
+mod tests;

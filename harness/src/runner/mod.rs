@@ -140,14 +140,6 @@ impl Prepared {
     }
 }
 
-impl NoGuest {
-    fn outcome(&self) -> Outcome {
-        // What cannot be had here is a row that says so, and no failure.
-        let expected = self.status == Status::Skipped;
-        Outcome { status: self.status, detail: Some(self.reason.clone()), expected }
-    }
-}
-
 /// What happens while a plan is walked.
 #[derive(Debug)]
 pub enum Event<'a> {

@@ -3,6 +3,8 @@
 //! Whatever names something that exists (a workload, a flavour, an engine) is checked while it is read, so that the
 //! error knows its line and column.
 
+pub mod plan;
+
 mod diagnostic;
 mod expect;
 mod kind;
@@ -18,19 +20,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Content};
-use crate::names;
 use crate::plan::Case;
+use wasiscope_model::names;
+use wasiscope_sys::files::{self, Content};
 
 pub use diagnostic::Problem;
 pub use diagnostic::ScenarioError;
-pub(crate) use diagnostic::nearest;
+pub use diagnostic::nearest;
 pub use expect::{Expectation, ExpectedText, Pattern};
 pub use kind::{Common, Kind, Kinds, Plan, Section};
 pub use wasiscope_model::engine::{
     Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel,
 };
-pub(crate) use wire::{size, wall};
+pub use wire::{size, wall};
 
 /// How a workload becomes wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

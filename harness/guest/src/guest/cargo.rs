@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{command, last_lines, output, printed};
 use super::{Artifact, Builder, GuestError};
-use crate::scenario::{CargoGuest, Flavour};
+use wasiscope_scenario::{CargoGuest, Flavour};
 
 /// Makes a guest's bytes independent of where the checkout lies.
 const STABLE_RUSTC: &str = include_str!("stable-rustc.sh");

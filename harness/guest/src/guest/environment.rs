@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::interrupt;
+use wasiscope_sys::interrupt;
 
 /// A command in `folder` that inherits nothing which could change what is built. cargo reads its configuration from
 /// the folder it runs in, and rustup its toolchain.

@@ -35,7 +35,7 @@ impl Expectation {
     pub(super) fn read_files(&mut self) -> Result<(), (PathBuf, std::io::Error)> {
         for text in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
             if let ExpectedText::File(path) = text {
-                let bytes = crate::files::read(path).map_err(|error| (path.clone(), error))?;
+                let bytes = wasiscope_sys::files::read(path).map_err(|error| (path.clone(), error))?;
                 *text = ExpectedText::Exactly(bytes);
             }
         }

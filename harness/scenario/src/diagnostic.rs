@@ -64,7 +64,8 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 }
 
 /// The candidate that a person who typed `name` most likely meant; `None` when nothing is close.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))

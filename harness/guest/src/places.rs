@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::scenario;
+use wasiscope_scenario as scenario;
 
 /// A project with scenarios, or the folder that stands in for one. wasiscope's own checkout is one, which has the catalogue's
 /// guests besides.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use wasiscope_workloads as catalogue;
 
-use crate::names;
 use wasiscope_model::metrics;
+use wasiscope_model::names;
 
 use super::diagnostic::Problem;
 use super::kind::{Common, Filtered, Kind, Kinds, Section};
@@ -30,7 +30,7 @@ use whole::{check_listed_once, check_name};
 ///
 /// # Errors
 /// When it is none, or one that no machine can keep.
-pub(crate) fn wall(text: &str) -> Result<std::time::Duration, String> {
+pub fn wall(text: &str) -> Result<std::time::Duration, String> {
     Wall::from_text(text).map(|wall| wall.0)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn wall(text: &str) -> Result<std::time::Duration, String> {
 ///
 /// # Errors
 /// When it is none.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     Bytes::from_text(text).map(|bytes| bytes.0)
 }
 
@@ -464,6 +464,3 @@ impl FactPattern {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use wasiscope_model::kind;
 use wasiscope_model::work::{Spec, Work};
 
-use crate::names;
-use crate::scenario::{
+use crate::{
     Budgets, CargoGuest, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, Expectation, Flavour, Limits, OwnGuest,
     Scenario, SizedWorkload,
 };
+use wasiscope_model::names;
 
 pub use input::{Directory, GUEST_NAME, Input, OWN_FOLDER, START_NOT_CALLED};
 pub use order::{Half, Step, Wanted, order};

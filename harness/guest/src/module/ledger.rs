@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wasmparser::{ExternalKind, KnownCustom, MemoryType, Name, Parser, Payload, TypeRef};
 
 use super::{ModuleError, invalid};
-use crate::record::Facts;
+use wasiscope_model::record::Facts;
 
 /// How many of the largest functions are named.
 const LARGEST: usize = 10;

@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use super::super::{BoundsChecks, Flavour, OwnGuest, ScenarioError};
 use crate::kinds::parse;
 use crate::plan::Case;
+use crate::scenario::{BoundsChecks, Flavour, OwnGuest, ScenarioError};
 
 const GOOD: &str = "\
 name: startup

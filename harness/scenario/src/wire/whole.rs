@@ -7,7 +7,7 @@ use super::super::kind::Common;
 use super::super::{OwnGuest, Scenario};
 
 /// Whether what the scenario names is there.
-pub(in crate::scenario) fn check_files(scenario: &Scenario) -> Result<(), Problem> {
+pub(crate) fn check_files(scenario: &Scenario) -> Result<(), Problem> {
     let missing = |key, what: &str, path: &Path| {
         let message = format!("no {what} `{}` (paths are relative to this file)", path.display());
         Err(Problem::of_key(key, message))
@@ -20,7 +20,7 @@ pub(in crate::scenario) fn check_files(scenario: &Scenario) -> Result<(), Proble
 }
 
 /// Reads the files that hold what guests must write.
-pub(in crate::scenario) fn read_expected(scenario: &mut Scenario) -> Result<(), Problem> {
+pub(crate) fn read_expected(scenario: &mut Scenario) -> Result<(), Problem> {
     scenario.expect.read_files().map_err(|(path, error)| {
         let message = format!("cannot read `{}`: {error} (paths are relative to this file)", path.display());
         Problem::of_key("expect", message)

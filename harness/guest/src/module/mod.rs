@@ -9,7 +9,7 @@ use std::path::Path;
 use wasmparser::types::Types;
 use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures};
 
-use crate::files::{self, Content};
+use wasiscope_sys::files::{self, Content};
 
 pub use imports::{Family, Offered, UnknownImport, UnknownImports, signature};
 pub use ledger::facts;

@@ -3,8 +3,8 @@
 use object::{Object, ObjectSection, SectionKind};
 use serde_json::Value;
 
-use crate::record::Facts;
-use crate::stats;
+use wasiscope_model::record::Facts;
+use wasiscope_stats as stats;
 
 /// The facts that an executable's bytes alone tell: the size of the file, and of its machine code.
 ///
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn more_code_than_there_are_bytes_is_refused() {
-        let file = include_bytes!("../fuzz/seeds/wasm/more-code-than-file");
+        let file = include_bytes!("../../fuzz/seeds/wasm/more-code-than-file");
         assert!(facts(file).unwrap_err().contains("18446744073709551615 bytes of machine code in a file of 296"));
     }
 

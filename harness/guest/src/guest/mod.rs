@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::names;
 use crate::places::Places;
-use crate::record::Status;
-use crate::scenario::{CargoGuest, Flavour};
+use wasiscope_model::names;
+use wasiscope_model::record::{Outcome, Status};
+use wasiscope_scenario::{CargoGuest, Flavour};
 
 /// A guest as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,16 @@ pub struct NoGuest {
     pub status: Status,
     /// Why.
     pub reason: String,
+}
+
+impl NoGuest {
+    /// The row that stands for the case.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        // What cannot be had here is a row that says so, and no failure.
+        let expected = self.status == Status::Skipped;
+        Outcome { status: self.status, detail: Some(self.reason.clone()), expected }
+    }
 }
 
 /// Why a guest could not be built; the text ends with what to do.
@@ -228,7 +238,9 @@ pub fn build_own(places: &Places, own: &CargoGuest, say: &mut dyn FnMut(&str)) -
     cargo::build_own(own, &places.state.join("guest-build").join("own"), say)
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.
