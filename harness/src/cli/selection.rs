@@ -78,8 +78,10 @@ pub(super) struct Selected {
 pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Selected> {
     let is_guest = |name: &&OsString| is_guest(places, name);
     let (guests, names): (Vec<&OsString>, Vec<&OsString>) = arguments.scenarios.iter().partition(is_guest);
+    let mut present = Vec::new();
     let mut scenarios = if arguments.scenarios.is_empty() {
         let all = kinds::read_folder(&places.scenarios())?;
+        present.extend(all.iter().map(|scenario| scenario.name.clone()));
         all.into_iter().filter(|scenario| scenario.default).collect()
     } else {
         named_scenarios(places, names)
@@ -137,11 +139,10 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
     check_amount(&cases)?;
     if cases.is_empty() && prices.is_empty() {
-        let names = kinds::read_folder(&places.scenarios())?.into_iter().map(|scenario| scenario.name);
         bail!(
             "no scenario in {} is marked `default: true`: name one ({}), or mark it",
             places.scenarios().display(),
-            names.collect::<Vec<_>>().join(", ")
+            present.join(", ")
         );
     }
     let Some(shard) = &arguments.shard else { return Ok(Selected { cases, prices, shard: None }) };
