@@ -19,6 +19,7 @@ pub mod calibrate;
 pub mod cli;
 pub mod compare;
 pub mod conformance;
+pub mod execute;
 pub mod history;
 pub mod journal;
 pub mod kinds;

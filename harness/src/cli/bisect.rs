@@ -16,7 +16,6 @@ use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::{Row, Tolerances, revision};
 use crate::git;
 use crate::interrupt::Interrupt;
-use crate::machine;
 use crate::places::Places;
 use crate::plan::Case;
 use crate::record::{self, Facts, metric_of};
@@ -328,15 +327,7 @@ impl Bisection<'_> {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings {
-            seed: self.seed,
-            budget: None,
-            interrupt: self.interrupt.clone(),
-            scratch: self.scratch.clone(),
-            cpus: machine::processors(),
-            instructions: false,
-            planted: None,
-        }
+        Settings::new(self.seed, &self.scratch, &self.interrupt)
     }
 
     fn fact(&mut self, prepared: &Prepared) -> anyhow::Result<Value> {
@@ -351,7 +342,7 @@ impl Bisection<'_> {
     }
 
     fn workers(&self) -> ChildWorkers {
-        ChildWorkers::new(PathBuf::from("/proc/self/exe"), self.interrupt.clone())
+        runner::workers(&self.interrupt)
     }
 
     /// The metric of one commit against that of another, in the same workers.

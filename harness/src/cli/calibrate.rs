@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -14,10 +13,9 @@ use super::{Exit, ListFormat, print};
 use crate::calibrate::{self, AA_PROCESSES, Calibration, Effort, ITERATIONS, TRIAL_BUDGET};
 use crate::guest;
 use crate::interrupt::Interrupt;
-use crate::machine;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource, Input};
-use crate::runner::{ChildWorkers, InputFiles, Pairs, Prepared, Settings};
+use crate::runner::{self, InputFiles, Pairs, Prepared, Settings};
 use crate::scenario::{Engine, Flavour};
 use crate::scratch;
 use crate::units;
@@ -78,17 +76,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
-    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let cpus = machine::processors();
-    let walk = Settings {
-        seed,
-        budget: None,
-        interrupt: interrupt.clone(),
-        scratch: scratch.path().to_owned(),
-        cpus,
-        instructions: false,
-        planted: None,
-    };
+    let mut workers = runner::workers(&interrupt);
+    let walk = Settings::new(seed, scratch.path(), &interrupt);
     let mut runner = Pairs::new(&mut workers, &walk);
     let effort = Effort { comparisons: arguments.comparisons, trials: arguments.trials, seed, interrupt };
     let calibration = calibrate::calibrate(&slower_by, &mut runner, &effort, &mut |step| progress.on_step(step))?;

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
-use super::capture::{When, kernel_options, load};
+use super::capture::When;
 use super::input::{InputArguments, LimitArguments};
 use super::progress::Progress;
 use super::run::Format;
@@ -21,6 +21,7 @@ use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision::Worktree;
 use crate::compare::sides::{self, Listed, Ready, Sides};
 use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
+use crate::execute::source::{kernel_options, load};
 use crate::git;
 use crate::interrupt::Interrupt;
 use crate::machine;
@@ -33,7 +34,7 @@ use crate::record::{TRAP_LATENCY, metric_of};
 use crate::report::comparison;
 use crate::report::document::Git;
 use crate::report::{html, json, table};
-use crate::runner::{ChildWorkers, Opens, Pair, Pairs, Prepared, Settings};
+use crate::runner::{self, Opens, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
 use crate::stats::{FALSE_ALARMS, Verdict};
@@ -429,16 +430,8 @@ fn live(
         budget: Some((&elapsed as &dyn Fn() -> Duration, budget)),
         interrupt: interrupt.clone(),
     };
-    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let walk = Settings {
-        seed,
-        budget: None,
-        interrupt,
-        scratch: scratch.to_owned(),
-        cpus: machine::processors(),
-        instructions: false,
-        planted: None,
-    };
+    let mut workers = runner::workers(&interrupt);
+    let walk = Settings::new(seed, scratch, &interrupt);
     compared.try_added(&mut workers, scratch, &walk.interrupt);
     let mut runner = Pairs::new(&mut workers, &walk).with_capture(open);
     let mut done =

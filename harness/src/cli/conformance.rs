@@ -1,8 +1,8 @@
 //! `wasiscope conformance`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -11,22 +11,18 @@ use super::progress::Progress;
 use super::run::Format;
 use super::selection;
 use super::{Exit, print};
-use crate::capture::{Coverage, Ledger};
 use crate::conformance::{self, KnownFailures, Suite};
+use crate::execute::{Depth, Options, Start, execute};
 use crate::guest::NoGuest;
 use crate::interrupt::Interrupt;
-use crate::machine;
 use crate::places::Places;
-use crate::prepare;
-use crate::record::{Record, Status};
+use crate::plan::Case;
+use crate::record::Status;
+use crate::report::Report;
 use crate::report::conformance as rendered;
-use crate::report::document::{CaptureReport, CaptureStatus, Report, SCHEMA_VERSION, ScenarioReport};
 use crate::report::table::Style;
-use crate::runner::{self, ChildWorkers, Prepared};
 use crate::scenario::{self, Limits};
 use crate::scratch;
-use crate::stats;
-use crate::summary;
 
 const EXAMPLES: &str = "\
 For a guest `x.wasm`, the manifest `x.json` beside it says what the guest is given and how it must end:
@@ -68,7 +64,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let (began, started_at) = (Instant::now(), jiff::Timestamp::now());
+    let start = Start::now();
     let suites: Vec<Suite> = arguments
         .folders
         .iter()
@@ -78,13 +74,18 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let known = arguments.known_failures.as_deref().map(conformance::known_failures).transpose()?.unwrap_or_default();
     let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
-    let progress = Progress::new();
-    let prepared = prepared(places, arguments, &suites, scratch.path(), &progress)?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
-    let scenarios = scenarios(&prepared, scratch.path(), &interrupt, &progress);
+    let (cases, without_guest) = cases(arguments, &suites)?;
+    let options = Options {
+        without_guest,
+        depth: Depth::Facts,
+        reference: false,
+        start,
+        ..Options::new(places, scratch.path(), cases)
+    };
+    let mut progress = Progress::new();
+    let mut report = execute(options, &mut progress, &interrupt)?.report;
     progress.finish();
-    let mut report = report(places, scenarios, started_at, began.elapsed());
-    report.interrupted = interrupt.raised();
     apply_known(&mut report, &known);
     if arguments.only.is_none() {
         note_unmatched(&report, &known);
@@ -104,80 +105,26 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     })
 }
 
-/// The guests with all that they are given, each under every engine.
-fn prepared(
-    places: &Places,
-    arguments: &Arguments,
-    suites: &[Suite],
-    scratch: &Path,
-    progress: &Progress,
-) -> anyhow::Result<Vec<Prepared>> {
+/// Every guest under every engine, and those of them whose manifest asks for what cannot be done here.
+fn cases(arguments: &Arguments, suites: &[Suite]) -> anyhow::Result<(Vec<Case>, BTreeMap<usize, NoGuest>)> {
     let engines = selection::named_engines(&arguments.engines)?;
     let only = selection::only(arguments.only.as_deref())?;
     let limits = Limits { wall: arguments.wall.unwrap_or(Limits::default().wall), ..Limits::default() };
-    let (mut cases, mut reasons) = (Vec::new(), Vec::new());
+    let (mut cases, mut without_guest) = (Vec::new(), BTreeMap::new());
     for (suite, test) in suites.iter().flat_map(|suite| suite.tests.iter().map(move |test| (suite, test))) {
         let of_test = engines.iter().map(|engine| test.case(&suite.name, engine, limits));
         for case in of_test.filter(|case| only.as_ref().is_none_or(|only| only.is_match(case.id()))) {
+            if let Err(reason) = &test.manifest {
+                without_guest.insert(cases.len(), NoGuest { status: Status::Skipped, reason: reason.clone() });
+            }
             cases.push(case);
-            reasons.push(test.manifest.as_ref().err());
         }
     }
     if cases.is_empty() {
         let only = arguments.only.as_deref().unwrap_or_default();
         bail!("no guest matches --only {only} (it is matched against the whole id, as in 'lseek/custom/cranelift')");
     }
-    let mut prepared = prepare::prepare(places, cases, scratch, &mut |line| progress.say(line))?;
-    for (prepared, reason) in prepared.iter_mut().zip(reasons) {
-        if let Some(reason) = reason {
-            prepared.guest = Err(NoGuest { status: Status::Skipped, reason: reason.clone() });
-        }
-    }
-    Ok(prepared)
-}
-
-/// Runs every guest for its facts.
-fn scenarios(prepared: &[Prepared], scratch: &Path, interrupt: &Interrupt, progress: &Progress) -> Vec<ScenarioReport> {
-    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let mut records = Vec::new();
-    progress.on(&runner::Event::Planned { workers: prepared.len() });
-    for (index, prepared) in prepared.iter().enumerate() {
-        if interrupt.raised() {
-            break;
-        }
-        let id = prepared.case.id();
-        progress.on(&runner::Event::Started { id: &id });
-        let (facts, outcome) = runner::facts_of(&mut workers, prepared, scratch);
-        let record = Record::Facts { case: index, id, outcome, facts };
-        progress.on(&runner::Event::Recorded(&record));
-        records.push(record);
-    }
-    summary::scenarios(prepared, &records, Coverage { lossless: false, ..Coverage::of(&[]) })
-}
-
-fn report(places: &Places, scenarios: Vec<ScenarioReport>, started_at: jiff::Timestamp, elapsed: Duration) -> Report {
-    let ledger = Ledger::default();
-    Report {
-        schema_version: SCHEMA_VERSION,
-        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: started_at.to_string(),
-        duration_s: elapsed.as_secs_f64(),
-        seed: 0,
-        noise: 0,
-        planted: None,
-        shard: None,
-        invocation: None,
-        interrupted: false,
-        budget_spent: false,
-        confidence: stats::CONFIDENCE,
-        git: machine::git(&places.root),
-        machine: machine::describe(machine::Interference::default()),
-        tools: machine::tools(&places.root, crate::worker::WASMTIME_VERSION),
-        capture: CaptureReport { status: CaptureStatus::Off, reason: None, programs: Vec::new(), ledger },
-        scenarios,
-        sources: Vec::new(),
-        reference: None,
-    }
+    Ok((cases, without_guest))
 }
 
 /// Suites and tests of the list that are not there are most likely misspelt.

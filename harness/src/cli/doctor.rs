@@ -4,20 +4,21 @@ mod surroundings;
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::{Exit, ListFormat, capture, print};
+use super::{Exit, ListFormat, print};
 use crate::capture::ebpf::EbpfCapture;
 use crate::capture::{Capture, CaptureError, PipelineOptions};
+use crate::execute::source::kernel_options;
 use crate::interrupt::Interrupt;
 use crate::kinds::pipeline::{self, Calls, Wake};
 use crate::machine;
 use crate::places::Places;
 use crate::reference;
-use crate::runner::{self, ChildWorkers};
+use crate::runner;
 use crate::scratch;
 use crate::worker;
 
@@ -115,7 +116,7 @@ fn guest(places: &Places) -> Finding {
     let scratch = if places.state.is_dir() { scratch::create(&places.state) } else { tempfile::tempdir() };
     let ran = scratch.map_err(anyhow::Error::from).and_then(|scratch| {
         let prepared = reference::prepare(scratch.path(), 1)?;
-        let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), Interrupt::on_signals()?);
+        let mut workers = runner::workers(&Interrupt::on_signals()?);
         Ok(runner::facts_of(&mut workers, &prepared, scratch.path()).1)
     });
     match ran {
@@ -218,7 +219,7 @@ fn kernel_types() -> Finding {
 
 /// Loads and attaches every kernel program, each on its own.
 fn capture() -> Vec<Finding> {
-    let probed = EbpfCapture::load(&capture::kernel_options()).and_then(|mut capture| {
+    let probed = EbpfCapture::load(&kernel_options()).and_then(|mut capture| {
         capture.arm()?;
         let programs = capture.programs();
         capture.disarm()?;

@@ -19,7 +19,6 @@ mod input;
 mod list;
 mod merge;
 mod parse;
-mod prices;
 mod progress;
 mod run;
 mod selection;

@@ -1,4 +1,4 @@
-//! The progress bar: a consumer of the runner's events, on stderr, and only on a terminal.
+//! The progress bar: a consumer of the runner's events, on stderr, and only on a terminal. Notes and warnings are lines above it.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::calibrate::Step;
 use crate::compare::live;
+use crate::execute::{Note, Observer, Warning};
 use crate::runner::Event;
 
 pub(super) struct Progress(ProgressBar);
@@ -43,19 +44,6 @@ impl Progress {
         self.0.inc(1);
     }
 
-    pub(super) fn on(&self, event: &Event<'_>) {
-        match event {
-            Event::Planned { workers } => {
-                self.0.set_length(*workers as u64);
-                self.0.enable_steady_tick(Duration::from_millis(200));
-            }
-            Event::Started { id } => self.0.set_message((*id).to_owned()),
-            Event::Recorded(_) => self.0.inc(1),
-            Event::NotCounted { id, reason } => self.say(&format!("instructions of {id}: {reason}")),
-            Event::CaptureFailed(error) => self.say(&error.to_string()),
-        }
-    }
-
     pub(super) fn on_comparison(&self, event: &live::Event<'_>) {
         self.0.enable_steady_tick(Duration::from_millis(200));
         match event {
@@ -87,5 +75,32 @@ impl Progress {
 
     pub(super) fn finish(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn on_event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned { workers } => {
+                self.0.set_length(*workers as u64);
+                self.0.enable_steady_tick(Duration::from_millis(200));
+            }
+            Event::Started { id } => self.0.set_message((*id).to_owned()),
+            Event::Recorded(_) => self.0.inc(1),
+            Event::NotCounted { id, reason } => self.say(&format!("instructions of {id}: {reason}")),
+            Event::CaptureFailed(error) => self.say(&error.to_string()),
+        }
+    }
+
+    fn on_comparison(&mut self, event: &live::Event<'_>) {
+        Self::on_comparison(self, event);
+    }
+
+    fn on_note(&mut self, note: &Note) {
+        self.say(&note.to_string());
+    }
+
+    fn on_warning(&mut self, warning: &Warning) {
+        self.say(&format!("warning: {warning}"));
     }
 }

@@ -2,36 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
-use super::capture::{CaptureArguments, Source, When};
-use super::prices;
+use super::capture::{CaptureArguments, When};
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::telemetry::{Outlets, TelemetryArguments};
 use super::{Exit, print};
-use crate::capture::Coverage;
+use crate::execute::source::Source;
+use crate::execute::{ExecuteError, Executed, Options, Start, execute};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::kinds;
 use crate::kinds::traps::Planted;
 use crate::kinds::traps::planted;
-use crate::machine::{self, Counters};
+use crate::machine;
 use crate::places::Places;
-use crate::prepare::{self, prepare};
-use crate::record::Record;
-use crate::reference;
+use crate::prepare;
 use crate::report::destination::Destination;
-use crate::report::document::{CaptureStatus, Invocation, SCHEMA_VERSION, ScenarioReport};
+use crate::report::document::{CaptureStatus, Invocation};
 use crate::report::{Report, html, table, timeline};
-use crate::runner::{self, ChildWorkers, Event, Prepared, Runner, Settings, Traced, Walk};
+use crate::runner::Walk;
 use crate::scratch;
-use crate::stats;
-use crate::summary;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -87,14 +83,49 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 
 /// A run; with an interrupt of somebody else's it is one of many, and says nothing but what went wrong.
 pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Interrupt>) -> anyhow::Result<Exit> {
-    let began = Instant::now();
-    let started_at = jiff::Timestamp::now();
-    let counters = Counters::now();
+    let start = Start::now();
     // First of all: from here on nothing is left behind.
     let interrupt = of_many.cloned().map_or_else(Interrupt::on_signals, Ok).context("cannot listen for Ctrl-C")?;
     // Everything that can be refused is refused before anything is built, run or written.
-    let Selected { cases, prices: priced, shard } = selection::cases(places, &arguments.selection)?;
-    arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, &cases))?;
+    let selected = select(places, arguments)?;
+    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
+    let (outputs, journal, source) = Outputs::open(places, arguments, scratch.path())?;
+    let options = Options {
+        prices: selected.prices,
+        source,
+        program_costs: arguments.kernel.capture_cost,
+        trace: outputs.trace.is_some(),
+        instructions: arguments.instructions,
+        planted: arguments.plant_fault.clone(),
+        seed: arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32)),
+        noise: arguments.selection.noise(),
+        shard: selected.shard,
+        invocation: arguments.invocation.clone(),
+        budget: arguments.budget,
+        journal: Some(journal),
+        start,
+        ..Options::new(places, scratch.path(), selected.cases)
+    };
+    let mut progress = Progress::new();
+    let executed = execute(options, &mut progress, &interrupt);
+    progress.finish();
+    let executed = match executed {
+        Err(ExecuteError::NothingMeasured) => {
+            tell!("interrupted before anything was measured: no report written");
+            return Ok(Exit::Interrupted);
+        }
+        executed => executed?,
+    };
+    let (walk, report) = (executed.walk, outputs.write(executed, arguments.format, of_many.is_some())?);
+    let is_sent = outputs.metrics.send_or_tell(&report, &|| interrupt.raised());
+    Ok(exit(arguments, &report, walk, is_sent))
+}
+
+/// The cases, none of which is asked for what it does not have.
+fn select(places: &Places, arguments: &Arguments) -> anyhow::Result<Selected> {
+    let selected = selection::cases(places, &arguments.selection)?;
+    let cases = &selected.cases;
+    arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, cases))?;
     if arguments.trace.is_some() && !cases.iter().any(|case| case.work.runs_phases()) {
         bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
     }
@@ -103,184 +134,15 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     }
     let warnings: BTreeSet<String> = cases.iter().filter_map(prepare::warning).collect();
     warnings.iter().for_each(|warning| tell!("warning: {warning}"));
-    let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
-    let out = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
-    // Beside a device there is no room for a journal.
-    let journal_place = if out.is_file() { out.path().to_owned() } else { scratch.path().join("report") };
-    let mut journal =
-        Journal::beside(&journal_place).context("cannot write the journal: name another place with --out")?;
-    let trace_place = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
-    let page_place = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
-    let outlets = Outlets::open(&arguments.telemetry)?;
-    let mut source = Source::open(&arguments.kernel, trace_place.is_some())?;
-    let places_named = [trace_place.as_ref(), source.destination(), page_place.as_ref(), outlets.file()];
-    check_distinct([Some(&out)].into_iter().chain(places_named))?;
-    let seed = arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    Ok(selected)
+}
 
-    let progress = Progress::new();
-    let mut prepared = prepare(places, cases, scratch.path(), &mut |line| progress.say(line))?;
-    let most = prepared.iter().map(|prepared| prepared.case.processes).max().unwrap_or(1);
-    prepared.push(reference::prepare(scratch.path(), most)?);
-    let asked_for = prepared.len() - 1;
-    let mut labels = runner::labels(&prepared[..asked_for], trace_place.is_some());
-    labels.extend(runner::labels(&prepared[asked_for..], false));
-    source.check(&labels)?;
-    let mut records: Vec<Record> = Vec::new();
-    let mut trouble: Option<String> = None;
-    let mut journal_fails = false;
-    let mut on_event = |event: Event<'_>| {
-        progress.on(&event);
-        match event {
-            Event::Recorded(record) => {
-                if let (Err(error), false) = (journal.append(record), journal_fails) {
-                    progress.say(&format!("warning: {}: {error}", journal.path().display()));
-                    journal_fails = true;
-                }
-                records.push(record.clone());
-            }
-            Event::CaptureFailed(error) => trouble = Some(error.to_string()),
-            Event::Planned { .. } | Event::Started { .. } | Event::NotCounted { .. } => {}
-        }
-    };
-    let elapsed = || began.elapsed();
-    let settings = || Settings {
-        seed,
-        budget: arguments.budget.map(|budget| (&elapsed as &dyn Fn() -> Duration, budget)),
-        interrupt: interrupt.clone(),
-        scratch: scratch.path().to_owned(),
-        cpus: machine::processors(),
-        instructions: arguments.instructions,
-        planted: arguments.plant_fault.clone(),
-    };
-    // The running binary itself, even if the file it came from has been replaced since.
-    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone());
-    let mut runner = Runner::new(&mut workers, source.capture(), settings(), &mut on_event);
-    let walk = runner.walk(&prepared);
-    let goes_on = walk != Walk::Interrupted;
-    // The last case is the reference, of which nobody wants to know more.
-    let asked_for = &prepared[..asked_for];
-    let mut traced = if goes_on && trace_place.is_some() { runner.trace(asked_for) } else { Vec::new() };
-    let costs_wanted = goes_on && arguments.kernel.capture_cost;
-    let costs = if costs_wanted { runner.count_program_costs(asked_for) } else { Ok(()) };
-    let mut prices = match walk {
-        Walk::Complete => prices::measure(places, &priced, scratch.path(), &settings(), &progress, &interrupt),
-        Walk::BudgetSpent => prices::not_measured(&priced, "the budget was spent"),
-        Walk::Interrupted => prices::not_measured(&priced, "interrupted"),
-    };
-    let walk = if interrupt.raised() { Walk::Interrupted } else { walk };
-    progress.finish();
-    if let Err(error) = costs {
-        tell!("warning: what the kernel programs cost is not known: {error}");
-    } else if costs_wanted && !source.is_live() {
-        tell!("warning: what the kernel programs cost is not known: there are none (see `capture` above)");
-    }
-    // The last case is the reference, which is of use only beside others.
-    let is_of_use = |record: &Record| match record {
-        Record::Process(process) => process.case + 1 < prepared.len(),
-        Record::Check(_) => true,
-        Record::Facts { .. } => false,
-    };
-    if walk == Walk::Interrupted && !records.iter().any(is_of_use) {
-        journal.discard().context("cannot take the empty journal away")?;
-        tell!("interrupted before anything was measured: no report written");
-        return Ok(Exit::Interrupted);
-    }
-
-    let mut capture = source.report(trouble);
-    capture.ledger.events_lost = records.iter().map(Record::events_lost).sum();
-    let lossless = source.is_live() && capture.ledger.counts_are_exact();
-    let coverage = Coverage { lossless, ..Coverage::of(&capture.programs) };
-    let mut scenarios = |cases: &[Prepared]| {
-        let mut scenarios = summary::scenarios(cases, &records, coverage);
-        for (scenario, of_scenario) in std::mem::take(&mut prices) {
-            match scenarios.iter_mut().find(|report| report.name == scenario) {
-                Some(report) => report.prices = of_scenario,
-                None => scenarios.push(ScenarioReport {
-                    kind: priced
-                        .iter()
-                        .find(|(base, _)| base.scenario == scenario)
-                        .map_or("", |(base, _)| base.kind)
-                        .to_owned(),
-                    name: scenario,
-                    cases: Vec::new(),
-                    prices: of_scenario,
-                }),
-            }
-        }
-        for scenario in &mut scenarios {
-            for case in &mut scenario.cases {
-                let of_case = |traced: &&mut Traced| traced.scenario == scenario.name && traced.id == case.id;
-                case.timeline = traced.iter_mut().find(of_case).map(|traced| std::mem::take(&mut traced.timeline));
-            }
-        }
-        if !source.is_live() {
-            // Nobody was watched, so nothing can be said of what watching costs.
-            scenarios.iter_mut().flat_map(|scenario| &mut scenario.cases).for_each(|case| case.observer_ratio = None);
-        }
-        scenarios
-    };
-    let report = Report {
-        schema_version: SCHEMA_VERSION,
-        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: started_at.to_string(),
-        duration_s: began.elapsed().as_secs_f64(),
-        seed,
-        noise: arguments.selection.noise(),
-        planted: arguments.plant_fault.clone(),
-        shard,
-        invocation: arguments.invocation.clone(),
-        interrupted: walk == Walk::Interrupted,
-        budget_spent: walk == Walk::BudgetSpent,
-        confidence: stats::CONFIDENCE,
-        git: machine::git(&places.root),
-        machine: machine::describe(counters.until_now()),
-        tools: machine::tools(&places.root, crate::worker::WASMTIME_VERSION),
-        capture,
-        scenarios: scenarios(asked_for),
-        sources: Vec::new(),
-        reference: prepared.last().map(|last| summary::case(prepared.len() - 1, last, &records, coverage)),
-    };
-    if let Err(error) = out.write(&report) {
-        // What was measured is not lost for it.
-        print_report(&report, arguments.format)?;
-        let rescued = rescue(&report).map_or_else(
-            |why| format!("nor can it be kept elsewhere: {why}"),
-            |path| format!("it is kept in {}", path.display()),
-        );
-        return Err(error).with_context(|| format!("cannot write the report {}; {rescued}", out.path().display()));
-    }
-    let records = journal.finish().context("cannot give the journal its name")?;
-    let stored = source.save()?;
-    let traced = trace_place.as_ref().filter(|_| timeline::has_any(&report));
-    if let Some(place) = traced {
-        place
-            .write_with(|out| timeline::write(&report, out))
-            .with_context(|| format!("cannot write {}", place.path().display()))?;
-    }
-    if let Some(place) = &page_place {
-        super::html::write_to(place, &html::report_page(&report, kinds::VIEWS))?;
-    }
-    if of_many.is_none() {
-        print_report(&report, arguments.format)?;
-        let timeline = trace_place.as_ref().map(|place| traced.map(|_| place));
-        say_where(&out, page_place.as_ref(), &records, timeline, &report);
-    } else {
-        let cases = report.scenarios.iter().flat_map(|scenario| &scenario.cases);
-        for case in cases.filter(|case| !case.outcome.expected) {
-            let detail = case.outcome.detail.as_deref().unwrap_or_default();
-            tell!("{}: {}: {detail}", case.id, case.outcome.status.name());
-        }
-    }
-    if let Some(path) = &stored {
-        tell!("capture: {}", path.display());
-    }
-    outlets.write(&report)?;
-    let is_sent = outlets.send_or_tell(&report, &|| interrupt.raised());
+fn exit(arguments: &Arguments, report: &Report, walk: Walk, is_sent: bool) -> Exit {
     if arguments.plant_fault.is_some() && !report.has_failures() {
         tell!("error: a fault was planted, and not found");
-        return Ok(Exit::CaseFailed);
+        return Exit::CaseFailed;
     }
-    Ok(match walk {
+    match walk {
         Walk::Interrupted => Exit::Interrupted,
         _ if report.capture.status == CaptureStatus::Unavailable && arguments.kernel.capture == When::On => {
             Exit::CapabilityMissing
@@ -288,7 +150,97 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         _ if report.has_failures() => Exit::CaseFailed,
         _ if !is_sent => Exit::CapabilityMissing,
         _ => Exit::Done,
-    })
+    }
+}
+
+/// Where the results of a run go, looked at before anything is run.
+struct Outputs {
+    report: Destination,
+    trace: Option<Destination>,
+    page: Option<Destination>,
+    metrics: Outlets,
+}
+
+impl Outputs {
+    fn open(places: &Places, arguments: &Arguments, scratch: &Path) -> anyhow::Result<(Self, Journal, Source)> {
+        let report = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
+        // Beside a device there is no room for a journal.
+        let journal = if report.is_file() { report.path().to_owned() } else { scratch.join("report") };
+        let journal = Journal::beside(&journal).context("cannot write the journal: name another place with --out")?;
+        let trace = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
+        let page = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
+        let metrics = Outlets::open(&arguments.telemetry)?;
+        let source = arguments.kernel.open(trace.is_some())?;
+        check_distinct([Some(&report), trace.as_ref(), source.destination(), page.as_ref(), metrics.file()])?;
+        Ok((Self { report, trace, page, metrics }, journal, source))
+    }
+
+    /// Writes all that is written, and says where; one of many runs says only which cases failed.
+    fn write(&self, executed: Executed, format: Format, is_of_many: bool) -> anyhow::Result<Report> {
+        let Executed { report, journal, source, .. } = executed;
+        self.write_report(&report, format)?;
+        let records = journal.map(Journal::finish).transpose().context("cannot give the journal its name")?;
+        let stored = source.save()?;
+        let traced = self.trace.as_ref().filter(|_| timeline::has_any(&report));
+        if let Some(place) = traced {
+            place
+                .write_with(|out| timeline::write(&report, out))
+                .with_context(|| format!("cannot write {}", place.path().display()))?;
+        }
+        if let Some(place) = &self.page {
+            super::html::write_to(place, &html::report_page(&report, kinds::VIEWS))?;
+        }
+        if is_of_many {
+            say_failures(&report);
+        } else {
+            print_report(&report, format)?;
+            self.say_where(records.as_deref(), traced, &report);
+        }
+        if let Some(path) = &stored {
+            tell!("capture: {}", path.display());
+        }
+        self.metrics.write(&report)?;
+        Ok(report)
+    }
+
+    fn write_report(&self, report: &Report, format: Format) -> anyhow::Result<()> {
+        let Err(error) = self.report.write(report) else { return Ok(()) };
+        // What was measured is not lost for it.
+        print_report(report, format)?;
+        let rescued = rescue(report).map_or_else(
+            |why| format!("nor can it be kept elsewhere: {why}"),
+            |path| format!("it is kept in {}", path.display()),
+        );
+        Err(error).with_context(|| format!("cannot write the report {}; {rescued}", self.report.path().display()))
+    }
+
+    /// Where everything is; of a timeline that was asked for, also that there is none.
+    fn say_where(&self, records: Option<&Path>, traced: Option<&Destination>, report: &Report) {
+        tell!("report: {}", self.report.path().display());
+        if let Some(place) = &self.page {
+            tell!("page: {}", place.path().display());
+        }
+        if let Some(records) = records.filter(|_| self.report.is_file()) {
+            tell!("records: {}", records.display());
+        }
+        match traced {
+            Some(place) => {
+                let phases_only =
+                    if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
+                let path = place.path().display();
+                tell!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
+            }
+            None if self.trace.is_some() => tell!("trace: none written: no case got that far"),
+            None => {}
+        }
+    }
+}
+
+fn say_failures(report: &Report) {
+    for case in report.cases().filter(|case| !case.outcome.expected) {
+        let detail = case.outcome.detail.as_deref().unwrap_or_default();
+        tell!("{}: {}: {detail}", case.id, case.outcome.status.name());
+    }
 }
 
 /// Writes a report into the folder for temporary files, and leaves it there.
@@ -296,32 +248,6 @@ fn rescue(report: &Report) -> std::io::Result<PathBuf> {
     let mut file = tempfile::Builder::new().prefix("wasiscope-report-").suffix(".json").tempfile()?;
     serde_json::to_writer_pretty(&mut file, report)?;
     Ok(file.keep().map_err(|error| error.error)?.1)
-}
-
-/// Where everything is; of a timeline that was asked for, also that there is none.
-fn say_where(
-    out: &Destination,
-    page: Option<&Destination>,
-    records: &Path,
-    timeline: Option<Option<&Destination>>,
-    report: &Report,
-) {
-    tell!("report: {}", out.path().display());
-    if let Some(place) = page {
-        tell!("page: {}", place.path().display());
-    }
-    if out.is_file() {
-        tell!("records: {}", records.display());
-    }
-    match timeline {
-        Some(Some(place)) => {
-            let phases_only = if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
-            let path = place.path().display();
-            tell!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
-        }
-        Some(None) => tell!("trace: none written: no case got that far"),
-        None => {}
-    }
 }
 
 /// The place that an option names.

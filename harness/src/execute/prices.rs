@@ -1,49 +1,54 @@
 //! What the checks of an engine cost: workloads under it and under the engine without them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::progress::Progress;
+use super::{Note, Observer};
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::{Row, Tolerances};
-use crate::interrupt::Interrupt;
 use crate::places::Places;
 use crate::plan::Case;
 use crate::prepare::prepare;
 use crate::record;
-use crate::report::document::Price;
-use crate::runner::{ChildWorkers, Pair, Pairs, Settings};
-
-/// Prices by scenario.
-pub(super) type Prices = BTreeMap<String, Vec<Price>>;
+use crate::report::document::{Price, ScenarioReport};
+use crate::runner::{self, Pair, Pairs, Settings};
 
 /// A case without the checks, and the same with them.
-pub(super) type Priced = (Case, Case);
+pub type Priced = (Case, Case);
 
-/// Compares each pair in workers of its own, as `compare` does. What cannot be measured is a row that says why.
+/// Compares each pair in workers of its own, as `compare` does; gives scenarios by name, without cases. What cannot be measured is a row
+/// that says why.
 pub(super) fn measure(
     places: &Places,
     pairs: &[Priced],
-    scratch: &Path,
     settings: &Settings<'_>,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> Prices {
-    let mut prices = Prices::new();
-    for of_scenario in pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario) {
-        let measured = of_one(places, of_scenario, scratch, settings, progress, interrupt);
-        let rows = measured.unwrap_or_else(|error| without_figures(of_scenario, &format!("{error:#}")));
-        prices.insert(of_scenario[0].0.scenario.clone(), rows);
-    }
-    prices
+    observer: &mut dyn Observer,
+) -> Vec<ScenarioReport> {
+    by_scenario(pairs, &mut |pairs| {
+        let measured = of_one(places, pairs, settings, observer);
+        measured.unwrap_or_else(|error| without_figures(pairs, &format!("{error:#}")))
+    })
 }
 
 /// Rows for all pairs, of which none was measured.
-pub(super) fn not_measured(pairs: &[Priced], why: &str) -> Prices {
-    let of_scenario = |pairs: &[Priced]| (pairs[0].0.scenario.clone(), without_figures(pairs, why));
-    pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario).map(of_scenario).collect()
+pub(super) fn not_measured(pairs: &[Priced], why: &str) -> Vec<ScenarioReport> {
+    by_scenario(pairs, &mut |pairs| without_figures(pairs, why))
+}
+
+fn by_scenario(pairs: &[Priced], prices: &mut dyn FnMut(&[Priced]) -> Vec<Price>) -> Vec<ScenarioReport> {
+    let mut scenarios = BTreeMap::new();
+    for pairs in pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario) {
+        let Case { scenario, kind, .. } = &pairs[0].0;
+        let report = ScenarioReport {
+            name: scenario.clone(),
+            kind: (*kind).to_owned(),
+            cases: Vec::new(),
+            prices: prices(pairs),
+        };
+        scenarios.insert(scenario.clone(), report);
+    }
+    scenarios.into_values().collect()
 }
 
 /// Rows of pairs that were not measured.
@@ -58,24 +63,22 @@ fn without_figures(pairs: &[Priced], why: &str) -> Vec<Price> {
 fn of_one(
     places: &Places,
     pairs: &[Priced],
-    scratch: &Path,
     settings: &Settings<'_>,
-    progress: &Progress,
-    interrupt: &Interrupt,
+    observer: &mut dyn Observer,
 ) -> anyhow::Result<Vec<Price>> {
     /// With fewer passes a side, chance says more than the engine does.
     const PASSES_MIN: u32 = 4;
     let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations.max(PASSES_MIN));
     let (bases, checked): (Vec<Case>, Vec<Case>) = pairs.iter().cloned().unzip();
-    let mut say = |line: &str| progress.say(line);
-    let bases = prepare(places, bases, scratch, &mut say)?;
-    let checked = prepare(places, checked, scratch, &mut say)?;
+    let mut say = |line: &str| observer.on_note(&Note::Preparing(line.to_owned()));
+    let bases = prepare(places, bases, &settings.scratch, &mut say)?;
+    let checked = prepare(places, checked, &settings.scratch, &mut say)?;
     let candidates: Vec<Candidate> = bases
         .into_iter()
         .zip(checked)
         .map(|(base, new)| Candidate::new(Pair { base, new }, Tolerances::default()))
         .collect();
-    let mut workers = ChildWorkers::new("/proc/self/exe".into(), interrupt.clone());
+    let mut workers = runner::workers(&settings.interrupt);
     let run = record::metric_of(Phase::Run);
     let how = live::Settings {
         processes: Processes::Exactly(processes),
@@ -86,10 +89,10 @@ fn of_one(
         seed: settings.seed,
         // The whole run's budget is looked at before.
         budget: None,
-        interrupt: interrupt.clone(),
+        interrupt: settings.interrupt.clone(),
     };
     let mut runner = Pairs::new(&mut workers, settings);
-    let done = live::compare(&candidates, &mut runner, &how, &mut |event| progress.on_comparison(&event));
+    let done = live::compare(&candidates, &mut runner, &how, &mut |event| observer.on_comparison(&event));
     let of_pair = |(base, checked): &Priced| {
         let id = checked.id();
         // A check that changes the answer has a row of its own, which comes first, and no price.

@@ -26,6 +26,12 @@ use super::flow::{self, FlowError, Led};
 use super::heartbeat::{POLL, Patience};
 use super::{Death, WorkerRun, Workers};
 
+/// Workers that are this same executable, even if the file it came from has been replaced since.
+#[must_use]
+pub fn workers(interrupt: &Interrupt) -> ChildWorkers {
+    ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt.clone())
+}
+
 /// Starts one child after the other.
 #[derive(Debug)]
 pub struct ChildWorkers {
@@ -34,7 +40,7 @@ pub struct ChildWorkers {
 }
 
 impl ChildWorkers {
-    /// `executable` is a wasiscope binary: in the binary itself, `/proc/self/exe`.
+    /// `executable` is a wasiscope binary; [`workers`] takes the one that runs.
     #[must_use]
     pub fn new(executable: PathBuf, interrupt: Interrupt) -> Self {
         Self { executable, interrupt }

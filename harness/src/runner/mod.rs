@@ -24,12 +24,12 @@ use crate::guest::{Artifact, NoGuest};
 use crate::interrupt::Interrupt;
 use crate::kinds::traps::Planted;
 use crate::kinds::{self, pipeline::Flow};
-use crate::machine::Interference;
+use crate::machine::{self, Interference};
 use crate::plan::{self, Case, Half, Step, Wanted};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
 use crate::worker::{Iteration, LimitMet, Message, Request, Task};
 
-pub use child::ChildWorkers;
+pub use child::{ChildWorkers, workers};
 use facts::{Judge, Known};
 pub use flow::{FlowError, Led};
 use judge::{judge, judge_death};
@@ -193,6 +193,22 @@ pub struct Settings<'a> {
     pub instructions: bool,
     /// A fault that is put into every check on purpose.
     pub planted: Option<Planted>,
+}
+
+impl Settings<'_> {
+    /// To the end, on every processor that this process may use, with nothing beside the usual passes.
+    #[must_use]
+    pub fn new(seed: u64, scratch: &Path, interrupt: &Interrupt) -> Self {
+        Self {
+            seed,
+            budget: None,
+            interrupt: interrupt.clone(),
+            scratch: scratch.to_owned(),
+            cpus: machine::processors(),
+            instructions: false,
+            planted: None,
+        }
+    }
 }
 
 /// Walks a plan over prepared cases.
