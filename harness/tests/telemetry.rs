@@ -400,13 +400,13 @@ fn mistakes_are_told_before_anything_runs() {
     fs::write(here.join("again.json"), &report).unwrap();
     fs::write(here.join("mine.prom"), "node_boots_total 1\n").unwrap();
     for (arguments, part) in [
-        (&["report.json"][..], "--parquet <FILE>|--otlp <URL>|--prometheus <FILE>"),
+        (&["report.json"][..], "--prometheus <FILE>|--otlp <URL>"),
         (&["report.json", "--otlp", "localhost:4318"], "there is no scheme; write http://HOST:4318"),
         (&["report.json", "--otlp", "grpc://localhost/v1/metrics"], "gRPC knows no path"),
         (&["report.json", "--prometheus", "report.json"], "is one of the reports"),
         (&["report.json", "--prometheus", "mine.prom"], "name another place with --prometheus FILE"),
         (&["report.json", "again.json", "--prometheus", "w.prom"], "wasiscope merge"),
-        (&["report.json", "--parquet", "w.both", "--prometheus", "w.both"], "both of them would be"),
+        (&["report.json", "--parquet", "w.both", "--prometheus", "w.both"], "would both write to"),
         (&["report.json", "nothing.json", "--otlp", "http://127.0.0.1:9"], "cannot read nothing.json"),
     ] {
         let output = export(here, arguments);

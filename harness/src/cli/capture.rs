@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::run::destination;
+use super::sinks::destination;
 use crate::execute::source::{Live, Source};
 
 #[derive(Debug, Args)]

@@ -12,9 +12,10 @@ use rand::RngExt;
 use super::capture::When;
 use super::input::{InputArguments, LimitArguments};
 use super::progress::Progress;
-use super::run::Format;
+use super::run::{Format, print_document};
 use super::selection;
-use super::{Exit, StoppedEarly, print};
+use super::sinks::{SinkArguments, check_distinct, destination};
+use super::{Exit, StoppedEarly};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
 use crate::compare::live::{self, Candidate, Processes};
@@ -31,9 +32,8 @@ use crate::places::Places;
 use crate::plan::Case;
 use crate::prepare::{self, prepare};
 use crate::record::{TRAP_LATENCY, metric_of};
-use crate::report::comparison;
 use crate::report::document::Git;
-use crate::report::{html, json, table};
+use crate::report::json;
 use crate::runner::{self, Opens, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
@@ -80,9 +80,8 @@ pub(super) struct Arguments {
     /// Also write the comparison as JSON
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also write the page: one file that needs nothing else
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    sinks: SinkArguments<Comparison>,
     /// What makes the exit status other than 0
     #[arg(long, value_enum, default_value_t)]
     fail_on: FailOn,
@@ -213,9 +212,9 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     if base == Kind::Report && arguments.capture == When::On {
         bail!("--capture is for .wasm files and revisions, which are run; reports bring their kernel's side along");
     }
-    let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
-    let page = arguments.html.as_deref().map(|path| super::run::destination("--html", path)).transpose()?;
-    super::run::check_distinct([out.as_ref(), page.as_ref(), None, None])?;
+    let out = arguments.out.as_deref().map(|path| destination("--out", path)).transpose()?;
+    let renderings = arguments.sinks.open()?;
+    check_distinct(out.iter().map(|out| ("out", out)).chain(renderings.places()))?;
     let mut comparison = match base {
         Kind::Report => of_reports(arguments)?,
         Kind::Guest => of_guests(places, arguments)?,
@@ -228,14 +227,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     if let Some(out) = &out {
         out.write(&comparison).with_context(|| format!("cannot write {}", out.path().display()))?;
     }
-    if let Some(page) = &page {
-        super::html::write_to(page, &html::comparison_page(&comparison))?;
-    }
-    print(&match arguments.format {
-        Format::Table => comparison::render(&comparison, table::Style::Plain),
-        Format::Markdown => comparison::render(&comparison, table::Style::Markdown),
-        Format::Json => serde_json::to_string_pretty(&comparison)? + "\n",
-    })?;
+    renderings.write(&comparison, "", &mut |_| ())?;
+    print_document(&comparison, arguments.format)?;
     Ok(exit(&comparison, arguments.fail_on))
 }
 

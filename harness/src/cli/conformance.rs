@@ -72,7 +72,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         .collect::<anyhow::Result<Vec<_>>>()?
         .concat();
     let known = arguments.known_failures.as_deref().map(conformance::known_failures).transpose()?.unwrap_or_default();
-    let out = arguments.out.as_deref().map(|path| super::run::destination("--out", path)).transpose()?;
+    let out = arguments.out.as_deref().map(|path| super::sinks::destination("--out", path)).transpose()?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let (cases, without_guest) = cases(arguments, &suites)?;

@@ -10,12 +10,13 @@ use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 
 use super::Exit;
-use super::telemetry::{Outlets, TelemetryArguments};
+use super::sinks::{self, SinkArguments, check_distinct};
+use super::telemetry::{MetricOutput, TelemetryArguments};
 use crate::names;
 use crate::report::destination::Destination;
-use crate::report::json;
-use crate::report::parquet::Table;
-use crate::report::telemetry;
+use crate::report::sink::{Collector, Sink};
+use crate::report::sinks::Document;
+use crate::report::{Report, json, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,100 +37,112 @@ Exit status: 0 done · 2 bad usage or input · 4 the receiver did not take the m
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(group(ArgGroup::new("outputs").args(["parquet", "otlp", "prometheus"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("outputs").args(sinks::options::<Report>()).arg("otlp").required(true).multiple(true)))]
 pub(super) struct Arguments {
     /// A report, as `wasiscope run` writes it; several become one table, or are sent one after the other
     #[arg(value_name = "REPORT", required = true)]
     reports: Vec<PathBuf>,
-    /// Where the table of samples goes
-    #[arg(long, value_name = "FILE")]
-    parquet: Option<PathBuf>,
+    #[command(flatten)]
+    sinks: SinkArguments<Report>,
     #[command(flatten)]
     telemetry: TelemetryArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    check_distinct(arguments)?;
-    let table = arguments.parquet.as_deref().map(|path| super::run::destination("--parquet", path)).transpose()?;
-    let outlets = Outlets::open(&arguments.telemetry)?;
-    if let (Some(table), Some(file)) = (&table, outlets.file())
-        && table.path() == file.path()
-    {
-        bail!("--parquet and --prometheus: both of them would be {}", file.path().display());
+    check_named(arguments)?;
+    let renderings = arguments.sinks.open()?;
+    let metrics = MetricOutput::open(&arguments.telemetry)?;
+    check_distinct(renderings.places())?;
+    for (sink, place) in renderings.each() {
+        match sink.collector() {
+            Some(collector) => collect(arguments, sink, collector, place)?,
+            None => render(&arguments.reports[0], sink, place)?,
+        }
     }
-    if let Some(table) = &table {
-        write_table(arguments, table)?;
-    }
-    if arguments.telemetry.is_asked_for() {
-        tell(arguments, &outlets)?;
+    if metrics.is_asked_for() {
+        send(arguments, &metrics)?;
     }
     Ok(Exit::Done)
 }
 
-fn tell(arguments: &Arguments, outlets: &Outlets) -> anyhow::Result<()> {
+fn send(arguments: &Arguments, metrics: &MetricOutput) -> anyhow::Result<()> {
     // What is sent cannot be taken back: first it is seen whether all of it can be.
     for path in &arguments.reports {
-        let report = json::read(path)?;
-        telemetry::of(&report).with_context(|| path.display().to_string())?;
-        outlets.write(&report)?;
+        telemetry::of(&json::read(path)?).with_context(|| path.display().to_string())?;
     }
-    if arguments.telemetry.otlp.is_some() {
-        for path in &arguments.reports {
-            outlets.send(&json::read(path)?, &|| false)?;
-        }
+    for path in &arguments.reports {
+        metrics.send(&json::read(path)?, &|| false)?;
     }
     Ok(())
 }
 
-fn write_table(arguments: &Arguments, out: &Destination) -> anyhow::Result<()> {
+fn render(path: &Path, sink: &dyn Sink<Report>, place: &Destination) -> anyhow::Result<()> {
+    let report = json::read(path)?;
+    if !sink.has_any(&report) {
+        bail!("--{}: {} has none: run with that option", sink.option(), path.display());
+    }
+    sinks::write(sink, place, &report, &name(path))?;
+    tell!("{}: {}{}", sink.name(), place.path().display(), sink.hint(&report));
+    Ok(())
+}
+
+fn collect(
+    arguments: &Arguments,
+    sink: &dyn Sink<Report>,
+    collector: &dyn Collector<Report>,
+    place: &Destination,
+) -> anyhow::Result<()> {
     let mut unreadable = None;
-    let written = out.write_with(|out| {
-        let mut table = Table::begin(out)?;
+    let written = place.write_with(|out| {
+        let mut rendering = collector.begin(out)?;
         for path in &arguments.reports {
             // One at a time, and none is kept: together they may be larger than memory.
             match json::read(path) {
-                Ok(report) => table.add(&names::escaped(path.as_os_str()), &report)?,
+                Ok(report) => rendering.add(&name(path), &report)?,
                 Err(error) => {
                     unreadable = Some(error);
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
             }
         }
-        table.finish()
+        rendering.finish()
     });
     if let Some(error) = unreadable {
         return Err(error.into());
     }
-    let rows = written.with_context(|| format!("cannot write {}", out.path().display()))?;
+    let held = written.with_context(|| format!("cannot write {}", place.path().display()))?;
     let reports = arguments.reports.len();
-    tell!(
-        "parquet: {} ({rows} samples of {reports} report{})",
-        out.path().display(),
-        if reports == 1 { "" } else { "s" }
-    );
+    let s = if reports == 1 { "" } else { "s" };
+    tell!("{}: {} ({held} of {reports} report{s})", sink.name(), place.path().display());
     Ok(())
 }
 
+/// What a report is called beside others.
+fn name(path: &Path) -> String {
+    names::escaped(path.as_os_str())
+}
+
 /// A report named twice would count twice, and one that is overwritten is lost.
-fn check_distinct(arguments: &Arguments) -> anyhow::Result<()> {
+fn check_named(arguments: &Arguments) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     for path in &arguments.reports {
         if identity(path).is_some_and(|file| !seen.insert(file)) {
             bail!("{} is named twice: its samples would count twice", path.display());
         }
     }
-    let files = [("--parquet", &arguments.parquet), ("--prometheus", &arguments.telemetry.prometheus)];
-    for (option, path) in files.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+    for (option, path) in arguments.sinks.paths() {
         if identity(path).is_some_and(|file| seen.contains(&file)) {
-            bail!("{option} {} is one of the reports: name another place", path.display());
+            bail!("--{option} {} is one of the reports: name another place", path.display());
         }
     }
-    if arguments.telemetry.prometheus.is_some() && arguments.reports.len() > 1 {
-        bail!(
-            "--prometheus takes one report, because such a file has no times: join them first with `wasiscope merge`"
-        );
+    let is_asked_for = |sink: &&&dyn Sink<Report>| arguments.sinks.path(sink.option()).is_some();
+    let of_one = Report::SINKS.iter().filter(is_asked_for).find(|sink| sink.collector().is_none());
+    match of_one {
+        Some(sink) if arguments.reports.len() > 1 => {
+            bail!("--{} takes one report: join them first with `wasiscope merge`", sink.option())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What two names of one file have in common; `None` for what is no file, or not there.

@@ -9,11 +9,11 @@ use clap::Args;
 
 use super::Exit;
 use super::history::shallow;
+use super::sinks::destination;
 use crate::git::{self, GitError};
 use crate::history::{Gatherer, Wanted, belongs_to};
 use crate::kinds;
 use crate::places::Places;
-use crate::report::destination::Destination;
 use crate::report::html::{self, Entry};
 use crate::report::{Report, json};
 
@@ -138,11 +138,7 @@ fn entry(href: String, report: &Report) -> Entry {
 
 /// Writes a page where none of somebody else's is.
 fn write(path: &Path, page: &str) -> anyhow::Result<()> {
-    write_to(&super::run::destination("--out", path)?, page)
-}
-
-/// Writes a page to a place that was looked at before.
-pub(super) fn write_to(place: &Destination, page: &str) -> anyhow::Result<()> {
+    let place = destination("--out", path)?;
     let written = place.write_with(|out| out.write_all(page.as_bytes()));
     written.with_context(|| format!("cannot write {}", place.path().display()))
 }

@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Exit;
-use super::run::{Format, destination, print_report};
+use super::run::{Format, print_document};
+use super::sinks::destination;
 use crate::merge::{Named, merge};
 use crate::names;
 use crate::report::json;
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let Some(report) = merge(reports, arguments.incomplete)? else { bail!("no report was named") };
     out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
     if let Some(format) = arguments.format {
-        print_report(&report, format)?;
+        print_document(&report, format)?;
     }
     let (cases, runs) = (report.cases().count(), report.sources.len().max(1));
     tell!("report: {} ({cases} cases of {runs} runs)", out.path().display());

@@ -23,6 +23,7 @@ mod progress;
 mod run;
 mod selection;
 mod selftest;
+mod sinks;
 mod snapshot;
 mod soak;
 mod telemetry;

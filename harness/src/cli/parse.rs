@@ -7,12 +7,15 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::Cli;
+use super::{Cli, sinks};
 use crate::names;
+use crate::report::Report;
 use crate::report::document::Invocation;
 
-/// Where results go and how they are printed is no part of a run.
-const OUTPUTS: [&str; 7] = ["out", "html", "trace", "prometheus", "otlp", "capture_save", "format"];
+/// Where results go and how they are printed is no part of a run, nor is what goes into a file of its own.
+fn is_output(id: &str) -> bool {
+    ["out", "otlp", "capture_save", "format"].contains(&id) || sinks::options::<Report>().any(|option| option == id)
+}
 
 /// Reads the command line. `run` knows afterwards how it was asked for.
 ///
@@ -62,7 +65,7 @@ fn invocation(run: &Command, matches: &ArgMatches) -> Invocation {
     let (mut options, mut positionals, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for argument in run.get_arguments() {
         let id = argument.get_id().as_str();
-        if OUTPUTS.contains(&id) || matches.value_source(id) != Some(ValueSource::CommandLine) {
+        if is_output(id) || matches.value_source(id) != Some(ValueSource::CommandLine) {
             continue;
         }
         let values = || matches.get_raw(id).into_iter().flatten();

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rand::RngExt;
+use serde::Serialize;
 
 use super::capture::{CaptureArguments, When};
 use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
-use super::telemetry::{Outlets, TelemetryArguments};
+use super::sinks::{Outputs, SinkArguments, check_distinct, destination};
+use super::telemetry::{MetricOutput, TelemetryArguments};
 use super::{Exit, print};
 use crate::execute::source::Source;
 use crate::execute::{ExecuteError, Executed, Options, Start, execute};
@@ -21,11 +23,16 @@ use crate::kinds;
 use crate::kinds::traps::Planted;
 use crate::kinds::traps::planted;
 use crate::machine;
+use crate::names;
 use crate::places::Places;
 use crate::prepare;
+use crate::report::Report;
 use crate::report::destination::Destination;
 use crate::report::document::{CaptureStatus, Invocation};
-use crate::report::{Report, html, table, timeline};
+use crate::report::sink::{RenderContext, Sink};
+use crate::report::sinks::{Document, Json, Tables};
+use crate::report::table::Style;
+use crate::report::timeline::Timelines;
 use crate::runner::Walk;
 use crate::scratch;
 
@@ -36,9 +43,8 @@ pub(super) struct Arguments {
     /// Where the report goes [default: target/wasiscope/report.json]
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// Also write the page: one file that needs nothing else
-    #[arg(long, value_name = "FILE")]
-    pub(super) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) sinks: SinkArguments<Report>,
     #[command(flatten)]
     telemetry: TelemetryArguments,
     /// What is printed on stdout
@@ -48,9 +54,6 @@ pub(super) struct Arguments {
     /// out), for example 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     budget: Option<Duration>,
-    /// Also write a timeline of one iteration of every case, for Perfetto, speedscope or chrome://tracing
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
     /// Also count the instructions of `run`, with valgrind's callgrind, in a pass of its own (seconds for each case)
     #[arg(long)]
     instructions: bool,
@@ -67,6 +70,13 @@ pub(super) struct Arguments {
     // Last, because it ends with a heading that holds for whatever follows.
     #[command(flatten)]
     selection: Selection,
+}
+
+impl Arguments {
+    /// Whether a timeline is asked for, which takes a pass of its own.
+    fn traces(&self) -> bool {
+        self.sinks.path(Timelines.option()).is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -89,12 +99,12 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
     // Everything that can be refused is refused before anything is built, run or written.
     let selected = select(places, arguments)?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
-    let (outputs, journal, source) = Outputs::open(places, arguments, scratch.path())?;
+    let (results, journal, source) = Results::open(places, arguments, scratch.path())?;
     let options = Options {
         prices: selected.prices,
         source,
         program_costs: arguments.kernel.capture_cost,
-        trace: outputs.trace.is_some(),
+        trace: arguments.traces(),
         instructions: arguments.instructions,
         planted: arguments.plant_fault.clone(),
         seed: arguments.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32)),
@@ -116,8 +126,8 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         }
         executed => executed?,
     };
-    let (walk, report) = (executed.walk, outputs.write(executed, arguments.format, of_many.is_some())?);
-    let is_sent = outputs.metrics.send_or_tell(&report, &|| interrupt.raised());
+    let (walk, report) = (executed.walk, results.write(executed, arguments.format, of_many.is_some())?);
+    let is_sent = results.metrics.send_or_tell(&report, &|| interrupt.raised());
     Ok(exit(arguments, &report, walk, is_sent))
 }
 
@@ -126,7 +136,7 @@ fn select(places: &Places, arguments: &Arguments) -> anyhow::Result<Selected> {
     let selected = selection::cases(places, &arguments.selection)?;
     let cases = &selected.cases;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, cases))?;
-    if arguments.trace.is_some() && !cases.iter().any(|case| case.work.runs_phases()) {
+    if arguments.traces() && !cases.iter().any(|case| case.work.runs_phases()) {
         bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
     }
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
@@ -154,85 +164,63 @@ fn exit(arguments: &Arguments, report: &Report, walk: Walk, is_sent: bool) -> Ex
 }
 
 /// Where the results of a run go, looked at before anything is run.
-struct Outputs {
+struct Results {
     report: Destination,
-    trace: Option<Destination>,
-    page: Option<Destination>,
-    metrics: Outlets,
+    renderings: Outputs<Report>,
+    metrics: MetricOutput,
 }
 
-impl Outputs {
+impl Results {
     fn open(places: &Places, arguments: &Arguments, scratch: &Path) -> anyhow::Result<(Self, Journal, Source)> {
         let report = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
         // Beside a device there is no room for a journal.
         let journal = if report.is_file() { report.path().to_owned() } else { scratch.join("report") };
         let journal = Journal::beside(&journal).context("cannot write the journal: name another place with --out")?;
-        let trace = arguments.trace.as_deref().map(|path| destination("--trace", path)).transpose()?;
-        let page = arguments.html.as_deref().map(|path| destination("--html", path)).transpose()?;
-        let metrics = Outlets::open(&arguments.telemetry)?;
-        let source = arguments.kernel.open(trace.is_some())?;
-        check_distinct([Some(&report), trace.as_ref(), source.destination(), page.as_ref(), metrics.file()])?;
-        Ok((Self { report, trace, page, metrics }, journal, source))
+        let renderings = arguments.sinks.open()?;
+        let metrics = MetricOutput::open(&arguments.telemetry)?;
+        let source = arguments.kernel.open(arguments.traces())?;
+        let stored = source.destination().map(|place| ("capture-save", place));
+        check_distinct([("out", &report)].into_iter().chain(renderings.places()).chain(stored))?;
+        Ok((Self { report, renderings, metrics }, journal, source))
     }
 
-    /// Writes all that is written, and says where; one of many runs says only which cases failed.
+    /// Writes and prints all there is, and says where; one of many runs says only which cases failed.
     fn write(&self, executed: Executed, format: Format, is_of_many: bool) -> anyhow::Result<Report> {
         let Executed { report, journal, source, .. } = executed;
         self.write_report(&report, format)?;
         let records = journal.map(Journal::finish).transpose().context("cannot give the journal its name")?;
         let stored = source.save()?;
-        let traced = self.trace.as_ref().filter(|_| timeline::has_any(&report));
-        if let Some(place) = traced {
-            place
-                .write_with(|out| timeline::write(&report, out))
-                .with_context(|| format!("cannot write {}", place.path().display()))?;
-        }
-        if let Some(place) = &self.page {
-            super::html::write_to(place, &html::report_page(&report, kinds::VIEWS))?;
-        }
+        let path = self.report.path();
         if is_of_many {
             say_failures(&report);
         } else {
-            print_report(&report, format)?;
-            self.say_where(records.as_deref(), traced, &report);
+            print_document(&report, format)?;
+            tell!("report: {}", path.display());
+            if let Some(records) = records.filter(|_| self.report.is_file()) {
+                tell!("records: {}", records.display());
+            }
         }
+        let mut say = |line: &str| {
+            if !is_of_many {
+                tell!("{line}");
+            }
+        };
+        self.renderings.write(&report, &names::escaped(path.as_os_str()), &mut say)?;
         if let Some(path) = &stored {
             tell!("capture: {}", path.display());
         }
-        self.metrics.write(&report)?;
         Ok(report)
     }
 
     fn write_report(&self, report: &Report, format: Format) -> anyhow::Result<()> {
         let Err(error) = self.report.write(report) else { return Ok(()) };
         // What was measured is not lost for it.
-        print_report(report, format)?;
+        print_document(report, format)?;
         let rescued = rescue(report).map_or_else(
             |why| format!("nor can it be kept elsewhere: {why}"),
             |path| format!("it is kept in {}", path.display()),
         );
         Err(error).with_context(|| format!("cannot write the report {}; {rescued}", self.report.path().display()))
-    }
-
-    /// Where everything is; of a timeline that was asked for, also that there is none.
-    fn say_where(&self, records: Option<&Path>, traced: Option<&Destination>, report: &Report) {
-        tell!("report: {}", self.report.path().display());
-        if let Some(place) = &self.page {
-            tell!("page: {}", place.path().display());
-        }
-        if let Some(records) = records.filter(|_| self.report.is_file()) {
-            tell!("records: {}", records.display());
-        }
-        match traced {
-            Some(place) => {
-                let phases_only =
-                    if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
-                let path = place.path().display();
-                tell!("trace: {path} (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})");
-            }
-            None if self.trace.is_some() => tell!("trace: none written: no case got that far"),
-            None => {}
-        }
     }
 }
 
@@ -250,28 +238,20 @@ fn rescue(report: &Report) -> std::io::Result<PathBuf> {
     Ok(file.keep().map_err(|error| error.error)?.1)
 }
 
-/// The place that an option names.
-pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destination> {
-    Destination::check(path).map_err(|error| anyhow!("{error} with {option} FILE"))
-}
-
-/// Two documents in one place would be one.
-pub(super) fn check_distinct<'a>(places: impl IntoIterator<Item = Option<&'a Destination>>) -> anyhow::Result<()> {
-    let files: Vec<_> = places.into_iter().flatten().filter(|place| place.is_file()).map(Destination::path).collect();
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut seen = BTreeSet::new();
-    match files.iter().find(|path| !seen.insert(absolute(path))) {
-        Some(twice) => {
-            bail!("--out, --html, --trace, --prometheus and --capture-save: two of them would be {}", twice.display())
+impl Format {
+    /// How a document is printed.
+    fn sink<D: Document + Serialize>(self) -> &'static dyn Sink<D> {
+        match self {
+            Self::Table => &Tables(Style::Plain),
+            Self::Markdown => &Tables(Style::Markdown),
+            Self::Json => &Json,
         }
-        None => Ok(()),
     }
 }
 
-pub(super) fn print_report(report: &Report, format: Format) -> anyhow::Result<()> {
-    print(&match format {
-        Format::Table => table::render(report, table::Style::Plain, kinds::VIEWS),
-        Format::Markdown => table::render(report, table::Style::Markdown, kinds::VIEWS),
-        Format::Json => serde_json::to_string_pretty(report)? + "\n",
-    })
+/// Prints a document to stdout.
+pub(super) fn print_document<D: Document + Serialize>(document: &D, format: Format) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    format.sink::<D>().write(document, &RenderContext { name: "", views: kinds::VIEWS }, &mut text)?;
+    print(&String::from_utf8_lossy(&text))
 }

@@ -57,7 +57,7 @@ fn rounds(places: &Places, mut arguments: Arguments) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let folder = env::temp_dir();
     let report = arguments.run.out.get_or_insert_with(|| folder.join("report.json")).clone();
-    arguments.run.html.get_or_insert_with(|| folder.join("report.html"));
+    arguments.run.sinks.ask_for("html", folder.join("report.html"));
     let mut go_on = io::stdin().lock();
     loop {
         let began = Instant::now();

@@ -11,6 +11,8 @@ pub mod json;
 mod kernel;
 pub mod parquet;
 pub mod selftest;
+pub mod sink;
+pub mod sinks;
 pub mod sizes;
 pub mod snapshot;
 pub mod soak;

@@ -13,6 +13,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
 use super::document::{CaseReport, Machine, Measurement, Report, ScenarioReport};
+use super::sink::{Collector, Out, RenderContext, Several, Sink};
 
 /// Rows of a row group: all that is held in memory besides one report, 4 MiB of them, and about what DuckDB reads at a time.
 const GROUP_ROWS: usize = 1 << 17;
@@ -104,6 +105,46 @@ const COLUMNS: [Column; 28] = [
     ("warm_up", true, Flag(|row| Some(row.warm_up))),
     ("value", true, Real(|row| Some(row.value))),
 ];
+
+/// Every sample of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples;
+
+impl Sink<Report> for Samples {
+    fn name(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn help(&self) -> &'static str {
+        "Also write every sample as a row of a table, in Parquet"
+    }
+
+    fn write(&self, report: &Report, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        let mut table = Table::begin(out)?;
+        table.add(context.name, report)?;
+        table.finish().map(drop)
+    }
+
+    fn collector(&self) -> Option<&dyn Collector<Report>> {
+        Some(self)
+    }
+}
+
+impl Collector<Report> for Samples {
+    fn begin<'o>(&self, out: &'o mut Out<'o>) -> io::Result<Box<dyn Several<Report> + 'o>> {
+        Ok(Box::new(Table::begin(out)?))
+    }
+}
+
+impl<W: Write + Send> Several<Report> for Table<W> {
+    fn add(&mut self, name: &str, report: &Report) -> io::Result<()> {
+        Self::add(self, name, report)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<String> {
+        Ok(format!("{} samples", Table::finish(*self)?))
+    }
+}
 
 /// A table that is being written.
 pub struct Table<W: Write + Send> {

@@ -13,6 +13,34 @@ use wasiscope_ebpf_abi::Phase;
 use crate::capture::{Traced, TracedEvent};
 use crate::record::{Span, Timeline};
 use crate::report::Report;
+use crate::report::sink::{Out, RenderContext, Sink};
+
+/// The timelines of a report's cases.
+#[derive(Clone, Copy, Debug)]
+pub struct Timelines;
+
+impl Sink<Report> for Timelines {
+    fn name(&self) -> &'static str {
+        "trace"
+    }
+
+    fn help(&self) -> &'static str {
+        "Also write a timeline of one iteration of every case, for Perfetto, speedscope or chrome://tracing"
+    }
+
+    fn has_any(&self, report: &Report) -> bool {
+        has_any(report)
+    }
+
+    fn write(&self, report: &Report, _context: &RenderContext<'_>, mut out: &mut Out<'_>) -> io::Result<()> {
+        write(report, &mut out)
+    }
+
+    fn hint(&self, report: &Report) -> String {
+        let phases_only = if report.capture.status.sees_kernel() { "" } else { "; phases only, without capture" };
+        format!(" (open it in https://ui.perfetto.dev or https://speedscope.app{phases_only})")
+    }
+}
 
 /// Writes the file.
 ///

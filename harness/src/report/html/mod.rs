@@ -9,6 +9,8 @@ mod site;
 mod svg;
 mod timeline;
 
+use std::io;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -17,11 +19,57 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::Report;
 use super::grid::Grid;
+use super::sink::{Out, RenderContext, Sink};
+use crate::compare::Comparison;
 
 pub use comparison::page as comparison_page;
 pub use report::page as report_page;
 pub use site::{Entry, index as index_page};
+
+/// The page of a report or of a comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Page;
+
+/// What the options say of it.
+const HELP: &str = "Also write the page: one file that needs nothing else";
+
+impl Sink<Report> for Page {
+    fn name(&self) -> &'static str {
+        "page"
+    }
+
+    fn option(&self) -> &'static str {
+        "html"
+    }
+
+    fn help(&self) -> &'static str {
+        HELP
+    }
+
+    fn write(&self, report: &Report, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        out.write_all(report_page(report, context.views).as_bytes())
+    }
+}
+
+impl Sink<Comparison> for Page {
+    fn name(&self) -> &'static str {
+        "page"
+    }
+
+    fn option(&self) -> &'static str {
+        "html"
+    }
+
+    fn help(&self) -> &'static str {
+        HELP
+    }
+
+    fn write(&self, comparison: &Comparison, _context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        out.write_all(comparison_page(comparison).as_bytes())
+    }
+}
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -158,7 +206,7 @@ fn shortened(value: Value) -> Value {
 /// be half of it.
 fn save_link(name: &str, document: &impl Serialize) -> Markup {
     let packed =
-        serde_json::to_vec(document).map_err(std::io::Error::from).and_then(|json| zstd::bulk::compress(&json, LEVEL));
+        serde_json::to_vec(document).map_err(io::Error::from).and_then(|json| zstd::bulk::compress(&json, LEVEL));
     match packed {
         Ok(packed) => html! {
             p.tools { a download=(format!("{name}.json.zst"))

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Definition, Kind, Label, Point, Telemetry, Value, label};
+use crate::report::Report;
+use crate::report::sink::{Out, RenderContext, Sink};
 
 /// What a file of this tool's begins with.
 pub const BEGINNING: &str = "# wasiscope ";
@@ -15,6 +17,24 @@ const LEFT_OUT: &str = "wasiscope.kernel.syscall.latency";
 
 /// Values, each with the machine that it is of.
 type Points<'a> = Vec<(&'a Label, &'a Point)>;
+
+/// Every figure of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics;
+
+impl Sink<Report> for Metrics {
+    fn name(&self) -> &'static str {
+        "prometheus"
+    }
+
+    fn help(&self) -> &'static str {
+        "Also write every figure as a text file for Prometheus, by way of node_exporter's textfile collector"
+    }
+
+    fn write(&self, report: &Report, _context: &RenderContext<'_>, mut out: &mut Out<'_>) -> io::Result<()> {
+        write(&super::of(report).map_err(io::Error::other)?, &mut out)
+    }
+}
 
 /// Writes all of it, but for the latencies of each system call.
 ///
