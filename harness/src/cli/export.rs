@@ -25,6 +25,7 @@ Examples:
 
   wasiscope export target/wasiscope/report.json --otlp http://localhost:4318
   wasiscope export target/wasiscope/report.json --prometheus /var/lib/node_exporter/wasiscope.prom
+  wasiscope export target/wasiscope/report.json --junit junit.xml  # every case as a test
 
   duckdb -c \"SELECT \\\"case\\\", median(value) FROM 'samples.parquet'
              WHERE metric = 'phase.run' AND NOT warm_up GROUP BY ALL\"

@@ -82,7 +82,7 @@ enum Verb {
     History(Box<history::Arguments>),
     /// Which commit made the difference, by comparing those between a good one and a bad one
     Bisect(bisect::Arguments),
-    /// Reports for other tools: every sample as a table in Parquet, every figure as metrics for OpenTelemetry and Prometheus
+    /// Reports for other tools: samples in Parquet, figures for OpenTelemetry and Prometheus, cases as tests in JUnit XML, pages, timelines
     Export(export::Arguments),
     /// One page for each report, and an index with history across commits
     Html(html::Arguments),

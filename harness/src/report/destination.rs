@@ -124,16 +124,22 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Guards against a slip of the hand, such as the name of a guest for that of a report: only what is empty, or begins as
-/// reports, stored captures, timelines, pages and metrics do, is replaced, and tables that say they are this tool's.
+/// reports, stored captures, timelines, pages, metrics and tests do, is replaced, and tables that say they are this tool's.
 fn may_be_replaced(path: &Path) -> io::Result<bool> {
-    let mut beginning = [0; 64];
+    let mut beginning = [0; 128];
     let mut file = fs::File::open(path)?;
     let length = file.read(&mut beginning)?;
     if beginning.starts_with(PARQUET) {
         return is_own_table(&mut file);
     }
     let text: String = String::from_utf8_lossy(&beginning[..length]).split_whitespace().collect();
-    let begins = ["{\"schema_version\":", "{\"displayTimeUnit\":", "<!DOCTYPEhtml><!--wasiscope-->", "#wasiscope"];
+    let begins = [
+        "{\"schema_version\":",
+        "{\"displayTimeUnit\":",
+        "<!DOCTYPEhtml><!--wasiscope-->",
+        "<?xmlversion=\"1.0\"encoding=\"UTF-8\"?><testsuitesname=\"wasiscope\"",
+        "#wasiscope",
+    ];
     Ok(["", "{}"].contains(&text.as_str()) || begins.iter().any(|begin| text.starts_with(begin)))
 }
 

@@ -8,6 +8,7 @@ pub mod grid;
 pub mod history;
 pub mod html;
 pub mod json;
+pub mod junit;
 mod kernel;
 pub mod parquet;
 pub mod selftest;

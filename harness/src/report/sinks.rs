@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::comparison;
 use super::html::Page;
+use super::junit::Junit;
 use super::parquet::Samples;
 use super::sink::{Out, RenderContext, Sink};
 use super::table::{self, Style};
@@ -25,7 +26,7 @@ pub trait Document: Sized + 'static {
 }
 
 impl Document for Report {
-    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Timelines, &Page, &Samples, &Metrics];
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Timelines, &Page, &Samples, &Junit, &Metrics];
 
     fn text(&self, style: Style, views: Views) -> String {
         table::render(self, style, views)
@@ -33,7 +34,7 @@ impl Document for Report {
 }
 
 impl Document for Comparison {
-    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Page];
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Page, &Junit];
 
     fn text(&self, style: Style, _views: Views) -> String {
         comparison::render(self, style)
