@@ -6,12 +6,12 @@ use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use wasiscope::before_exec::BeforeExec;
 use wasiscope::capture::Capture;
 use wasiscope::capture::ebpf::{EbpfCapture, Options, enter_watched};
 use wasiscope::stats;
@@ -89,7 +89,7 @@ fn run(observer: &Observer, capture: &mut EbpfCapture) -> anyhow::Result<f64> {
         capture.arm()?;
         let worker = capture.open(1, "")?;
         // SAFETY: the descriptors are the capture's, which outlives the spawning.
-        unsafe { command.pre_exec(move || enter_watched(&worker)) };
+        unsafe { BeforeExec::default().then(move || enter_watched(&worker)) }.apply(&mut command);
     }
     let output = command.spawn().context("cannot be started")?.wait_with_output()?;
     if observer.by_wasiscope {

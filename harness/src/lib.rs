@@ -13,7 +13,7 @@ pub use wasiscope_model::{names, record, units};
 pub use wasiscope_scenario as scenario;
 pub use wasiscope_scenario::plan;
 pub use wasiscope_stats as stats;
-pub use wasiscope_sys::{clock, files, folder, git, interrupt, machine, privileges, scratch};
+pub use wasiscope_sys::{before_exec, clock, files, folder, git, interrupt, machine, privileges, scratch};
 
 pub mod calibrate;
 pub mod cli;

@@ -5,7 +5,6 @@
 mod common;
 
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering;
@@ -13,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::forked::{PAGE, board, calls, clock, collect, fork_worker, map, pwrites, require_live, run, touch, watch};
+use wasiscope::before_exec::BeforeExec;
 use wasiscope::capture::ebpf::{EbpfCapture, Options, enter_watched};
 use wasiscope::capture::{Calls, Capture, CaptureError, KernelEvents, Ledger};
 use wasiscope::worker::cell::PhaseCell;
@@ -232,7 +232,7 @@ fn live_an_exec_keeps_the_cells_and_closes_the_rest() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &script]);
     // SAFETY: the descriptors are the capture's, which outlives the spawning.
-    unsafe { command.pre_exec(move || enter_watched(&worker)) };
+    unsafe { BeforeExec::default().then(move || enter_watched(&worker)) }.apply(&mut command);
     let mut child = command.spawn().expect("the worker starts");
     assert!(child.wait().expect("the worker ends").success(), "exactly the cells are inherited");
     let events = capture.collect(0).expect("events can be collected");

@@ -7,12 +7,12 @@ mod common;
 
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{WASISCOPE, file, guest, spin, syscalls};
 use serde_json::Value;
+use wasiscope::before_exec::BeforeExec;
 
 /// Marks, and a write of one byte between them.
 const WRITES: &str = "
@@ -277,7 +277,8 @@ fn live_where_seccomp_refuses_bpf_the_filter_is_named() {
             if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
         };
         // SAFETY: between fork and exec it makes one system call.
-        unsafe { command.pre_exec(install) }
+        unsafe { BeforeExec::default().then(install) }.apply(command);
+        command
     }
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "guest.wasm", guest(WRITES));

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::{Phase, PhaseCell, cell_value};
 
@@ -251,13 +252,7 @@ impl Capture for RecordedCapture {
 
 /// Memory behind a descriptor, laid out as the kernel's array of phase cells.
 fn cells() -> io::Result<File> {
-    // SAFETY: the name is a C string.
-    let fd = unsafe { libc::memfd_create(c"wasiscope-cells".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new and valid, and nobody else's.
-    let file = unsafe { File::from_raw_fd(fd) };
+    let file = File::from(rustix::fs::memfd_create("wasiscope-cells", MemfdFlags::CLOEXEC)?);
     file.set_len(u64::from(CELLS) * CELL_BYTES)?;
     Ok(file)
 }

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::flow;
 use super::heartbeat::Patience;
+use crate::before_exec::BeforeExec;
 use crate::worker::heartbeat::HeartbeatPage;
 use crate::worker::{self, Request};
 
@@ -28,9 +27,7 @@ pub(super) fn count(request: &Request) -> Result<Vec<u64>, String> {
     command.arg(format!("--callgrind-out-file={}", files.display()));
     // Under valgrind /proc/self/exe would be valgrind's own.
     command.arg(format!("/proc/{}/exe", std::process::id())).arg(worker::VERB).arg(heartbeat.fd().to_string());
-    let fd = heartbeat.fd();
-    // SAFETY: it makes one system call: no allocation, no lock, as is required between fork and exec.
-    unsafe { command.pre_exec(move || flow::inherit(fd)) };
+    BeforeExec::default().inherit([heartbeat.fd()]).apply(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("valgrind cannot be run ({error}): install it"))?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit};
 
+use crate::before_exec::BeforeExec;
 use crate::capture::ebpf::enter_watched;
 use crate::capture::{Pipeline, WatchedWorker};
 use crate::clock;
@@ -64,27 +65,15 @@ impl ChildWorkers {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
         // A group of its own, so that Ctrl-C reaches only the parent, which then decides.
         command.process_group(0);
-        let watched = watched.copied();
-        let stack = stack_limit(request)?;
-        let parent = rustix::process::getpid();
-        let prepare = move || {
-            // Whatever ends the parent ends the worker with it.
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            if let Some(stack) = stack {
-                rustix::process::setrlimit(Resource::Stack, stack)?;
-            }
-            inherited.iter().try_for_each(|fd| flow::inherit(*fd))?;
-            match &watched {
-                // SAFETY: this is the child between fork and exec, and the descriptors are open in it.
-                Some(watched) => unsafe { enter_watched(watched) },
-                None => Ok(()),
-            }
-        };
-        // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
-        unsafe { command.pre_exec(prepare) };
+        let mut setup = BeforeExec::default().end_with_parent().inherit(inherited);
+        if let Some(stack) = stack_limit(request)? {
+            setup = setup.stack_limit(stack);
+        }
+        if let Some(watched) = watched.copied() {
+            // SAFETY: between fork and exec, as it is meant; the descriptors are the capture's, which outlives the start of its workers.
+            setup = unsafe { setup.then(move || enter_watched(&watched)) };
+        }
+        setup.apply(&mut command);
         command.spawn()
     }
 }
@@ -263,21 +252,12 @@ struct Neighbours(Vec<Child>);
 impl Neighbours {
     fn start(executable: &PathBuf, request: &Request) -> io::Result<Self> {
         let mut neighbours = Self(Vec::new());
-        let parent = rustix::process::getpid();
         for _ in 0..request.neighbours {
             let cpu = request.cpu.map_or("-".to_owned(), |cpu| cpu.to_string());
             let mut command = Command::new(executable);
             command.args([worker::BUSY_VERB, &cpu]).process_group(0);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            let prepare = move || {
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-                if rustix::process::getppid() != Some(parent) {
-                    return Err(io::ErrorKind::BrokenPipe.into());
-                }
-                Ok(())
-            };
-            // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
-            unsafe { command.pre_exec(prepare) };
+            BeforeExec::default().end_with_parent().apply(&mut command);
             neighbours.0.push(command.spawn()?);
         }
         Ok(neighbours)

@@ -4,7 +4,7 @@
 //! before the worker is told that no more will come.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::facts::Known;
 use super::{Death, Prepared, Runner, take_iterations};
+use crate::before_exec::BeforeExec;
 use crate::capture::{CaptureError, Pipeline, PipelineOptions};
 use crate::kinds::pipeline::generator::{self, Made, Order, Ready};
 use crate::kinds::pipeline::worker::Signal;
@@ -100,22 +101,11 @@ impl Generator {
         let mut command = Command::new(executable);
         command.arg(VERB).arg(theirs.as_raw_fd().to_string()).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let (fd, parent) = (theirs.as_raw_fd(), rustix::process::getpid());
-        let prepare = move || {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            if let Some(cpu) = cpu {
-                let mut set = rustix::thread::CpuSet::new();
-                set.set(cpu);
-                // A machine that forbids it makes calls all the same.
-                let _ = rustix::thread::sched_setaffinity(None, &set);
-            }
-            inherit(fd)
-        };
-        // SAFETY: `prepare` only makes system calls: no allocation, no lock, as is required between fork and exec.
-        unsafe { command.pre_exec(prepare) };
+        let mut setup = BeforeExec::default().end_with_parent().inherit([theirs.as_raw_fd()]);
+        if let Some(cpu) = cpu {
+            setup = setup.stay_on(cpu);
+        }
+        setup.apply(&mut command);
         let child = command.spawn().map_err(FlowError::Generator)?;
         Ok(Self { child, socket: ours })
     }
@@ -143,12 +133,6 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = rustix::net::SocketFlags::CLOEXEC;
     let kind = rustix::net::SocketType::SEQPACKET;
     Ok(rustix::net::socketpair(rustix::net::AddressFamily::UNIX, kind, flags, None)?)
-}
-
-/// Lets a descriptor survive the coming exec. For use between fork and exec: one system call.
-pub(super) fn inherit(fd: RawFd) -> io::Result<()> {
-    // SAFETY: changes a flag of a descriptor of the child's own.
-    if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Leads the worker at the other end of `worker` through so many flows. Ends early, without an error, when the worker is gone: how it died is known

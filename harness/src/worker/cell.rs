@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +10,7 @@ use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_v
 
 use super::heartbeat::Heartbeat;
 use super::limits::{Limit, LimitMet};
+use crate::before_exec::inherited;
 
 /// The cell that this worker writes, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
@@ -93,11 +94,7 @@ impl PhaseCell {
     /// # Errors
     /// When the descriptor is not a mappable array with a cell of that index.
     pub fn mapped(fd: RawFd, index: u32, slot: u32) -> io::Result<Self> {
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-        // SAFETY: the caller hands over an inherited descriptor that nothing else in this process owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = inherited(fd)?;
         let base = map_shared(&fd, (index as usize + 1) * size_of::<abi::PhaseCell>())?;
         // SAFETY: `index + 1` cells were mapped, readable and writable, and are never unmapped. The array is aligned to
         // a page and its cells to their size's factor of 64, and all sides access the words as aligned u64s.
@@ -239,17 +236,15 @@ mod tests {
     use std::os::fd::IntoRawFd;
     use std::os::unix::fs::{FileExt, MetadataExt};
 
+    use rustix::fs::MemfdFlags;
+
     use super::*;
 
     const CELL_BYTES: u64 = size_of::<abi::PhaseCell>() as u64;
 
     /// A stand-in for the kernel's array: 64 zeroed cells.
     fn cells() -> File {
-        // SAFETY: the name is a C string; the descriptor, when valid, is new.
-        let fd = unsafe { libc::memfd_create(c"cells".as_ptr(), libc::MFD_CLOEXEC) };
-        assert!(fd >= 0, "{}", io::Error::last_os_error());
-        // SAFETY: as above.
-        let file = unsafe { File::from_raw_fd(fd) };
+        let file = File::from(rustix::fs::memfd_create("cells", MemfdFlags::CLOEXEC).unwrap());
         file.set_len(64 * CELL_BYTES).unwrap();
         file
     }

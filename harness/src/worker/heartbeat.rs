@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::cell::map_shared;
 use super::limits::{self, Limit, LimitMet};
+use crate::before_exec::inherited;
 use crate::clock;
 
 /// How much longer a pass may take while fuel is counted, which slows tight loops down by up to this factor.
@@ -46,11 +47,7 @@ impl Heartbeat {
     /// # Errors
     /// When the descriptor is not one of [`HeartbeatPage::fd`].
     pub(crate) fn mapped(fd: RawFd) -> io::Result<Self> {
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-        // SAFETY: the caller hands over an inherited descriptor that nothing else in this process owns.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = inherited(fd)?;
         // A mapping of less than that would end the process at its first store.
         if rustix::fs::fstat(&fd)?.st_size < i64::try_from(size_of::<Shared>()).unwrap_or(i64::MAX) {
             return Err(io::ErrorKind::InvalidData.into());
@@ -195,7 +192,7 @@ impl HeartbeatPage {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::IntoRawFd;
+    use std::os::fd::{IntoRawFd, OwnedFd};
 
     use super::*;
 

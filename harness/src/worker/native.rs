@@ -11,6 +11,7 @@ use super::answer;
 use super::cell::PhaseCell;
 use super::protocol::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
 use super::written::{Output, Written};
+use crate::before_exec::BeforeExec;
 use crate::clock;
 use crate::folder::Workspace;
 
@@ -71,9 +72,7 @@ fn run(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Pass> {
     command.arg0(&subject.name);
     command.args(&subject.input.args).env_clear().current_dir(&subject.directory);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
-    let die_with_worker = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
-    // SAFETY: it makes one system call: no allocation, no lock, as is required between fork and exec.
-    unsafe { command.pre_exec(die_with_worker) };
+    BeforeExec::default().end_with_parent().apply(&mut command);
     // Native guests are not watched: this is for the parent, should it have to end one.
     cell.enter(Phase::Run);
     let started_ns = clock::monotonic_ns();

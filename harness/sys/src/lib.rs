@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of guests, engines or scenarios. Whatever calls the operating system for more than one room belongs here.
 
+pub mod before_exec;
 pub mod clock;
 pub mod files;
 pub mod folder;

@@ -4,6 +4,7 @@ use std::io;
 use std::ptr::{from_mut, from_ref};
 
 use super::super::WatchedWorker;
+use wasiscope_sys::before_exec::keep_open;
 
 /// `BPF_MAP_UPDATE_ELEM` of `bpf(2)`.
 const MAP_UPDATE_ELEM: libc::c_long = 2;
@@ -31,10 +32,7 @@ struct UpdateElem {
 /// capture that gave them out still alive at that time. Safe between fork and exec: it makes system calls only,
 /// and neither allocates nor locks.
 pub unsafe fn enter_watched(worker: &WatchedWorker) -> io::Result<()> {
-    // SAFETY: changes a flag of a descriptor that the caller vouches for.
-    if unsafe { libc::fcntl(worker.cells_fd, libc::F_SETFD, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    keep_open(worker.cells_fd)?;
     let Ok(map_fd) = u32::try_from(worker.watched_fd) else { return Ok(()) };
     // SAFETY: cannot fail and touches no memory.
     let process = unsafe { libc::getpid() };

@@ -5,12 +5,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use anyhow::Context;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Calls};
+use crate::before_exec::inherited;
 use crate::clock;
 
 /// The hidden verb of the process: `wasiscope __generate SOCKET`.
@@ -73,9 +75,7 @@ pub fn hear<M: for<'m> Deserialize<'m>>(socket: &OwnedFd) -> io::Result<Option<M
 pub fn serve(arguments: &[String]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let fd: RawFd = arguments.first().and_then(|fd| fd.parse().ok()).unwrap_or(-1);
-    anyhow::ensure!(fd > 2, "{VERB} takes the number of a socket");
-    // SAFETY: whoever started this process has given it the descriptor for itself; nothing else here knows of it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = inherited(fd).with_context(|| format!("{VERB} takes the number of a socket"))?;
     let devices = Devices { zero: File::open("/dev/zero")?, null: OpenOptions::new().write(true).open("/dev/null")? };
     tell(&socket, &Ready)?;
     while let Some(order) = hear::<Order>(&socket)? {

@@ -10,16 +10,17 @@ mod maps;
 pub(crate) mod ring;
 
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::{JOINT_KERNEL, JointMetrics, Phase, PipelineEvent, bucket_of, bucket_upper};
 use wasmtime::Engine;
 
 use super::Pipeline;
+use wasiscope_sys::before_exec::inherited;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
 use crate::kinds::pipeline::{
@@ -78,9 +79,7 @@ fn run(
     cell: &PhaseCell,
     send: Sender<'_>,
 ) -> anyhow::Result<()> {
-    anyhow::ensure!(socket > 2, "a flow needs a socket");
-    // SAFETY: whoever started this process has given it the descriptor for itself; nothing else here knows of it.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let socket = inherited(socket).context("a flow needs a socket")?;
     let mut config = engine::config(subject.engine, &subject.limits)?;
     config.epoch_interruption(true);
     let engine = Engine::new(&config)?;
