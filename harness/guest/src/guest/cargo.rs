@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::{Message, MetadataCommand};
 
 use super::environment::{command, last_lines, output, printed};
 use super::{Artifact, Builder, GuestError};
@@ -89,18 +92,26 @@ impl Builder for Cargo {
             .map_err(|reason| GuestError::Io { what: format!("writing {}", wrapper.display()), reason })?;
         cargo.env("RUSTC_WRAPPER", &wrapper);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", path_mapping(root, &folder).join("\u{1f}"));
-        let output = output(&mut cargo).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
-        if !output.status.success() {
-            let what = format!("building {} in {}", workloads.join(", "), self.folder);
-            return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
-        }
-        let extension = if self.target.is_some() { ".wasm" } else { std::env::consts::EXE_SUFFIX };
-        let output = |workload: &&str| {
-            let file = scratch.join(&target).join("release").join(format!("{workload}{extension}"));
-            ((*workload).to_owned(), file)
-        };
-        Ok(workloads.iter().map(output).collect())
+        compile(&mut cargo, || format!("building {} in {}", workloads.join(", "), self.folder))
     }
+}
+
+/// Runs a `cargo build`: where cargo says that it has put each binary. `what` is being done, should it fail.
+fn compile(cargo: &mut Command, what: impl Fn() -> String) -> Result<BTreeMap<String, PathBuf>, GuestError> {
+    // What the compilers say goes to stderr, as without it.
+    cargo.arg("--message-format=json-render-diagnostics");
+    let output = output(cargo).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
+    if !output.status.success() {
+        let said = last_lines(&String::from_utf8_lossy(&output.stderr), 40);
+        return Err(GuestError::Build { what: what(), said });
+    }
+    let binary = |message| match message {
+        Message::CompilerArtifact(artifact) if artifact.target.is_bin() => {
+            Some((artifact.target.name, artifact.executable?.into_std_path_buf()))
+        }
+        _ => None,
+    };
+    Ok(Message::parse_stream(&output.stdout[..]).map_while(Result::ok).filter_map(binary).collect())
 }
 
 /// Checks what can be known of a user's own crate before anything is built: that its manifest is one, and has the
@@ -113,12 +124,11 @@ pub(super) fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
         let what = format!("reading the manifest in {}", own.dir.display());
         return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 10) });
     }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let targets = list(&metadata["packages"]).into_iter().flat_map(|package| list(&package["targets"]));
-    let is_binary = |target: &serde_json::Value| list(&target["kind"]).iter().any(|kind| kind == "bin");
-    let bins: Vec<String> =
-        targets.filter(is_binary).filter_map(|target| Some(target["name"].as_str()?.to_owned())).collect();
+    let metadata = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout)).map_err(|error| {
+        GuestError::Build { what: format!("reading the manifest in {}", own.dir.display()), said: error.to_string() }
+    })?;
+    let targets = metadata.packages.into_iter().flat_map(|package| package.targets);
+    let bins: Vec<String> = targets.filter(|target| target.is_bin()).map(|target| target.name).collect();
     if bins.contains(&own.bin) {
         return Ok(());
     }
@@ -134,14 +144,10 @@ pub(super) fn build_own(own: &CargoGuest, scratch: &Path, say: &mut dyn FnMut(&s
     let mut cargo = command("cargo", &folder);
     let scratch = std::path::absolute(scratch).map_err(io(scratch.display().to_string()))?;
     cargo.args(["build", "--bin", &own.bin, "--target", &own.target, "--profile", &own.profile, "--target-dir"]);
-    let output = output(cargo.arg(&scratch)).map_err(|reason| GuestError::NoTool { program: "cargo", reason })?;
-    if !output.status.success() {
-        let what = format!("building {} in {}", own.bin, folder.display());
-        return Err(GuestError::Build { what, said: last_lines(&String::from_utf8_lossy(&output.stderr), 40) });
-    }
-    // cargo's profile `dev` has another folder than name.
-    let profile = if own.profile == "dev" { "debug" } else { &own.profile };
-    let file = scratch.join(&own.target).join(profile).join(format!("{}.wasm", own.bin));
+    let what = || format!("building {} in {}", own.bin, folder.display());
+    let file = compile(cargo.arg(&scratch), what)?.remove(&own.bin);
+    let file =
+        file.ok_or_else(|| GuestError::Build { what: what(), said: "cargo names no file of that binary".to_owned() })?;
     let artifact = Artifact::of_file(&file).map_err(io(format!("reading {}", file.display())))?;
     let toolchain = printed("rustc", &folder, &["-vV"]);
     Ok(Artifact {
