@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::input::{InputArguments, LimitArguments};
 use crate::files::{self, Content};
-use crate::guest::hex;
 use crate::kinds;
 use crate::module::{self, ModuleError};
 use crate::names;
@@ -172,7 +171,7 @@ fn check_amount(cases: &[Case]) -> anyhow::Result<()> {
 fn fingerprint(cases: &[Case], prices: &[(Case, Case)]) -> String {
     let of_prices = prices.iter().map(|(_, checked)| format!("price {}/{}\n", checked.scenario, checked.id()));
     let names = cases.iter().map(|case| format!("{}/{}\n", case.scenario, case.id())).chain(of_prices);
-    hex(&Sha256::digest(names.collect::<String>()))[..16].to_owned()
+    const_hex::encode(Sha256::digest(names.collect::<String>()))[..16].to_owned()
 }
 
 /// Those whose id the pattern matches; a price has the id of its case with explicit checks. There must be some of either.

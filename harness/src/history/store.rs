@@ -7,7 +7,6 @@ use std::{fs, io};
 use sha2::{Digest, Sha256};
 
 use crate::git::{self, GitError};
-use crate::guest::hex;
 use crate::report::Report;
 use crate::report::document::SCHEMA_VERSION;
 use crate::report::{destination, json};
@@ -117,7 +116,7 @@ pub fn belongs_to(report: &Report) -> Result<&str, HistoryError> {
 
 fn add_file(folder: &Path, report: &Report) -> Result<Added, HistoryError> {
     let text = serde_json::to_string_pretty(report)? + "\n";
-    let hash = hex(&Sha256::digest(&text));
+    let hash = const_hex::encode(Sha256::digest(&text));
     // Sorted by time; the hash, because two machines can start at once.
     let start: String = report.started_at.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = folder.join(format!("{start}-{}.json", &hash[..8]));

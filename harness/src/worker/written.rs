@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::guest::hex;
-
 /// Most bytes of one stream that are sent to the parent as text: what patterns are matched against, and what errors quote.
 pub const TEXT_LIMIT_BYTES: usize = 1 << 20;
 
@@ -35,7 +33,7 @@ impl Written {
         let beginning = &all[..all.len().min(TEXT_LIMIT_BYTES)];
         Self {
             bytes: all.len() as u64,
-            sha256: hex(&Sha256::digest(all)),
+            sha256: const_hex::encode(Sha256::digest(all)),
             text: String::from_utf8_lossy(beginning).into_owned(),
         }
     }

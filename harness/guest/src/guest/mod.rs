@@ -47,7 +47,7 @@ impl Artifact {
     pub fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
         Self {
             path: path.to_owned(),
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: const_hex::encode(Sha256::digest(bytes)),
             bytes: bytes.len() as u64,
             toolchain: None,
             flags: None,
@@ -236,15 +236,4 @@ pub fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
 /// When it cannot be built.
 pub fn build_own(places: &Places, own: &CargoGuest, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
     cargo::build_own(own, &places.state.join("guest-build").join("own"), say)
-}
-
-/// Bytes as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

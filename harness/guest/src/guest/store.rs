@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Artifact, Builder, GuestError, hex};
+use super::{Artifact, Builder, GuestError};
 use crate::places::Places;
 
 /// What the store knows of one guest.
@@ -81,8 +81,12 @@ fn keep(entry: &Path, workload: &str, output: &Path, toolchain: &str, flags: &st
     let file = output.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let executable = fs::metadata(output)?.permissions().mode() & 0o111 != 0;
     write_whole(&entry.join(&file), &guest, if executable { 0o755 } else { 0o644 })?;
-    let label =
-        Label { file, sha256: hex(&Sha256::digest(&guest)), toolchain: toolchain.to_owned(), flags: flags.to_owned() };
+    let label = Label {
+        file,
+        sha256: const_hex::encode(Sha256::digest(&guest)),
+        toolchain: toolchain.to_owned(),
+        flags: flags.to_owned(),
+    };
     // Last, because it is what makes the guest count as stored.
     write_whole(&label_of(entry, workload), &serde_json::to_vec_pretty(&label)?, 0o644)
 }
@@ -123,7 +127,7 @@ fn key(root: &Path, builder: &dyn Builder) -> Result<String, GuestError> {
         hash.update((contents.len() as u64).to_le_bytes());
         hash.update(&contents);
     }
-    Ok(hex(&hash.finalize())[..32].to_owned())
+    Ok(const_hex::encode(hash.finalize())[..32].to_owned())
 }
 
 /// Every file at or below `path`, if it is there. What cargo leaves behind is no source, and Go's guests, which lie

@@ -63,8 +63,7 @@ impl Check {
             Self::Mishaps => MISHAPS.iter().for_each(|mishap| add(mishap.wat.as_bytes())),
             Self::Specification { group } => group.files().iter().for_each(|file| add(file.text.as_bytes())),
         }
-        let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        (hash, total)
+        (const_hex::encode(hash.finalize()), total)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Attributes. What they say comes from files that anybody may have written, so it is cut and cleaned here, once for all outputs.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -68,10 +68,7 @@ fn presentable(text: &str) -> String {
     let shown = text.chars().take(TEXT_MAX - 9).map(|letter| if steers(letter) { '\u{fffd}' } else { letter });
     let mut shown: String = shown.collect();
     shown.push('…');
-    for byte in &Sha256::digest(text)[..4] {
-        // Writing to a String cannot fail.
-        let _ = write!(shown, "{byte:02x}");
-    }
+    shown.push_str(&const_hex::encode(&Sha256::digest(text)[..4]));
     shown
 }
 
