@@ -5,6 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use procfs::process::{Process, Task};
+use procfs::{ProcError, ProcResult};
+
 use crate::scratch;
 use crate::stats;
 
@@ -34,36 +37,32 @@ impl Held {
     ///
     /// # Errors
     /// When the process is gone, or `/proc` does not say.
-    pub fn of(pid: u32, temporary: &Path, state: &Path) -> io::Result<Self> {
-        let process = Path::new("/proc").join(pid.to_string());
-        let status = fs::read_to_string(process.join("status"))?;
-        let tasks = entries(&process.join("task"))?;
+    pub fn of(pid: u32, temporary: &Path, state: &Path) -> ProcResult<Self> {
+        let process = Process::new(pid.cast_signed())?;
+        let anonymous_kib = process.status()?.rssanon;
+        let tasks: Vec<Task> = process.tasks()?.flatten().collect();
         // Children belong to the thread that started them.
-        let children = tasks.iter().filter_map(|task| fs::read_to_string(task.join("children")).ok());
+        let children = tasks.iter().filter_map(|task| task.children().ok());
+        let folder = Path::new("/proc").join(pid.to_string());
         Ok(Self {
-            memory_bytes: field(&status, "RssAnon:")? * 1024,
-            descriptors: entries(&process.join("fd"))?.len() as u64,
+            memory_bytes: anonymous_kib.ok_or_else(|| ProcError::Other("/proc does not say RssAnon".to_owned()))?
+                * 1024,
+            descriptors: descriptors(&folder)?,
             threads: tasks.len() as u64,
-            children: children.map(|list| list.split_whitespace().count() as u64).sum(),
+            children: children.map(|children| children.len() as u64).sum(),
             files: files_below(temporary) + files_of(pid, state),
-            kernel_objects: kernel_objects(&process),
+            kernel_objects: kernel_objects(&folder),
             ..Self::default()
         })
     }
 }
 
-fn entries(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
-    Ok(fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect())
+/// By hand: before Linux 6.2, procfs counts `.` and `..` as well.
+fn descriptors(process: &Path) -> io::Result<u64> {
+    Ok(fs::read_dir(process.join("fd"))?.flatten().count() as u64)
 }
 
-/// The number behind a name in `/proc/PID/status`.
-fn field(status: &str, name: &str) -> io::Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc does not say {name}")))
-}
-
-/// The numbers of programs, links and maps behind its descriptors.
+/// The numbers of programs, links and maps behind its descriptors. By hand: procfs does not read `fdinfo`.
 fn kernel_objects(process: &Path) -> u64 {
     let infos = fs::read_dir(process.join("fdinfo")).into_iter().flatten().flatten();
     let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());

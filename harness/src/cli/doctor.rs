@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Args;
+use procfs::{Current, LoadAverage};
 use serde::Serialize;
 
 use super::{Exit, ListFormat, print};
@@ -268,11 +269,10 @@ fn privileges() -> String {
 }
 
 fn noise() -> Finding {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let busy: f64 = load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
+    let busy = LoadAverage::current().map_or(0.0, |load| load.one);
     let cpus = machine::processor::usable();
     let detail = format!("load {busy} on {cpus} processors");
-    if busy < cpus as f64 / 2.0 {
+    if f64::from(busy) < cpus as f64 / 2.0 {
         Finding::good("noise", detail)
     } else {
         Finding::bad("noise", detail, "wait until the machine is idle, or expect wide intervals")

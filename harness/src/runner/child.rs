@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
+use procfs::{Current, VmStat};
 use rustix::process::{Resource, Rlimit};
 
 use crate::before_exec::BeforeExec;
@@ -355,10 +356,8 @@ fn hand_over(child: &mut Child, request: &Request) {
 }
 
 /// How often the kernel has killed a process for its memory since the machine's start; 0 where it does not say.
-fn out_of_memory_kills() -> u64 {
-    let counts = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let count = counts.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+fn out_of_memory_kills() -> i64 {
+    VmStat::current().ok().and_then(|counts| counts.0.get("oom_kill").copied()).unwrap_or(0)
 }
 
 fn death_of(status: io::Result<ExitStatus>, stderr: &mut File, memory_ran_out: bool) -> Option<Death> {

@@ -1,14 +1,14 @@
 //! A folder in which the real binary runs a bad case and a good one, and what is looked at afterwards.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procfs::process::{self, Process};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -202,23 +202,19 @@ impl Stage {
     /// The processes that were started in this folder or below it.
     pub(super) fn processes(&self) -> Vec<Pid> {
         let Ok(folder) = fs::canonicalize(self.folder.path()) else { return Vec::new() };
-        let here = |path: &Path| fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&folder));
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
-        processes.filter(|path| here(path)).filter_map(|path| pid_of(path.file_name()?)).collect()
+        let is_here = |process: &Process| process.cwd().is_ok_and(|cwd| cwd.starts_with(&folder));
+        let processes = process::all_processes().into_iter().flatten().flatten();
+        processes.filter(is_here).filter_map(|process| Pid::from_raw(process.pid)).collect()
     }
 
     /// A worker of a run here, if there is one.
     pub(super) fn worker(&self) -> Option<Pid> {
         let is_worker = |pid: &Pid| {
-            let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).unwrap_or_default();
-            line.split(|byte| *byte == 0).nth(1) == Some(worker::VERB.as_bytes())
+            let line = Process::new(pid.as_raw_pid()).and_then(|process| process.cmdline()).unwrap_or_default();
+            line.get(1).is_some_and(|verb| verb == worker::VERB)
         };
         self.processes().into_iter().find(is_worker)
     }
-}
-
-fn pid_of(name: &OsStr) -> Option<Pid> {
-    Pid::from_raw(name.to_str()?.parse().ok()?)
 }
 
 /// How the case of a scenario ended.

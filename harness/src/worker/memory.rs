@@ -1,4 +1,7 @@
 //! Where memory lies, and how much of it is resident: of the whole worker, and of the guest's linear memory.
+//!
+//! `/proc` is read by hand here and in `thread.rs`: it is read in every iteration, and what procfs allocates for fields that nobody asks for would be in
+//! the resident memory that is measured.
 
 use std::fs::File;
 use std::ops::Range;

@@ -240,7 +240,7 @@ fn wait_until_other_threads_sleep() {
 }
 
 fn is_awake(thread: &Path) -> bool {
-    // The state is the first word behind the last bracket of `pid (name) S …`.
+    // The state is the first word behind the last bracket of `pid (name) S …`. By hand, as in `memory.rs`.
     let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('S'))
 }

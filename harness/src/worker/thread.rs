@@ -2,7 +2,7 @@
 
 use rustix::thread::CpuSet;
 
-/// How often the kernel has taken the processor away from this thread; `None` where `/proc` does not tell.
+/// How often the kernel has taken the processor away from this thread; `None` where `/proc` does not tell. By hand, as in `memory.rs`.
 pub(crate) fn preemptions() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;

@@ -21,7 +21,7 @@ pub fn namespace_offset_ns() -> i64 {
     offsets.ok().and_then(|offsets| monotonic_of(&offsets)).unwrap_or(0)
 }
 
-/// Lines of a clock's name, seconds and nanoseconds; the seconds may be negative, the nanoseconds are not.
+/// By hand: procfs does not read this file. Lines of a clock's name, seconds and nanoseconds; the seconds may be negative, the nanoseconds are not.
 fn monotonic_of(offsets: &str) -> Option<i64> {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let line = offsets.lines().map(words).find(|words| words.first().is_some_and(|name| name == "monotonic"))?;

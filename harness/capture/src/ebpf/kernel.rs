@@ -1,12 +1,13 @@
 //! Getting the programs into the kernel, and what stands in the way.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::ptr::{from_mut, null_mut};
 
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use procfs::FromRead;
+use procfs::process::Status;
 
 use super::super::CaptureError;
 use super::super::btf::{Btf, BtfError, KERNEL_BTF};
@@ -35,7 +36,7 @@ pub struct Options {
 
 /// Creates the maps and prepares the programs for this kernel; without `may_follow`, for one on which switches are not seen.
 pub(super) fn load_object(options: &Options, may_follow: bool) -> Result<(Ebpf, Found), CaptureError> {
-    check_privileges(fs::read_to_string("/proc/thread-self/status").ok().as_deref())?;
+    check_privileges(Status::from_file("/proc/thread-self/status").ok().map(|status| status.capeff))?;
     check_namespaces(&surroundings::namespaces())?;
     check_kernel()?;
     let btf = match &options.btf {
@@ -64,11 +65,8 @@ pub(super) fn load_object(options: &Options, may_follow: bool) -> Result<(Ebpf, 
 
 /// Refuses early and in plain words; loading would only say "Operation not permitted".
 ///
-/// `status` is that of `/proc/thread-self/status`; without it the kernel's own refusal must do.
-fn check_privileges(status: Option<&str>) -> Result<(), CaptureError> {
-    let effective = status
-        .and_then(|status| status.lines().find_map(|line| line.strip_prefix("CapEff:")))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+/// `effective` are the capabilities of this thread; without them the kernel's own refusal must do.
+fn check_privileges(effective: Option<u64>) -> Result<(), CaptureError> {
     match effective {
         Some(mask) if mask & CAP_SYS_ADMIN == 0 && mask & (CAP_BPF | CAP_PERFMON) != CAP_BPF | CAP_PERFMON => {
             let own = std::env::current_exe().map_or("wasiscope".to_owned(), |path| path.display().to_string());
@@ -155,14 +153,13 @@ mod tests {
 
     #[test]
     fn missing_privileges_name_the_mend() {
-        let refused = |mask: &str| check_privileges(Some(&format!("Name:\tx\nCapEff:\t{mask}\n"))).is_err();
-        assert!(refused("0000000000000000"));
-        assert!(refused("0000008000000000"), "CAP_BPF alone cannot load tracing programs");
-        assert!(!refused("000000c000000000"));
-        assert!(!refused("0000000000200000"), "CAP_SYS_ADMIN includes both");
-        assert!(!refused("what is this"));
+        let refused = |mask| check_privileges(Some(mask)).is_err();
+        assert!(refused(0));
+        assert!(refused(0x80_0000_0000), "CAP_BPF alone cannot load tracing programs");
+        assert!(!refused(0xc0_0000_0000));
+        assert!(!refused(0x20_0000), "CAP_SYS_ADMIN includes both");
         assert!(check_privileges(None).is_ok());
-        let text = check_privileges(Some("CapEff:\t0\n")).unwrap_err().to_string();
+        let text = check_privileges(Some(0)).unwrap_err().to_string();
         assert!(text.contains("setcap cap_bpf,cap_perfmon+ep"), "{text}");
     }
 

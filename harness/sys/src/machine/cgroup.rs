@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use procfs::process::MountInfo;
+use procfs::{FromRead, ProcessCGroups};
+
 use wasiscope_model::record::Throttled;
 
 /// A quota of processor time.
@@ -70,17 +73,21 @@ impl Throttling {
 /// Where the kernel says which cgroups a process is in, and where they are mounted.
 struct Cgroups {
     /// `/proc/self/cgroup`.
-    memberships: String,
+    memberships: ProcessCGroups,
     /// `/proc/self/mountinfo`.
-    mounts: String,
+    mounts: Vec<MountInfo>,
 }
 
 impl Cgroups {
     fn of_this_process() -> Option<Self> {
-        let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;
-        // Mount points need not be UTF-8; those of cgroups are.
-        let mounts = String::from_utf8_lossy(&fs::read("/proc/self/mountinfo").ok()?).into_owned();
-        Some(Self { memberships, mounts })
+        Self::parse(&fs::read("/proc/self/cgroup").ok()?, &fs::read("/proc/self/mountinfo").ok()?)
+    }
+
+    fn parse(memberships: &[u8], mounts: &[u8]) -> Option<Self> {
+        let memberships = ProcessCGroups::from_read(memberships).ok()?;
+        // Line by line: mount points need not be UTF-8, which procfs asks of all of them; those of cgroups are.
+        let mounts = String::from_utf8_lossy(mounts);
+        Some(Self { memberships, mounts: mounts.lines().filter_map(|line| MountInfo::from_line(line).ok()).collect() })
     }
 
     fn cpu_quota(&self) -> Option<CpuQuota> {
@@ -113,62 +120,36 @@ impl Cgroups {
 
     /// The folders of this process's cgroups that could limit `controller`: its own first, then those above it.
     fn folders(&self, controller: &str) -> Vec<PathBuf> {
-        let memberships = self.memberships.lines().filter_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            rest.split_once(':')
-        });
         let mut folders = Vec::new();
-        for (controllers, path) in memberships {
+        for membership in &self.memberships {
             // Version 2 has no list: which controllers it has, the files in its folders tell.
-            let is_v2 = controllers.is_empty();
-            if !is_v2 && !controllers.split(',').any(|name| name == controller) {
+            let is_v2 = membership.controllers.is_empty();
+            if !is_v2 && !membership.controllers.iter().any(|name| name == controller) {
                 continue;
             }
-            let mount = self.mounts.lines().filter_map(Mount::parse).find(|mount| {
-                if is_v2 { mount.kind == "cgroup2" } else { mount.kind == "cgroup" && mount.has_option(controller) }
+            let mount = self.mounts.iter().find(|mount| match mount.fs_type.as_str() {
+                "cgroup2" => is_v2,
+                "cgroup" => !is_v2 && mount.super_options.contains_key(controller),
+                _ => false,
             });
             let Some(mount) = mount else { continue };
-            let own = mount.folder_of(path);
-            let levels = own.ancestors().take_while(|folder| folder.starts_with(&mount.point));
+            // The kernel writes a space in a path as \040.
+            let point = PathBuf::from(mount.mount_point.to_string_lossy().replace("\\040", " "));
+            let own = folder_of(&mount.root, &point, &membership.pathname);
+            let levels = own.ancestors().take_while(|folder| folder.starts_with(&point));
             folders.extend(levels.map(Path::to_owned));
         }
         folders
     }
 }
 
-/// A line of `mountinfo`.
-struct Mount<'a> {
-    /// Which folder of the file system is mounted.
-    root: &'a str,
-    point: PathBuf,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let mut file_system = file_system.split(' ');
-        let (root, point) = (mount.next()?, mount.next()?);
-        let (kind, options) = (file_system.next()?, file_system.nth(1)?);
-        // The kernel writes a space in a path as \040.
-        Some(Self { root, point: PathBuf::from(point.replace("\\040", " ")), kind, options })
-    }
-
-    fn has_option(&self, wanted: &str) -> bool {
-        self.options.split(',').any(|option| option == wanted)
-    }
-
-    /// Where the cgroup `path` is. A container often sees only its own cgroup, mounted as if it were the root, and
-    /// still reads its path from outside.
-    fn folder_of(&self, path: &str) -> PathBuf {
-        let root = self.root.trim_end_matches('/');
-        let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let relative = below.unwrap_or("").trim_start_matches('/');
-        let own = self.point.join(relative);
-        if own.is_dir() && !relative.split('/').any(|part| part == "..") { own } else { self.point.clone() }
-    }
+/// Where the cgroup `path` is, when the folder `root` of all cgroups is mounted at `point`. A container often sees only its own cgroup, mounted as if
+/// it were the root, and still reads its path from outside.
+fn folder_of(root: &str, point: &Path, path: &str) -> PathBuf {
+    let below = path.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let relative = below.unwrap_or("").trim_start_matches('/');
+    let own = point.join(relative);
+    if own.is_dir() && !relative.split('/').any(|part| part == "..") { own } else { point.to_owned() }
 }
 
 /// Processors' worth of time that the cgroup in this folder may use; `None` without a quota.
@@ -216,7 +197,7 @@ mod tests {
 
     fn cgroups(memberships: &str, mounts: &str, folder: &tempfile::TempDir) -> Cgroups {
         let place = folder.path().to_str().expect("plain text");
-        Cgroups { memberships: memberships.to_owned(), mounts: mounts.replace("HERE", place) }
+        Cgroups::parse(memberships.as_bytes(), mounts.replace("HERE", place).as_bytes()).expect("well formed")
     }
 
     #[test]
@@ -277,7 +258,8 @@ mod tests {
     #[test]
     fn without_cgroups_there_is_no_limit() {
         let folder = mounted(&[]);
-        for memberships in ["", "0::/\n", "nonsense", "1:cpu:/a"] {
+        assert!(Cgroups::parse(b"nonsense", b"").is_none());
+        for memberships in ["", "0::/\n", "1:cpu:/a"] {
             let of = cgroups(memberships, "22 27 0:21 / /proc rw - proc proc rw\nnonsense\n", &folder);
             assert!(of.cpu_quota().is_none() && of.memory_limit().is_none() && of.throttling().is_none());
         }

@@ -2,8 +2,11 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use procfs::FromRead;
+use procfs::process::Status;
 use rustix::process::{Resource, getrlimit};
 
 /// Namespaces other than the machine's own, by the numbers that the kernel gives its first ones (`PROC_…_INIT_INO`).
@@ -14,18 +17,13 @@ pub fn namespaces() -> Vec<String> {
     /// The first namespace of mounts has a number of its own since Linux 6.18; before, it was the first or second of those
     /// that are counted.
     const LAST_INITIAL_MOUNT: u64 = 0xF000_0001;
-    let number = |name: &str| number_of(&fs::read_link(format!("/proc/self/ns/{name}")).ok()?);
+    let number = |name: &str| Some(fs::metadata(format!("/proc/self/ns/{name}")).ok()?.ino());
     let is_own = |(name, initial): &(&str, u64)| number(name).is_some_and(|number| number != *initial);
     let mut namespaces: Vec<String> = INITIAL.into_iter().filter(is_own).map(|(name, _)| name.to_owned()).collect();
     if number("mnt").is_some_and(|number| number > LAST_INITIAL_MOUNT) {
         namespaces.push("mount".to_owned());
     }
     namespaces
-}
-
-/// From the target of a link such as `pid:[4026531836]`.
-fn number_of(link: &Path) -> Option<u64> {
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
 /// What kind of container this process is in, by the marks that their managers leave; `None` when there are none.
@@ -44,23 +42,12 @@ pub fn container() -> Option<String> {
 /// Whether a seccomp filter decides which system calls this process may make.
 #[must_use]
 pub fn is_filtered() -> bool {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
+    const FILTER: u32 = 2;
+    Status::from_file("/proc/thread-self/status").is_ok_and(|status| status.seccomp == Some(FILTER))
 }
 
 /// The limit of this process's address space (`ulimit -v`), which its workers inherit; `None` without one.
 #[must_use]
 pub fn address_space_limit() -> Option<u64> {
     getrlimit(Resource::As).current
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_known_by_its_number() {
-        assert_eq!(number_of(Path::new("pid:[4026531836]")), Some(0xEFFF_FFFC));
-        assert_eq!(number_of(Path::new("pid:")), None);
-    }
 }
