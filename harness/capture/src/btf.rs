@@ -3,6 +3,8 @@
 //! The format is that of `Documentation/bpf/btf.rst`: a header, a run of type records of varying length, and a
 //! section of zero-terminated names. Only the names of functions' parameters and the places of structures' members are
 //! looked up here, so the records in between are measured and skipped.
+//!
+//! Our own, because aya's reader of BTF (in aya-obj) keeps both to itself.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The charts. Each stands beside a table with its figures.
+//! The charts. Each stands beside a table with its figures. `svg.rs` says why they are our own.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,7 @@
 //! Drawing: scales, axes, and the strips of samples. Everything is drawn in its own units and styled by classes, because the page's policy lets no
 //! style attribute through.
+//!
+//! Our own, because crates for charts write colours and sizes into the drawing, which are the style sheet's here (dark, printed), or need scripts.
 
 use maud::{Markup, html};
 
