@@ -153,7 +153,9 @@ fn scratch_folders(root: &Path) -> Vec<String> {
 /// A run that waits for a crate to be built, by a cargo that takes ten minutes; with the process that builds.
 fn building(root: &Path, is_stubborn: bool) -> (Child, Pid) {
     let trap = if is_stubborn { "trap '' INT TERM" } else { "" };
-    let metadata = r#"{"packages": [{"targets": [{"kind": ["bin"], "name": "a"}]}]}"#;
+    let metadata = r#"{"packages": [{"name": "a", "version": "0.1.0", "id": "a", "dependencies": [], "features": {}, "manifest_path": "Cargo.toml",
+        "targets": [{"kind": ["bin"], "crate_types": ["bin"], "name": "a", "src_path": "src/main.rs"}]}],
+        "workspace_members": [], "resolve": null, "workspace_root": "/", "target_directory": "/", "version": 1}"#;
     let script = format!(
         "#!/bin/sh\n{trap}\ncase $1 in metadata) echo '{metadata}';; *) echo $$ >started.new; mv started.new started; sleep 600;; esac\n"
     );
