@@ -3,10 +3,6 @@
 //! Data flows one way: [`scenario`] → [`plan`] → [`guest`] → [`worker`] (driven by [`runner`], watched by [`capture`])
 //! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each module may know.
 
-/// For [`scenarios!`]: the project's own snapshots are asserted by it.
-#[doc(hidden)]
-pub use insta;
-
 pub use wasiscope_capture as capture;
 pub use wasiscope_guest::{executable, guest, module, places};
 pub use wasiscope_model::{names, record, units};

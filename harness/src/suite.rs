@@ -1,142 +1,147 @@
-//! Every case of every scenario as a test of its own, for `cargo nextest` (and `cargo test`).
-//!
-//! A project has a test file of two lines, and `harness = false` for it in its manifest:
-//!
-//! ```ignore
-//! //! Every case of every scenario under `scenarios/`.
-//! wasiscope::scenarios!();
-//! ```
-//!
-//! `SCENARIO::WORKLOAD/FLAVOUR/ENGINE` runs the case once and holds its facts against `snapshots/`, which says nothing of time and can
-//! be done by many tests at once. `measured::…` is ignored unless asked for: it runs the case as its scenario says, with the
-//! kernel watched where that can be had, and leaves a report in `target/wasiscope/suite/` that `wasiscope merge` joins with
-//! the others. Such tests must run one at a time.
+//! Every case of every scenario as a test of its own: what the crate `wasiscope-test` asks for by `wasiscope suite`, so that a project's
+//! tests need no engine.
 
-use std::cell::Cell;
-use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context;
-use clap::Parser;
-use libtest_mimic::{Failed, Trial};
+use anyhow::{Context, anyhow};
+use serde::Serialize;
 
 use crate::capture::Coverage;
-use crate::cli::{Cli, Exit};
 use crate::interrupt::Interrupt;
-use crate::kinds;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
 use crate::prepare::{self, prepare};
 use crate::record::{Record, Status};
-use crate::report;
 use crate::report::document::CaseReport;
 use crate::runner::{ChildWorkers, Event, Runner, Settings};
+use crate::kinds;
 use crate::scenario::{self, Flavour, Scenario};
-use crate::snapshot::{self, State};
-use crate::{guest, machine, scratch, summary, worker};
 use wasiscope_model::work::Work;
+use crate::snapshot::{self, State};
+use crate::{guest, machine, report, scratch, summary, worker};
 
-/// Says `on` where live capture is required of measured cases; else they do with what can be had.
-pub const CAPTURE_VARIABLE: &str = "WASISCOPE_CAPTURE";
+/// The version of the answers: raised when `wasiscope-test` of the last one could not read them any more.
+pub const PROTOCOL: u32 = 1;
 
-/// The whole of a test file: a `main` that makes every case of every scenario under `scenarios/` a test. With an argument, a folder
-/// relative to the package, for a project whose root is not that of the package.
-#[macro_export]
-macro_rules! scenarios {
-    () => {
-        $crate::scenarios!(".");
-    };
-    ($root:literal) => {
-        fn main() -> std::process::ExitCode {
-            // Here, so that insta takes the project for this one.
-            let keep = |folder: &std::path::Path, name: &str, facts: &str| {
-                let mut settings = $crate::insta::Settings::clone_current();
-                settings.set_snapshot_path(folder);
-                settings.set_prepend_module_to_snapshot(false);
-                settings.set_omit_expression(true);
-                settings.bind(|| $crate::insta::assert_snapshot!(name, facts));
-            };
-            $crate::suite::main(std::path::Path::new(env!("CARGO_MANIFEST_DIR")), $root, keep)
-        }
-    };
+/// The cases of a project. Paths are absolute, or relative to the project's root.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// Every case of every scenario.
+    pub cases: Vec<Listed>,
+    /// Scenarios that cannot be read. They take none of the others with them.
+    pub broken: Vec<Broken>,
 }
 
-/// Asserts by insta that in a folder the snapshot of a name has these contents: what differs is left there for
-/// `cargo insta review`.
-pub type Keep = fn(&Path, &str, &str);
+/// A case that is a test.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    /// `SCENARIO::WORKLOAD/FLAVOUR/ENGINE`.
+    pub test: String,
+    /// `WORKLOAD/FLAVOUR/ENGINE`.
+    pub case: String,
+    /// Its scenario's file.
+    pub scenario: PathBuf,
+    /// Where the report of a measurement goes.
+    pub report: PathBuf,
+    /// Whether its facts cannot be found out here: the guest's toolchain is missing, or events of a watched kernel are needed.
+    pub ignored: bool,
+}
 
-/// What [`scenarios!`](crate::scenarios) makes `main` of.
+/// A scenario that is not valid: a test that fails.
+#[derive(Debug, Serialize)]
+pub struct Broken {
+    /// The test's name.
+    pub test: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The facts of a case, compared with its snapshot and its budgets.
+#[derive(Debug, Serialize)]
+pub struct Facts {
+    /// What to know of a case that passes: that it was skipped, say.
+    pub note: Option<String>,
+    /// Why the case fails with the snapshots as they are.
+    pub problem: Option<String>,
+    /// Whether some of it is mended by accepting these facts.
+    pub can_be_accepted: bool,
+    /// Whether it fails whatever is accepted.
+    pub over_budget: bool,
+    /// The snapshot as it should be; none of a case whose facts are not kept.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A snapshot of insta's.
+#[derive(Debug, Serialize)]
+pub struct Snapshot {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// Its file, without `.snap`.
+    pub name: String,
+    /// What it holds, without insta's header.
+    pub contents: String,
+}
+
+/// Every case of every scenario of a project.
 #[must_use]
-pub fn main(package: &Path, root: &str, keep: Keep) -> ExitCode {
-    // Workers are this same executable.
-    if let Some(exit) = worker::serve_if_asked(kinds::WORKERS) {
-        return exit;
-    }
-    let arguments = libtest_mimic::Arguments::from_args();
-    quiet_panics();
-    let root = package.join(root);
-    let places = Places::find(Some(&root.canonicalize().unwrap_or(root)));
-    libtest_mimic::run(&arguments, trials(&places, keep)).exit_code()
-}
-
-thread_local! {
-    /// Whether a panic of this thread is expected, and told in other words.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-fn quiet_panics() {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        if !QUIET.get() {
-            usual(panic);
-        }
-    }));
-}
-
-/// A scenario that is not valid is a test that fails: it takes none of the others with it.
-fn trials(places: &Places, keep: Keep) -> Vec<Trial> {
-    let files = match scenario::files(&places.scenarios()) {
-        Ok(files) if !files.is_empty() => files,
-        Ok(_) => return vec![failing("scenarios", format!("no scenario in {}", places.scenarios().display()))],
-        Err(error) => return vec![failing("scenarios", error.to_string())],
-    };
+pub fn list(places: &Places) -> List {
     let absent: Vec<Flavour> = Flavour::ALL.into_iter().filter(|flavour| !guest::has_tools(places, *flavour)).collect();
-    let of_file = |path: &PathBuf| match kinds::read(path) {
-        Ok(scenario) => of_scenario(places, path, &scenario, &absent, keep),
-        Err(error) => {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            vec![failing(&name, error.to_string())]
+    let mut list = List { cases: Vec::new(), broken: Vec::new() };
+    for (file, read) in scenarios(places) {
+        match read {
+            Ok(scenario) => {
+                let of_case = |case: Case| listed(places, &file, &scenario, &case, &absent);
+                list.cases.extend(scenario.cases().into_iter().map(of_case));
+            }
+            Err(reason) => list.broken.push(Broken { test: test_of_file(&file), reason }),
         }
-    };
-    files.iter().flat_map(of_file).collect()
-}
-
-fn failing(name: &str, reason: String) -> Trial {
-    Trial::test(name, || Err(Failed::from(reason)))
-}
-
-fn of_scenario(places: &Places, path: &Path, scenario: &Scenario, absent: &[Flavour], keep: Keep) -> Vec<Trial> {
-    let mut trials = Vec::new();
-    for case in scenario.cases() {
-        let name = format!("{}::{}", scenario.name, case.id());
-        let (is_absent, needs_kernel) = (is_absent(places, absent, &case), case.work == Work::Flow);
-        let (there, file, only) = (places.clone(), path.to_owned(), case.id());
-        let measured = format!("measured::{name}");
-        let as_said = move || measure(&there, &file, &only).map_err(failed);
-        trials.push(Trial::test(measured, as_said).with_ignored_flag(true));
-        let (places, scenario) = (places.clone(), scenario.name.clone());
-        let facts = move || hold(&places, &scenario, case, keep).map_err(failed);
-        // A toolchain that is not there makes no facts, and a flow of events needs a kernel that is watched. Ignored tests are counted, by nextest
-        // as skipped.
-        trials.push(Trial::test(name, facts).with_ignored_flag(is_absent || needs_kernel));
     }
-    trials
+    list
 }
 
-fn failed(error: anyhow::Error) -> Failed {
-    Failed::from(format!("{error:#}"))
+/// The scenarios of a project, each with its file, or with what is wrong with it.
+fn scenarios(places: &Places) -> Vec<(PathBuf, Result<Scenario, String>)> {
+    let folder = places.scenarios();
+    match scenario::files(&folder) {
+        Ok(files) if files.is_empty() => {
+            let reason = format!("no scenario in {}", folder.display());
+            vec![(folder, Err(reason))]
+        }
+        Ok(files) => {
+            let read = |file: PathBuf| {
+                let scenario = kinds::read(&file).map_err(|error| error.to_string());
+                (file, scenario)
+            };
+            files.into_iter().map(read).collect()
+        }
+        Err(error) => vec![(folder, Err(error.to_string()))],
+    }
+}
+
+/// The name of the test that fails for a file; of the folder where that is what is wrong.
+fn test_of_file(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn test_of(scenario: &Scenario, case: &Case) -> String {
+    format!("{}::{}", scenario.name, case.id())
+}
+
+fn listed(places: &Places, file: &Path, scenario: &Scenario, case: &Case, absent: &[Flavour]) -> Listed {
+    let report = Path::new("suite").join(file.file_stem().unwrap_or_default());
+    let report = places.state.join(report).join(format!("{}.json", case.id().replace('/', "-")));
+    Listed {
+        test: test_of(scenario, case),
+        case: case.id(),
+        scenario: in_project(places, file),
+        report: in_project(places, &report),
+        // A toolchain that is not there makes no facts, and a flow of events needs a kernel that is watched.
+        ignored: is_absent(places, absent, case) || case.work == Work::Flow,
+    }
+}
+
+fn in_project(places: &Places, path: &Path) -> PathBuf {
+    path.strip_prefix(&places.root).unwrap_or(path).to_owned()
 }
 
 /// Whether this machine lacks the toolchain of the guest, or the catalogue has no such guest.
@@ -149,46 +154,58 @@ fn is_absent(places: &Places, absent: &[Flavour], case: &Case) -> bool {
     }
 }
 
-/// Runs a case once, and holds its facts against the snapshot.
-fn hold(places: &Places, scenario: &str, case: Case, keep: Keep) -> anyhow::Result<()> {
+/// Runs the case of a test once, and compares its facts with the snapshot.
+///
+/// # Errors
+/// When there is no such test, its scenario is not valid, or the case cannot be run.
+pub fn facts(places: &Places, test: &str) -> anyhow::Result<Facts> {
+    let (scenario, case) = find(places, test)?;
     let case = run_once(places, case)?;
     if !case.outcome.expected {
         anyhow::bail!("{}: {}", case.outcome.status.name(), case.outcome.detail.unwrap_or_default());
     }
-    if case.outcome.status == Status::Skipped {
-        // What an engine does not offer shows only when it is asked for it.
-        println!("{}: {}", case.id, case.outcome.detail.as_deref().unwrap_or_default());
-    }
-    let checked = snapshot::check(&places.snapshots(), scenario, &case, worker::WASMTIME_VERSION)?;
-    let file = checked.path.strip_prefix(&places.root).unwrap_or(&checked.path).display().to_string();
+    // What an engine does not offer shows only when it is asked for it.
+    let note = (case.outcome.status == Status::Skipped)
+        .then(|| format!("{}: {}", case.id, case.outcome.detail.as_deref().unwrap_or_default()));
+    let checked = snapshot::check(&places.snapshots(), &scenario, &case, worker::WASMTIME_VERSION)?;
+    let file = in_project(places, &checked.path).display().to_string();
     let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
     let explained = report::snapshot::explain(&checked, &file, toolchain);
-    let word = report::snapshot::word(&checked);
-    if !snapshot::is_kept(&case) {
-        return if checked.passes() {
-            Ok(())
-        } else {
-            Err(anyhow::anyhow!("{} of {scenario}: {word}\n{explained}", case.id))
-        };
-    }
-    let found = snapshot::Kept::of(&case, worker::WASMTIME_VERSION).to_yaml()?;
-    let expected = match (&checked.state, &checked.present) {
-        // Facts within their budgets may differ in the file, and are left as they are.
-        (State::Same, Some(present)) => present.clone(),
-        _ => found,
-    };
+    let problem = format!("{} of {scenario}: {}\n{explained}", case.id, report::snapshot::word(&checked));
     let folder = checked.path.parent().unwrap_or(Path::new("."));
-    // insta writes what is to be reviewed, accepts it where INSTA_UPDATE says so, shows the lines, and panics; the facts by name
-    // are the reason that counts.
-    QUIET.set(true);
-    let asserted = panic::catch_unwind(|| keep(folder, &snapshot::name(&case), &expected));
-    QUIET.set(false);
-    if asserted.is_ok() && checked.excesses.is_empty() {
-        return Ok(());
+    let snapshot = if snapshot::is_kept(&case) {
+        let contents = match (&checked.state, &checked.present) {
+            // Facts within their budgets may differ in the file, and are left as they are.
+            (State::Same, Some(present)) => present.clone(),
+            _ => snapshot::Kept::of(&case, worker::WASMTIME_VERSION).to_yaml()?,
+        };
+        Some(Snapshot { folder: in_project(places, folder), name: snapshot::name(&case), contents })
+    } else {
+        None
+    };
+    Ok(Facts {
+        note,
+        problem: (!checked.passes()).then_some(problem),
+        can_be_accepted: checked.can_be_accepted(),
+        over_budget: !checked.excesses.is_empty(),
+        snapshot,
+    })
+}
+
+/// The case of a test, and the name of its scenario.
+fn find(places: &Places, test: &str) -> anyhow::Result<(String, Case)> {
+    for (file, read) in scenarios(places) {
+        match read {
+            Ok(scenario) => {
+                if let Some(case) = scenario.cases().into_iter().find(|case| test_of(&scenario, case) == test) {
+                    return Ok((scenario.name, case));
+                }
+            }
+            Err(reason) if test_of_file(&file) == test => return Err(anyhow!(reason)),
+            Err(_) => {}
+        }
     }
-    let mend =
-        if checked.can_be_accepted() { "to keep these facts: cargo insta review, or cargo insta accept" } else { "" };
-    anyhow::bail!("{} of {scenario}: {}\n{explained}{mend}", case.id, word)
+    Err(anyhow!("there is no test `{test}`: `wasiscope suite list` has them"))
 }
 
 /// One worker for the facts, and one iteration to see that it can be timed.
@@ -218,28 +235,43 @@ fn run_once(places: &Places, case: Case) -> anyhow::Result<CaseReport> {
     Ok(summary::case(0, &prepared[0], &records, Coverage { lossless: false, ..Coverage::of(&[]) }))
 }
 
-/// One measurement at a time, also in a process with many tests.
-static MEASURING: Mutex<()> = Mutex::new(());
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// Runs a case as its scenario says, and leaves its report.
-fn measure(places: &Places, scenario: &Path, case: &str) -> anyhow::Result<()> {
-    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
-    let stem = scenario.file_stem().unwrap_or_default();
-    let name = format!("{}.json", case.replace('/', "-"));
-    let out = places.state.join("suite").join(stem).join(name);
-    let capture = std::env::var(CAPTURE_VARIABLE).unwrap_or_else(|_| "auto".to_owned());
-    let path = |path: &Path| path.as_os_str().to_owned();
-    let arguments = [
-        ["wasiscope".into(), "--root".into()],
-        [path(&places.root), "run".into()],
-        [path(scenario), "--only".into()],
-        [case.into(), "--out".into()],
-        [path(&out), "--capture".into()],
-    ];
-    let cli = Cli::try_parse_from(arguments.into_iter().flatten().chain([capture.into()]))
-        .with_context(|| format!("the environment's {CAPTURE_VARIABLE}"))?;
-    match cli.run()? {
-        Exit::Done => Ok(()),
-        exit => anyhow::bail!("wasiscope run ended with {exit:?}; the report is {}", out.display()),
+    use super::*;
+
+    fn project(files: &[(&str, &str)]) -> (tempfile::TempDir, Places) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("scenarios")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join("scenarios").join(name), text).unwrap();
+        }
+        let places = Places::find(Some(folder.path()));
+        (folder, places)
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_valid_takes_no_other_with_it() {
+        let good = "name: other\nwasm: g.wat\nengines: [cranelift]\n";
+        let (folder, places) = project(&[("bad.yaml", "name: bad\nkind: unheard-of\n"), ("good.yaml", good)]);
+        fs::write(folder.path().join("scenarios/g.wat"), "(module)").unwrap();
+        let list = list(&places);
+        let broken: Vec<&str> = list.broken.iter().map(|broken| broken.test.as_str()).collect();
+        assert_eq!(broken, ["bad"]);
+        let [case] = &list.cases[..] else { panic!("{:?}", list.cases) };
+        assert_eq!((case.test.as_str(), case.case.as_str()), ("other::g/custom/cranelift", "g/custom/cranelift"));
+        assert_eq!(case.scenario, Path::new("scenarios/good.yaml"));
+        assert_eq!(case.report, Path::new("target/wasiscope/suite/good/g-custom-cranelift.json"));
+        assert_eq!(find(&places, &case.test).unwrap().0, "other");
+        assert_eq!(find(&places, "bad").unwrap_err().to_string(), list.broken[0].reason);
+        assert!(find(&places, "good").is_err());
+    }
+
+    #[test]
+    fn a_project_without_scenarios_is_a_test_that_fails() {
+        let (_folder, places) = project(&[]);
+        let list = list(&places);
+        assert_eq!((list.cases.len(), list.broken[0].test.as_str()), (0, "scenarios"));
     }
 }

@@ -4,11 +4,15 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::root;
+use common::{WASISCOPE, root};
+
+/// How the page installs the command. Here it is what cargo built for these tests, so that no engine is compiled.
+const INSTALL: &str = "cargo install --locked --git https://github.com/OWNER/wasiscope wasiscope";
 
 /// A block of the page: commands, or what the commands before it print.
 enum Block {
@@ -33,16 +37,19 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Runs commands as a shell does, in the folder in which the last ones ended; gives what they print and where they end.
-fn run(commands: &str, folder: &Path) -> (String, PathBuf) {
+/// What they install goes to `bin`.
+fn run(commands: &str, folder: &Path, bin: &Path) -> (String, PathBuf) {
+    let commands = commands.replace(INSTALL, &format!("ln -s '{WASISCOPE}' '{}/wasiscope'", bin.display()));
     // This repository, as it is, instead of the one on the network.
-    let here = format!("--path {}", root().join("harness").display());
+    let here = format!("--path {}", root().join("harness/test").display());
     let commands = commands.replace("--git https://github.com/OWNER/wasiscope", &here);
     let place = tempfile::NamedTempFile::new().unwrap();
     let script = format!("exec 2>&1\n{commands}pwd >{}\n", place.path().display());
     let mut shell = Command::new("bash");
     for (name, _) in std::env::vars() {
         // What cargo and nextest tell this test is not meant for those within it.
-        let told = ["CARGO", "NEXTEST", "RUST", "INSTA", "__CARGO"].iter().any(|prefix| name.starts_with(prefix));
+        let told =
+            ["CARGO", "NEXTEST", "RUST", "INSTA", "WASISCOPE", "__CARGO"].iter().any(|prefix| name.starts_with(prefix));
         // But where things are, and how dependencies are built: they would be built once more.
         let kept = ["CARGO_HOME", "RUSTUP_HOME", "CARGO_INCREMENTAL", "CARGO_PROFILE_"]
             .iter()
@@ -51,6 +58,8 @@ fn run(commands: &str, folder: &Path) -> (String, PathBuf) {
             shell.env_remove(name);
         }
     }
+    let path = std::env::var("PATH").unwrap_or_default();
+    shell.env("PATH", format!("{}:{path}", bin.display()));
     // What is built already is not built again.
     shell.env("CARGO_TARGET_DIR", root().join("target")).env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never");
     let output = shell.current_dir(folder).arg("-c").arg(script).output().unwrap();
@@ -69,14 +78,14 @@ fn lock(project: &Path) {
 #[test]
 fn the_page_is_true() {
     let page = std::fs::read_to_string(root().join("docs/own-project.md")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut place = folder.path().to_owned();
     let mut printed = String::new();
     let mut log = String::new();
     for block in blocks(&page) {
         match block {
             Block::Commands(commands) => {
-                (printed, place) = run(&commands, &place);
+                (printed, place) = run(&commands, &place, bin.path());
                 lock(&place);
                 write!(log, "$ {commands}{printed}").unwrap();
             }
@@ -85,6 +94,16 @@ fn the_page_is_true() {
             }
         }
     }
+    check_weight(&place, bin.path());
+}
+
+/// What such a project compiles is little, and no engine.
+fn check_weight(project: &Path, bin: &Path) {
+    let (tree, _) = run("cargo tree --edges normal,build,dev --prefix none --format '{p}'\n", project, bin);
+    let packages: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    assert!(packages.iter().any(|package| package.starts_with("wasiscope-test ")), "{tree}");
+    assert!((10..=60).contains(&packages.len()), "{} packages: {tree}", packages.len());
+    assert!(!tree.contains("wasmtime"), "{tree}");
 }
 
 /// Whether a text is what the page says, in which `…` is anything, also several lines.

@@ -26,6 +26,7 @@ mod selftest;
 mod sinks;
 mod snapshot;
 mod soak;
+mod suite;
 mod telemetry;
 
 use std::ffi::OsString;
@@ -92,6 +93,9 @@ enum Verb {
     Soak(Box<soak::Arguments>),
     /// Guests that mean harm and faults of the machine, tried on this very binary: whether it holds
     Selftest(selftest::Arguments),
+    /// Cases as tests, for the crate wasiscope-test; answers are JSON
+    #[command(hide = true)]
+    Suite(suite::Arguments),
     /// Scenarios, workloads, flavours, engines
     List(list::Arguments),
     /// Toolchains, kernel features, privileges; each line says how to fix it
@@ -155,6 +159,7 @@ impl Cli {
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::Soak(arguments) => soak::run(&places, *arguments),
             Verb::Selftest(arguments) => selftest::run(&arguments),
+            Verb::Suite(arguments) => suite::run(&places, &arguments),
             Verb::List(arguments) => list::run(&places, &arguments),
             Verb::Doctor(arguments) => doctor::run(&places, &arguments),
         }
