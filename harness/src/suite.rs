@@ -17,7 +17,7 @@ use crate::runner::{ChildWorkers, Event, Runner, Settings};
 use crate::kinds;
 use crate::scenario::{self, Flavour, Scenario};
 use wasiscope_model::work::Work;
-use crate::snapshot::{self, State};
+use crate::snapshot;
 use crate::{guest, machine, report, scratch, summary, worker};
 
 /// The version of the answers: raised when `wasiscope-test` of the last one could not read them any more.
@@ -67,8 +67,8 @@ pub struct Facts {
     pub can_be_accepted: bool,
     /// Whether it fails whatever is accepted.
     pub over_budget: bool,
-    /// The snapshot as it should be; none of a case whose facts are not kept.
-    pub snapshot: Option<Snapshot>,
+    /// The snapshots as they should be; none of a case whose facts are not kept, nor those that differ within their budgets.
+    pub snapshots: Vec<Snapshot>,
 }
 
 /// A snapshot of insta's.
@@ -168,28 +168,24 @@ pub fn facts(places: &Places, test: &str) -> anyhow::Result<Facts> {
     let note = (case.outcome.status == Status::Skipped)
         .then(|| format!("{}: {}", case.id, case.outcome.detail.as_deref().unwrap_or_default()));
     let checked = snapshot::check(&places.snapshots(), &scenario, &case, worker::WASMTIME_VERSION)?;
-    let file = in_project(places, &checked.path).display().to_string();
     let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
-    let explained = report::snapshot::explain(&checked, &file, toolchain);
+    let shown = |path: &Path| in_project(places, path).display().to_string();
+    let explained = report::snapshot::explain(&checked, shown, toolchain);
     let problem = format!("{} of {scenario}: {}\n{explained}", case.id, report::snapshot::word(&checked));
-    let folder = checked.path.parent().unwrap_or(Path::new("."));
-    let snapshot = if snapshot::is_kept(&case) {
-        let contents = match (&checked.state, &checked.present) {
-            // Facts within their budgets may differ in the file, and are left as they are.
-            (State::Same, Some(present)) => present.clone(),
-            _ => snapshot::Kept::of(&case, worker::WASMTIME_VERSION).to_yaml()?,
-        };
-        Some(Snapshot { folder: in_project(places, folder), name: snapshot::name(&case), contents })
-    } else {
-        None
-    };
     Ok(Facts {
         note,
         problem: (!checked.passes()).then_some(problem),
         can_be_accepted: checked.can_be_accepted(),
         over_budget: !checked.excesses.is_empty(),
-        snapshot,
+        snapshots: checked.files.into_iter().filter_map(|file| snapshot_of(places, file)).collect(),
     })
+}
+
+/// A snapshot to compare with; `None` of one that is left as it is.
+fn snapshot_of(places: &Places, file: snapshot::File) -> Option<Snapshot> {
+    let folder = in_project(places, file.path.parent()?);
+    let name = file.path.file_stem()?.to_string_lossy().into_owned();
+    Some(Snapshot { folder, name, contents: file.contents? })
 }
 
 /// The case of a test, and the name of its scenario.

@@ -88,12 +88,13 @@ fn one(
         return Ok(String::new());
     }
     if accept && checked.can_be_accepted() {
-        snapshot::accept(&checked, case, wasmtime)?;
+        snapshot::accept(&checked)?;
         let was = report::snapshot::word(&checked);
+        let paths: Vec<String> = checked.changes().map(shown).collect();
         let accepted = Checked { state: State::Same, ..checked };
         let count = if accepted.passes() { &mut tally.accepted } else { &mut tally.bad };
         *count += 1;
-        return Ok(format!("{title}: accepted ({was}), {}\n{}", shown(&accepted.path), explain(&accepted, case)));
+        return Ok(format!("{title}: accepted ({was}), {}\n{}", paths.join(", "), explain(&accepted, case)));
     }
     if checked.passes() {
         tally.same += 1;
@@ -106,7 +107,7 @@ fn one(
 
 fn explain(checked: &Checked, case: &CaseReport) -> String {
     let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
-    report::snapshot::explain(checked, &shown(&checked.path), toolchain)
+    report::snapshot::explain(checked, shown, toolchain)
 }
 
 /// As one would type it.
@@ -117,9 +118,8 @@ fn shown(path: &Path) -> String {
 
 /// A report may hold a part of its scenarios only, so what it does not have is named and left alone.
 fn strays(folder: &Path, report: &Report) -> String {
-    let strays = report.scenarios.iter().flat_map(|scenario| {
-        snapshot::without_case(folder, &scenario.name, scenario.cases.iter().map(|case| case.id.as_str()))
-    });
+    let strays =
+        report.scenarios.iter().flat_map(|scenario| snapshot::without_case(folder, &scenario.name, &scenario.cases));
     strays
         .map(|path| {
             format!(

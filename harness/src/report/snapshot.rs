@@ -1,6 +1,7 @@
 //! What became of facts, for people.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -26,15 +27,17 @@ pub fn word(checked: &Checked) -> &'static str {
     }
 }
 
-/// What is wrong with a case, a line for each fact; nothing when all is as it must be. `file` is how its snapshot is called, and
-/// `toolchain` what made the guest.
+/// What is wrong with a case, a line for each fact; nothing when all is as it must be. `shown` says how a snapshot is called,
+/// and `toolchain` what made the guest.
 #[must_use]
-pub fn explain(checked: &Checked, file: &str, toolchain: Option<&str>) -> String {
+pub fn explain(checked: &Checked, shown: impl Fn(&Path) -> String, toolchain: Option<&str>) -> String {
     let mut text = String::new();
+    let files: Vec<String> = checked.changes().map(shown).collect();
+    let files = files.join(", ");
     // Writing to a String cannot fail, here and below.
     let _ = match &checked.state {
         State::Same => Ok(()),
-        State::New => writeln!(text, "  no snapshot {file}: nobody has accepted these facts yet"),
+        State::New => writeln!(text, "  no snapshot {files}: nobody has accepted these facts yet"),
         State::OtherToolchain(known) => writeln!(
             text,
             "  unknown toolchain: the guest is made by {}, and there are facts only of {}",
@@ -43,7 +46,7 @@ pub fn explain(checked: &Checked, file: &str, toolchain: Option<&str>) -> String
         ),
         State::Differs(differences) => {
             differences.iter().for_each(|difference| text += &line(difference));
-            writeln!(text, "  (old: {file})")
+            writeln!(text, "  (old: {files})")
         }
     };
     if let (Some(other), State::Differs(_)) = (&checked.other_wasmtime, &checked.state) {
@@ -140,14 +143,18 @@ fn brief(value: &Option<Value>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use serde_json::json;
 
     use super::*;
+    use crate::snapshot::File;
+
+    fn shown(path: &Path) -> String {
+        path.display().to_string()
+    }
 
     fn checked(state: State, excesses: Vec<Excess>) -> Checked {
-        Checked { path: PathBuf::new(), state, excesses, other_wasmtime: None, present: None }
+        let file = File { path: "x.snap".into(), contents: Some(String::new()), changes: true };
+        Checked { files: vec![file], state, excesses, other_wasmtime: None }
     }
 
     #[test]
@@ -161,7 +168,7 @@ mod tests {
         };
         let check =
             Difference { fact: "check".into(), old: Some("a".into()), new: Some("b".into()), parts: Vec::new() };
-        let text = explain(&checked(State::Differs(vec![size, check]), Vec::new()), "x.snap", None);
+        let text = explain(&checked(State::Differs(vec![size, check]), Vec::new()), shown, None);
         insta::assert_snapshot!(text, @r#"
           size.wasm: 100 → 160 (+60, +60.0 %)
               section data: 30 → 80 (+50, +166.7 %)
@@ -175,7 +182,7 @@ mod tests {
     fn of_a_list_it_is_said_what_came_and_what_went() {
         let list = |fact: &str, old: Value, new: Value| {
             let difference = Difference { fact: fact.into(), old: Some(old), new: Some(new), parts: Vec::new() };
-            explain(&checked(State::Differs(vec![difference]), Vec::new()), "x.snap", None)
+            explain(&checked(State::Differs(vec![difference]), Vec::new()), shown, None)
         };
         let text = list("imports", json!(["a.b", "a.c"]), json!(["a.b", "a.d"]));
         assert!(text.starts_with("  imports: + a.d, − a.c\n"), "{text}");
@@ -194,17 +201,17 @@ mod tests {
     fn a_budget_says_by_how_much_it_is_exceeded() {
         let found = Some(("size.wasm".to_owned(), 25_000.into()));
         let excess = Excess { budget: "size.wasm".into(), found, meant: None, most: Some(20_480) };
-        let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
+        let text = explain(&checked(State::Same, vec![excess]), shown, None);
         insta::assert_snapshot!(text, @"  size.wasm: 25000 is above its budget of 20480, 4520 too many (raise it in the scenario, or mend the guest)");
         let excess = Excess { budget: "size.wsam".into(), found: None, meant: Some("size.wasm".into()), most: Some(1) };
-        let text = explain(&checked(State::Same, vec![excess]), "x.snap", None);
+        let text = explain(&checked(State::Same, vec![excess]), shown, None);
         assert!(text.contains("`size.wsam`: the case has no such fact (did you mean `size.wasm`?)"), "{text}");
     }
 
     #[test]
     fn an_unknown_toolchain_is_said_to_be_one() {
         let state = State::OtherToolchain(vec!["rustc 1.94.0".into(), "rustc 1.95.0".into()]);
-        let text = explain(&checked(state, Vec::new()), "x.snap", Some("rustc 1.96.0"));
+        let text = explain(&checked(state, Vec::new()), shown, Some("rustc 1.96.0"));
         assert!(
             text.contains("made by rustc 1.96.0, and there are facts only of rustc 1.94.0, rustc 1.95.0"),
             "{text}"

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::{self, ExitStatus, Stdio};
 
 use serde::Deserialize;
@@ -69,8 +69,8 @@ pub(crate) struct Facts {
     pub(crate) can_be_accepted: bool,
     /// Whether it fails whatever is accepted.
     pub(crate) over_budget: bool,
-    /// The snapshot to compare with; none of a case whose facts are not kept.
-    pub(crate) snapshot: Option<Snapshot>,
+    /// The snapshots to compare with.
+    pub(crate) snapshots: Vec<Snapshot>,
 }
 
 /// A snapshot as it should be.
@@ -95,6 +95,9 @@ impl Command {
         let built = built.map(|built| env::var_os(BUILT_VARIABLE).unwrap_or_else(|| built.into()));
         let named = || env::var_os(COMMAND_VARIABLE).filter(|name| !name.is_empty());
         let program = built.or_else(named).unwrap_or_else(|| "wasiscope".into());
+        // The command is started in another folder.
+        let is_path = program.as_encoded_bytes().contains(&b'/');
+        let program = if is_path { absolute(&program).map_or(program, PathBuf::into_os_string) } else { program };
         Self { program, root: root.to_owned() }
     }
 

@@ -58,6 +58,10 @@ macro_rules! scenarios {
 pub fn main(root: &Path, built: Option<&str>, keep: Keep) -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     suite::quiet_expected_panics();
-    let command = Command::find(&root.canonicalize().unwrap_or_else(|_| root.to_owned()), built);
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let command = Command::find(&root, built);
+    // From here insta finds the test file, where its path leads out of its package, and names it plainly in the snapshots' headers.
+    // Where that cannot be done, the path there is a longer one.
+    let _ = std::env::set_current_dir(&root);
     suite::run(&command, &arguments, keep).exit_code()
 }

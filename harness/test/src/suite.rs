@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
-use crate::command::{Case, Command, Facts};
+use crate::command::{Case, Command, Facts, Snapshot};
 
 /// `on` requires live capture for measured cases, as `--capture on` does.
 pub const CAPTURE_VARIABLE: &str = "WASISCOPE_CAPTURE";
@@ -84,26 +84,28 @@ fn of_case(command: &Command, case: Case, keep: Keep) -> [Trial; 2] {
     [Trial::test(measured, move || measure(&command, &case)).with_ignored_flag(true), facts]
 }
 
-/// Compares facts with their snapshot.
+/// Compares facts with their snapshots.
 fn check(command: &Command, facts: Facts, keep: Keep) -> Result<(), Failed> {
     if let Some(note) = facts.note {
         println!("{note}");
     }
-    let Some(snapshot) = facts.snapshot else {
-        return facts.problem.map_or(Ok(()), |problem| Err(problem.into()));
-    };
     // insta writes what is to be reviewed (or accepts it, where INSTA_UPDATE says so), shows the lines, and panics. The facts by name are
-    // the reason that counts.
-    let folder = command.in_project(&snapshot.folder);
-    QUIET.set(true);
-    let asserted = panic::catch_unwind(|| keep(&folder, &snapshot.name, &snapshot.contents));
-    QUIET.set(false);
-    let problem = || facts.problem.unwrap_or_else(|| format!("{} differs", snapshot.name));
-    match (asserted, facts.can_be_accepted) {
-        (Ok(()), _) if !facts.over_budget => Ok(()),
-        (_, true) => Err(format!("{}to keep these facts: cargo insta review, or cargo insta accept", problem()).into()),
-        _ => Err(problem().into()),
+    // the reason that counts. One snapshot that differs does not hide the next.
+    let mut failed = false;
+    for Snapshot { folder, name, contents } in &facts.snapshots {
+        let folder = command.in_project(folder);
+        QUIET.set(true);
+        failed |= panic::catch_unwind(|| keep(&folder, name, contents)).is_err();
+        QUIET.set(false);
     }
+    let is_settled = !failed && !facts.over_budget && (facts.problem.is_none() || !facts.snapshots.is_empty());
+    if is_settled {
+        return Ok(());
+    }
+    let problem = facts.problem.unwrap_or_else(|| "a snapshot differs: see above".to_owned());
+    let mend =
+        if facts.can_be_accepted { "to keep these facts: cargo insta review, or cargo insta accept" } else { "" };
+    Err(format!("{problem}{mend}").into())
 }
 
 /// One measurement at a time, also in a process with many tests.

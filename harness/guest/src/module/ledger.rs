@@ -62,6 +62,14 @@ pub fn facts(wasm: &[u8]) -> Result<Facts, ModuleError> {
     Ok(ledger.into_facts(wasm))
 }
 
+/// Whether a fact of this name is one of [`facts`]: all cases of a guest share it, whatever runs it.
+#[must_use]
+pub fn is_fact(name: &str) -> bool {
+    const OTHERS: [&str; 6] =
+        ["imports", "exports", "table.elements", "memory.initial_pages", "memory.maximum_pages", "memory.page_bytes"];
+    ["size.", "functions.", "data."].iter().any(|prefix| name.starts_with(prefix)) || OTHERS.contains(&name)
+}
+
 impl Ledger {
     fn read(&mut self, payload: &Payload<'_>) -> Result<(), ModuleError> {
         match payload {
@@ -266,6 +274,14 @@ mod tests {
         assert_eq!(facts["imports"], serde_json::json!(["wasi_snapshot_preview1.proc_exit"]));
         assert_eq!(facts["memory.initial_pages"], 2);
         assert_eq!(facts["memory.maximum_pages"], 5);
+    }
+
+    #[test]
+    fn what_the_bytes_say_is_known_by_its_name() {
+        let facts = facts(&assemble(COMMAND)).expect("a module");
+        assert_eq!(facts.keys().find(|name| !is_fact(name)), None);
+        let of_runs = ["check", "fuel", "exit.code", "memory.final_pages", "stdout.sha256", "trap.code", "unsteady"];
+        assert_eq!(of_runs.into_iter().find(|name| is_fact(name)), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Vali
 use wasiscope_sys::files::{self, Content};
 
 pub use imports::{Family, Offered, UnknownImport, UnknownImports, signature};
-pub use ledger::facts;
+pub use ledger::{facts, is_fact};
 pub use value::{Number, NumberType};
 
 /// Why a file cannot be run as a guest.
