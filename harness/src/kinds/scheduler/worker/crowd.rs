@@ -85,7 +85,9 @@ impl Crowd {
         let rate = |run: &Run| run.counts.iter().sum::<f64>() / run.took.as_secs_f64();
         let mut measured: Measured = Vec::new();
         measured.extend(jain(&crowd.counts).map(|index| (FAIRNESS.to_owned(), vec![index])));
-        measured.push((THROUGHPUT.to_owned(), vec![rate(&crowd) / rate(&alone)]));
+        // On a busy machine one guest alone may get nowhere in its time, and then there is nothing to compare with.
+        let ratio = Some(rate(&crowd) / rate(&alone)).filter(|ratio| ratio.is_finite());
+        measured.extend(ratio.map(|ratio| (THROUGHPUT.to_owned(), vec![ratio])));
         measured.push((LIGHT_LATENCY.to_owned(), crowd.latencies));
         measured.extend(crowd.memory_each.map(|bytes| (MEMORY_EACH.to_owned(), vec![bytes])));
         Ok(measured)
