@@ -9,7 +9,7 @@ mod files;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::pipeline::GENERATED;
+use crate::kinds::pipeline::GENERATED;
 use crate::record::Facts;
 use crate::report::destination;
 use crate::report::document::CaseReport;

@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use crate::capture::Coverage;
 use crate::interrupt::Interrupt;
+use crate::kinds;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
 use crate::prepare::{self, prepare};
 use crate::record::{Record, Status};
 use crate::report::document::CaseReport;
 use crate::runner::{ChildWorkers, Event, Runner, Settings};
-use crate::kinds;
 use crate::scenario::{self, Flavour, Scenario};
-use wasiscope_model::work::Work;
 use crate::snapshot;
 use crate::{guest, machine, report, scratch, summary, worker};
+use wasiscope_model::work::Work;
 
 /// The version of the answers: raised when `wasiscope-test` of the last one could not read them any more.
 pub const PROTOCOL: u32 = 1;

@@ -94,7 +94,7 @@ impl BeforeExec {
 }
 
 /// Lets a descriptor survive the coming exec. For use between fork and exec: one system call.
-pub(crate) fn keep_open(fd: RawFd) -> io::Result<()> {
+pub fn keep_open(fd: RawFd) -> io::Result<()> {
     // SAFETY: changes a flag of a descriptor, and fails where there is none.
     if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -103,7 +103,7 @@ pub(crate) fn keep_open(fd: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// For a number that cannot be one: below 0, or a standard stream's.
-pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     if fd <= libc::STDERR_FILENO {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }

@@ -20,7 +20,6 @@ use wasiscope_ebpf_abi::{JOINT_KERNEL, JointMetrics, Phase, PipelineEvent, bucke
 use wasmtime::Engine;
 
 use super::Pipeline;
-use wasiscope_sys::before_exec::inherited;
 use crate::capture::{Distribution, PipelineMaps};
 use crate::clock;
 use crate::kinds::pipeline::{
@@ -35,6 +34,7 @@ use epochs::Epochs;
 use handler::{Handler, Instance};
 use imports::{Granted, read_entry, write_host};
 use ring::{Ring, Sign};
+use wasiscope_sys::before_exec::inherited;
 
 /// Bytes of an event.
 pub(crate) const EVENT_BYTES: usize = size_of::<PipelineEvent>();
