@@ -31,4 +31,8 @@ pub mod snapshot;
 pub mod soak;
 pub mod suite;
 pub mod summary;
-pub mod worker;
+/// The worker, with its engine.
+pub mod worker {
+    pub use wasiscope_engines::*;
+    pub use wasiscope_worker::*;
+}

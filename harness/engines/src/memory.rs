@@ -7,18 +7,18 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::cell::MemoryRegion;
-use crate::scenario::{BoundsChecks, EngineSettings};
+use wasiscope_worker::cell::MemoryRegion;
+use wasiscope_scenario::{BoundsChecks, EngineSettings};
 
 /// wasmtime's reservation for a linear memory where nothing else is said, on 64-bit machines.
-pub(crate) const RESERVATION: u64 = 4 << 30;
+pub const RESERVATION: u64 = 4 << 30;
 /// wasmtime's guard on either side of it, likewise.
 const GUARD: u64 = 32 << 20;
 /// What wasmtime reserves for growth behind a memory that does not fit into its reservation, likewise.
 const GROWTH: u64 = 2 << 30;
 
 /// A linear memory that an engine of these settings has put there.
-pub(crate) fn region(settings: EngineSettings, accessible: Range<u64>) -> MemoryRegion {
+pub fn region(settings: EngineSettings, accessible: Range<u64>) -> MemoryRegion {
     let guard = match settings.bounds_checks {
         BoundsChecks::Explicit => 0,
         BoundsChecks::Guard => settings.memory_guard.unwrap_or(GUARD),
@@ -31,7 +31,7 @@ pub(crate) fn region(settings: EngineSettings, accessible: Range<u64>) -> Memory
 }
 
 /// Where this process's heap may grow to, and its first thread's stack; `None` for what `/proc` does not tell.
-pub(crate) fn heap_and_stack() -> (Option<Range<u64>>, Option<Range<u64>>) {
+pub fn heap_and_stack() -> (Option<Range<u64>>, Option<Range<u64>>) {
     /// The next mapping above the heap is terabytes away.
     const HEAP_MOST: u64 = 64 << 30;
     /// Without a limit on the stack.
@@ -49,14 +49,14 @@ pub(crate) fn heap_and_stack() -> (Option<Range<u64>>, Option<Range<u64>>) {
 }
 
 /// Resident bytes of this process; `None` where `/proc` does not tell.
-pub(crate) fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * page_bytes())
 }
 
 /// Bytes of `range` that are resident, by the page map of this process.
-pub(crate) fn resident_in(range: Range<usize>) -> Option<u64> {
+pub fn resident_in(range: Range<usize>) -> Option<u64> {
     /// Bit 63 of an entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
     const PRESENT: u64 = 1 << 63;
     const ENTRY_BYTES: usize = size_of::<u64>();

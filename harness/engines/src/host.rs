@@ -17,19 +17,19 @@ use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
-use super::cell::PhaseCell;
+use wasiscope_worker::cell::PhaseCell;
 use super::ending;
-use super::limits::{Limit, LimitMet};
+use wasiscope_worker::limits::{Limit, LimitMet};
 use super::output::OutputPipe;
-use super::protocol::{LastMark, Subject};
-use super::written::{Output, Written};
-use crate::clock;
-use crate::module::{self, Offered};
-use crate::plan::OWN_FOLDER;
+use wasiscope_worker::protocol::{LastMark, Subject};
+use wasiscope_worker::written::{Output, Written};
+use wasiscope_sys::clock;
+use wasiscope_guest::module::{self, Offered};
+use wasiscope_scenario::plan::OWN_FOLDER;
 
 const WASI: &str = "wasi_snapshot_preview1";
 /// Preview 0, as SDKs of 2019 and before call it.
-pub(crate) const OLD_WASI: &str = "wasi_unstable";
+pub const OLD_WASI: &str = "wasi_unstable";
 /// What guests written for Sightglass import.
 const BENCH: &str = "bench";
 const BENCH_MARKS: [(&str, u64); 2] = [("start", MARK_START), ("end", MARK_END)];
@@ -41,12 +41,14 @@ const ERRNO_INVAL: i32 = 28;
 const ERRNO_OVERFLOW: i32 = 61;
 
 /// The state of one instance.
-pub(crate) struct Host {
+pub struct Host {
     wasi: WasiP1Ctx,
-    pub(crate) limits: Limits,
-    pub(crate) marks: Marks,
+    /// Bounds on the guest.
+    pub limits: Limits,
+    /// What the guest has said of where it is.
+    pub marks: Marks,
     /// Whether marks are to note the fuel.
-    pub(crate) counts_fuel: bool,
+    pub counts_fuel: bool,
     /// The guest's memory, once something has asked for it.
     memory: Option<GuestMemory>,
     /// Whether every pass tells what the guest wrote.
@@ -57,7 +59,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// `stdin` is what the guest reads from standard input.
-    pub(crate) fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
+    pub fn new(subject: &Subject, stdin: Option<&Bytes>, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
         cell.forget_limits();
         let output = || OutputPipe::new(subject.limits.output_bytes, **cell);
         let (stdout, stderr) = (output(), output());
@@ -97,21 +99,22 @@ impl Host {
     }
 
     /// The limits that this instance has met.
-    pub(crate) fn limits_met(&self) -> Vec<LimitMet> {
+    pub fn limits_met(&self) -> Vec<LimitMet> {
         self.cell().limits_met()
     }
 
-    pub(crate) fn cell(&self) -> &PhaseCell {
+    /// Where the worker says which phase it is in.
+    pub fn cell(&self) -> &PhaseCell {
         &self.limits.cell
     }
 
     /// What the guest wrote to stdout.
-    pub(crate) fn stdout(&self) -> String {
+    pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout.contents()).into_owned()
     }
 
     /// Why a guest that returned was not measured as it seems to be; `None` when all is well.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    pub fn complaint(&self) -> Option<String> {
         match (self.marks.start, self.marks.end) {
             (Some(_), None) => Some("the guest marked the start of its measured part and never the end".to_owned()),
             (None, Some(_)) => Some("the guest marked the end of its measured part and never the start".to_owned()),
@@ -123,17 +126,17 @@ impl Host {
     }
 
     /// What the guest wrote to both streams, where the parent wants to know it of every pass.
-    pub(crate) fn output_if_wanted(&self) -> Option<Output> {
+    pub fn output_if_wanted(&self) -> Option<Output> {
         self.tells_output.then(|| self.output())
     }
 
     /// What the guest wrote to both streams.
-    pub(crate) fn output(&self) -> Output {
+    pub fn output(&self) -> Output {
         Output { stdout: Written::of(&self.stdout.contents()), stderr: Written::of(&self.stderr.contents()) }
     }
 
     /// The last lines of what the guest wrote to stderr, for messages.
-    pub(crate) fn stderr_end(&self) -> String {
+    pub fn stderr_end(&self) -> String {
         const KEPT_BYTES: usize = 400;
         let all = self.stderr.contents();
         String::from_utf8_lossy(&all[all.len().saturating_sub(KEPT_BYTES)..]).trim().to_owned()
@@ -141,7 +144,7 @@ impl Host {
 }
 
 /// What a guest may use, and who is told when its memory grows.
-pub(crate) struct Limits {
+pub struct Limits {
     /// Of one memory.
     allowed: StoreLimits,
     /// Bytes that all memories and tables together may still grow by.
@@ -211,21 +214,24 @@ impl ResourceLimiter for Limits {
 
 /// One mark of the guest.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// On CLOCK_MONOTONIC.
-    pub(crate) at_ns: u64,
+    pub at_ns: u64,
     /// Fuel left, when fuel is counted.
-    pub(crate) fuel_left: Option<u64>,
+    pub fuel_left: Option<u64>,
 }
 
 /// The marks that a guest set in one iteration. The first start and the last end count, so that a guest that loops
 /// over its measured part is measured from the first pass to the last.
-pub(crate) struct Marks {
+pub struct Marks {
     cell: Arc<PhaseCell>,
     traps_after: Option<LastMark>,
-    pub(crate) start: Option<Mark>,
-    pub(crate) end: Option<Mark>,
-    pub(crate) fault: Option<Mark>,
+    /// That its measured part begins.
+    pub start: Option<Mark>,
+    /// That its measured part has ended.
+    pub end: Option<Mark>,
+    /// That it is about to trap.
+    pub fault: Option<Mark>,
 }
 
 impl Marks {
@@ -234,12 +240,12 @@ impl Marks {
     }
 
     /// Forgets them all: those set before the function that is measured do not count.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         (self.start, self.end, self.fault) = (None, None, None);
     }
 
     /// The latest of them.
-    pub(crate) fn last(&self) -> LastMark {
+    pub fn last(&self) -> LastMark {
         let marks = [(self.start, LastMark::Start), (self.end, LastMark::End), (self.fault, LastMark::Fault)];
         let set = marks.into_iter().filter_map(|(mark, which)| Some((mark?.at_ns, which)));
         set.max_by_key(|(at_ns, _)| *at_ns).map_or(LastMark::None, |(_, which)| which)
@@ -279,7 +285,7 @@ impl Marks {
 }
 
 /// Everything that a guest may import, but for [`OLD_WASI`].
-pub(crate) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+pub fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
     add_clock(linker, WASI)?;
     // Guests written for Sightglass mark their measured part by these imports.
@@ -293,7 +299,7 @@ pub(crate) fn add_imports(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 /// What guests of the old SDKs import, in addition: their linker is made apart, because `link` is timed.
-pub(crate) fn add_old_wasi(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+pub fn add_old_wasi(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     p0::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
     add_clock(linker, OLD_WASI)
 }
@@ -309,7 +315,7 @@ fn add_clock(linker: &mut Linker<Host>, module: &str) -> wasmtime::Result<()> {
 ///
 /// # Errors
 /// When wasmtime makes no engine.
-pub(crate) fn offered() -> wasmtime::Result<Offered> {
+pub fn offered() -> wasmtime::Result<Offered> {
     let engine = Engine::default();
     let mut linker: Linker<WasiP1Ctx> = Linker::new(&engine);
     p1::add_to_linker_sync(&mut linker, |wasi| wasi)?;
@@ -404,11 +410,11 @@ fn memory_of(caller: &mut Caller<'_, Host>) -> wasmtime::Result<GuestMemory> {
 }
 
 /// Fuel spent between two marks.
-pub(crate) fn fuel_between(from: Mark, to: Mark) -> Option<u64> {
+pub fn fuel_between(from: Mark, to: Mark) -> Option<u64> {
     Some(from.fuel_left?.saturating_sub(to.fuel_left?))
 }
 
 /// Fuel left in a store, when it counts fuel.
-pub(crate) fn fuel_left(store: impl AsContext<Data = Host>) -> Option<u64> {
+pub fn fuel_left(store: impl AsContext<Data = Host>) -> Option<u64> {
     store.as_context().get_fuel().ok()
 }

@@ -5,7 +5,7 @@ use wasmtime::{
 };
 
 use super::memory;
-use crate::scenario::{Allocation, BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
+use wasiscope_scenario::{Allocation, BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
 
 /// The version of wasmtime that guests run under; a test holds it against the lock file.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -33,7 +33,7 @@ pub fn check(settings: EngineSettings, limits: &Limits) -> Result<(), String> {
 ///
 /// # Errors
 /// When this build of wasmtime has no such compiler.
-pub(crate) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Config> {
+pub fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     match settings.compiler {
         Compiler::Cranelift => config.strategy(Strategy::Cranelift),
@@ -80,7 +80,7 @@ pub(crate) fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Res
 ///
 /// # Errors
 /// When there is no such engine even without any.
-pub(crate) fn with_as_many(
+pub fn with_as_many(
     wanted: &[fn(&mut Config)],
     make: impl Fn(&[fn(&mut Config)]) -> wasmtime::Result<Engine>,
 ) -> wasmtime::Result<Engine> {
@@ -95,7 +95,7 @@ pub(crate) fn with_as_many(
 }
 
 /// A pool of just what a worker needs, so that making the engine does not pay for a thousand slots.
-pub(crate) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) -> PoolingAllocationConfig {
+pub fn pool(settings: EngineSettings, limits: &Limits, instances: u32) -> PoolingAllocationConfig {
     let reservation = settings.memory_reservation.unwrap_or(memory::RESERVATION);
     let memory = usize::try_from(limits.memory_bytes.min(reservation)).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
@@ -110,7 +110,7 @@ pub(crate) fn pool(settings: EngineSettings, limits: &Limits, instances: u32) ->
 }
 
 /// Makes a new store's checks pass for good: neither fuel nor an epoch ends a guest here.
-pub(crate) fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime::Result<()> {
+pub fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime::Result<()> {
     if settings.fuel {
         store.set_fuel(u64::MAX)?;
     }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_an_engine() {
-        for (name, settings, _) in crate::scenario::ENGINE_PRESETS {
+        for (name, settings, _) in wasiscope_scenario::ENGINE_PRESETS {
             assert_eq!(check(settings, &Limits::default()), Ok(()), "{name}");
         }
     }

@@ -3,14 +3,14 @@
 use rustix::thread::CpuSet;
 
 /// How often the kernel has taken the processor away from this thread; `None` where `/proc` does not tell. By hand, as in `memory.rs`.
-pub(crate) fn preemptions() -> Option<u64> {
+pub fn preemptions() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
     line.trim().parse().ok()
 }
 
 /// Keeps this thread, and those it will start, on one processor.
-pub(crate) fn stay_on(cpu: usize) -> rustix::io::Result<()> {
+pub fn stay_on(cpu: usize) -> rustix::io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     rustix::thread::sched_setaffinity(None, &set)

@@ -11,33 +11,33 @@ use wasmtime_wasi::I32Exit;
 
 use super::entry::shown;
 use super::host::Host;
-use super::limits::Limit;
-use super::privileges;
-use super::protocol::{Ending, EndingContext};
-use super::reason;
+use wasiscope_worker::limits::Limit;
+use wasiscope_worker::privileges;
+use wasiscope_worker::protocol::{Ending, EndingContext};
+use crate::reason;
 
 /// Where a guest was when control came back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At {
-    pub(crate) phase: Phase,
+pub struct At {
+    pub phase: Phase,
     /// Whether it never got to the function that is measured.
-    pub(crate) is_early: bool,
+    pub is_early: bool,
 }
 
 impl At {
     /// In the function that is measured.
-    pub(crate) const fn measured(phase: Phase) -> Self {
+    pub const fn measured(phase: Phase) -> Self {
         Self { phase, is_early: false }
     }
 
     /// In a start function, or in what runs before the function that is measured.
-    pub(crate) const fn early(phase: Phase) -> Self {
+    pub const fn early(phase: Phase) -> Self {
         Self { phase, is_early: true }
     }
 }
 
 /// How the guest ended, `at` where; `instance` is its own, once there was one.
-pub(crate) fn ending(
+pub fn ending(
     result: &wasmtime::Result<()>,
     store: &mut Store<Host>,
     instance: Option<&Instance>,
@@ -73,7 +73,7 @@ pub(crate) fn ending(
 }
 
 /// The name of a trap, or of what is an ending like one; `None` for every other error.
-pub(crate) fn trap_code(error: &wasmtime::Error) -> Option<String> {
+pub fn trap_code(error: &wasmtime::Error) -> Option<String> {
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return Some(format!("{trap:?}"));
     }
@@ -90,7 +90,7 @@ pub(crate) fn trap_code(error: &wasmtime::Error) -> Option<String> {
 }
 
 /// Whether it was the guest that ended, and not the host that could not go on.
-pub(crate) fn is_of_guest(error: &wasmtime::Error) -> bool {
+pub fn is_of_guest(error: &wasmtime::Error) -> bool {
     error.is::<I32Exit>() || trap_code(error).is_some()
 }
 
@@ -112,7 +112,7 @@ fn note_limits(error: &wasmtime::Error, host: &Host, at: At) {
 }
 
 /// Whether the kernel refused memory.
-pub(crate) fn is_out_of_memory(error: &(dyn Error + 'static)) -> bool {
+pub fn is_out_of_memory(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let by_std = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);

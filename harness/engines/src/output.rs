@@ -7,24 +7,24 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::cell::PhaseCell;
-use super::limits::Limit;
+use wasiscope_worker::cell::PhaseCell;
+use wasiscope_worker::limits::Limit;
 
 /// One of the two streams. wasmtime-wasi's own pipe holds the bytes; it does not tell a write that it refuses from being
 /// full, and a guest that writes exactly as much as it may does nothing wrong.
 #[derive(Clone)]
-pub(crate) struct OutputPipe {
+pub struct OutputPipe {
     pipe: MemoryOutputPipe,
     cell: PhaseCell,
 }
 
 impl OutputPipe {
-    pub(crate) fn new(most_bytes: u64, cell: PhaseCell) -> Self {
+    pub fn new(most_bytes: u64, cell: PhaseCell) -> Self {
         Self { pipe: MemoryOutputPipe::new(usize::try_from(most_bytes).unwrap_or(usize::MAX)), cell }
     }
 
     /// All that was written.
-    pub(crate) fn contents(&self) -> Bytes {
+    pub fn contents(&self) -> Bytes {
         self.pipe.contents()
     }
 }

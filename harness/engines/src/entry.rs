@@ -5,11 +5,11 @@ use wasmtime::{Func, FuncType, Instance, Store, TypedFunc, Val, ValType};
 use wasmtime_wasi::I32Exit;
 
 use super::host::Host;
-use super::protocol::Subject;
-use crate::module::{Number, NumberType};
+use wasiscope_worker::protocol::Subject;
+use wasiscope_guest::module::{Number, NumberType};
 
 /// What is called in an instance, found and converted before any clock runs.
-pub(crate) struct Entry {
+pub struct Entry {
     /// `_initialize` of a reactor: its runtime's start.
     initialize: Option<Func>,
     /// `_start`, where it comes before the function that is measured.
@@ -27,7 +27,7 @@ enum Main {
 }
 
 impl Entry {
-    pub(crate) fn find(subject: &Subject, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
+    pub fn find(subject: &Subject, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Self> {
         let Some(name) = &subject.input.invoke else {
             let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
             return Ok(Self { initialize: None, start_first: None, main: Main::Start(start), results: Vec::new() });
@@ -46,12 +46,12 @@ impl Entry {
     }
 
     /// Whether anything is called before the function that is measured.
-    pub(crate) fn initializes(&self) -> bool {
+    pub fn initializes(&self) -> bool {
         self.initialize.is_some() || self.start_first.is_some()
     }
 
     /// Calls what comes before the function that is measured.
-    pub(crate) fn initialize(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+    pub fn initialize(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
         if let Some(initialize) = &self.initialize {
             initialize.call(&mut *store, &[], &mut [])?;
         }
@@ -66,7 +66,7 @@ impl Entry {
         Ok(())
     }
 
-    pub(crate) fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+    pub fn call(&mut self, store: &mut Store<Host>) -> wasmtime::Result<()> {
         match &self.main {
             Main::Start(start) => start.call(store, ()),
             Main::Named(named, params) => named.call(store, params, &mut self.results),
@@ -76,7 +76,7 @@ impl Entry {
 
 impl Entry {
     /// What the last call gave, as text.
-    pub(crate) fn results(&self) -> Vec<String> {
+    pub fn results(&self) -> Vec<String> {
         self.results.iter().map(shown).collect()
     }
 }
@@ -106,7 +106,7 @@ fn parameters(name: &str, ty: &FuncType, args: &[String]) -> wasmtime::Result<Ve
 }
 
 /// A result as text; references have none.
-pub(crate) fn shown(value: &Val) -> String {
+pub fn shown(value: &Val) -> String {
     match value {
         Val::I32(value) => value.to_string(),
         Val::I64(value) => value.to_string(),

@@ -20,7 +20,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use super::cell::PhaseCell;
 use super::limits::{DESCRIPTORS, FILE_BYTES};
 use super::protocol::{Subject, Task};
-use crate::privileges;
+use wasiscope_sys::privileges;
 
 /// Most bytes of a worker's own memory besides the guest's: what compiling may take.
 const DATA_BYTES: u64 = 4 << 30;
@@ -31,7 +31,7 @@ const DATA_BYTES: u64 = 4 << 30;
 ///
 /// # Errors
 /// When something named is not there, or the kernel refuses.
-pub(crate) fn give_up(subject: &mut Subject, task: &mut Task, cell: &PhaseCell) -> io::Result<()> {
+pub fn give_up(subject: &mut Subject, task: &mut Task, cell: &PhaseCell) -> io::Result<()> {
     hold(subject, !matches!(task, Task::Check { .. }))?;
     if let Task::Compare { other, .. } = task {
         hold(other, true)?;
@@ -84,7 +84,7 @@ fn limit(subject: &Subject, cell: &PhaseCell) -> io::Result<()> {
 }
 
 /// Whether this process has as many descriptors as it may: they are given from the lowest number on.
-pub(crate) fn descriptors_ran_out() -> bool {
+pub fn descriptors_ran_out() -> bool {
     let most = rustix::process::getrlimit(Resource::Nofile).current;
     let last = most.and_then(|most| i32::try_from(most.checked_sub(1)?).ok());
     // SAFETY: asks for a flag of a descriptor, which there may not be.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
 /// Most bytes of one file that a worker writes, whoever lets it.
-pub(crate) const FILE_BYTES: u64 = 1 << 30;
+pub const FILE_BYTES: u64 = 1 << 30;
 
 /// Most descriptors of a worker.
-pub(crate) const DESCRIPTORS: u64 = 1024;
+pub const DESCRIPTORS: u64 = 1024;
 
 /// A bound on a guest, or on the worker that it runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,14 +49,14 @@ pub struct LimitMet {
 }
 
 /// `met` with this limit added, unless it is there: a byte for each, which is the phase and one more.
-pub(crate) fn add(met: u64, limit: Limit, phase: Phase) -> u64 {
+pub fn add(met: u64, limit: Limit, phase: Phase) -> u64 {
     let is_there = (met >> limit.shift()) & 0xff != 0;
     if is_there { met } else { met | (u64::from(phase as u8) + 1) << limit.shift() }
 }
 
 /// What a word of limits met says.
 #[must_use]
-pub(crate) fn met(word: u64) -> Vec<LimitMet> {
+pub fn met(word: u64) -> Vec<LimitMet> {
     let of = |limit: Limit| {
         let byte = u8::try_from((word >> limit.shift()) & 0xff).ok()?;
         Some(LimitMet { limit, phase: Phase::from_u8(byte.checked_sub(1)?)? })

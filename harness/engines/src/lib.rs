@@ -1,29 +1,19 @@
-//! The child process in which one guest runs: the only importer of wasmtime. Knows nothing of statistics.
+//! wasmtime as an engine: a guest's way through the phases, its facts, pairs of guests, and the process in which that happens.
 //!
-//! The parent starts this same executable with [`VERB`] as its first argument. The child says `Ready`, reads one
-//! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death.
+//! The parent starts its own executable with [`wasiscope_worker::VERB`] as the first argument. The child says `Ready`, reads one
+//! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death. It knows nothing of statistics.
 
-mod answer;
 mod callgrind;
-pub mod cell;
-pub(crate) mod ending;
-pub(crate) mod engine;
-pub(crate) mod entry;
+mod ending;
+pub mod engine;
+mod entry;
 mod facts;
-pub(crate) mod heartbeat;
-pub(crate) mod host;
-mod kind;
-pub(crate) mod limits;
-pub(crate) mod link;
-pub(crate) mod memory;
-mod native;
-pub(crate) mod output;
+pub mod host;
+mod link;
+pub mod memory;
+mod output;
 mod pair;
-pub(crate) mod pass;
-mod privileges;
-pub(crate) mod protocol;
-pub(crate) mod thread;
-pub mod written;
+mod pass;
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -36,23 +26,17 @@ use anyhow::{Context, bail};
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::kind::find;
 
-use crate::clock;
-use crate::module::Offered;
-use cell::PhaseCell;
-use heartbeat::Heartbeat;
+use wasiscope_sys::clock;
+use wasiscope_guest::module::Offered;
+use wasiscope_worker::cell::PhaseCell;
+use wasiscope_worker::heartbeat::Heartbeat;
+use wasiscope_worker::{
+    BUSY_VERB, Job, Kinds, Limit, Message, Request, Iteration, Side, Task, VERB, native, privileges, thread,
+};
 use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
-pub use kind::{Job, Kind, Kinds, Sender};
-pub use limits::{Limit, LimitMet};
 pub use pass::{Linked, Worker};
-pub use privileges::confinement;
-pub use protocol::{
-    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Subject,
-    Task, Timed,
-};
-pub use wasiscope_model::comparison::Side;
-pub use written::{Output, Written};
 
 /// Every function that a guest may import, and how it is called.
 ///
@@ -63,12 +47,6 @@ pub fn offered_imports() -> &'static Offered {
     static OFFERED: OnceLock<Offered> = OnceLock::new();
     OFFERED.get_or_init(|| host::offered().unwrap_or_default())
 }
-
-/// The hidden verb that makes the executable a worker: `wasiscope __worker [HEARTBEAT_FD [CELLS_FD CELL_INDEX SLOT]]`.
-pub const VERB: &str = "__worker";
-
-/// The hidden verb of a process that only keeps a processor busy: `wasiscope __busy CPU`, where `-` is any.
-pub const BUSY_VERB: &str = "__busy";
 
 /// Keeps a processor busy until it is killed, or its parent is gone.
 fn busy(arguments: &[String]) -> ! {

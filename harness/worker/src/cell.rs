@@ -10,7 +10,7 @@ use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_v
 
 use super::heartbeat::Heartbeat;
 use super::limits::{Limit, LimitMet};
-use crate::before_exec::inherited;
+use wasiscope_sys::before_exec::inherited;
 
 /// The cell that this worker writes, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +44,11 @@ const _: () = assert!(size_of::<SharedRegion>() == size_of::<Region>());
 
 /// Which of the cell's regions are for what.
 mod place {
-    pub(crate) const PROCESS: usize = 0;
-    pub(crate) const CODE: usize = 2;
-    pub(crate) const MEMORIES: usize = 3;
+    pub const PROCESS: usize = 0;
+    pub const CODE: usize = 2;
+    pub const MEMORIES: usize = 3;
     /// Of each memory: what is accessible, what is reserved before it, and behind.
-    pub(crate) const OF_MEMORY: usize = 3;
+    pub const OF_MEMORY: usize = 3;
 }
 
 /// How many linear memories a worker can publish.
@@ -116,46 +116,48 @@ impl PhaseCell {
     }
 
     /// The same cell, with phases and passes also told to the parent.
-    pub(crate) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+    pub fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
         Self { heartbeat, ..self }
     }
 
     /// A cell that the kernel programs do not read, of the same worker: its parent sees no difference.
-    pub(crate) fn unseen(&self) -> Self {
+    pub fn unseen(&self) -> Self {
         Self { heartbeat: self.heartbeat, ..Self::private(0) }
     }
 
     /// A pass begins, which may take as long as the wall-clock limit says; `slowdown` times as long where it is slowed down on
     /// purpose. To be called outside phases.
-    pub(crate) fn begin_pass(&self, slowdown: u64) {
+    pub fn begin_pass(&self, slowdown: u64) {
         self.heartbeat.begin_pass(slowdown);
     }
 
     /// The guest has met a limit in the phase that it is in.
-    pub(crate) fn meet(&self, limit: Limit) {
+    pub fn meet(&self, limit: Limit) {
         self.meet_in(limit, self.phase());
     }
 
-    pub(crate) fn meet_in(&self, limit: Limit, phase: Phase) {
+    /// Notes that the guest met a limit in this phase.
+    pub fn meet_in(&self, limit: Limit, phase: Phase) {
         self.heartbeat.meet(limit, phase);
     }
 
     /// A new instance has met no limit.
-    pub(crate) fn forget_limits(&self) {
+    pub fn forget_limits(&self) {
         self.heartbeat.forget_limits();
     }
 
     /// The limits that the latest instance has met.
-    pub(crate) fn limits_met(&self) -> Vec<LimitMet> {
+    pub fn limits_met(&self) -> Vec<LimitMet> {
         self.heartbeat.limits_met()
     }
 
-    pub(crate) fn note_file_size_signals(&self) {
+    /// Counts signals of files that grew too large, from now on.
+    pub fn note_file_size_signals(&self) {
         self.heartbeat.note_file_size_signals();
     }
 
     /// The phase that was entered last.
-    pub(crate) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         self.heartbeat.phase()
     }
 
@@ -222,7 +224,7 @@ impl PhaseCell {
 }
 
 /// The first `length` bytes behind `fd`, mapped for reading and writing.
-pub(crate) fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
+pub fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
     // SAFETY: the kernel chooses the address, so no memory in use is replaced.
     let base = unsafe {
         libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)

@@ -13,15 +13,15 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::cell::map_shared;
 use super::limits::{self, Limit, LimitMet};
-use crate::before_exec::inherited;
-use crate::clock;
+use wasiscope_sys::before_exec::inherited;
+use wasiscope_sys::clock;
 
 /// How much longer a pass may take while fuel is counted, which slows tight loops down by up to this factor.
-pub(crate) const COUNTING_FUEL: u64 = 2;
+pub const COUNTING_FUEL: u64 = 2;
 
 /// The worker's side: what it stores.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heartbeat(&'static Shared);
+pub struct Heartbeat(&'static Shared);
 
 /// The page, in words of which each is written whole.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Heartbeat {
     ///
     /// # Errors
     /// When the descriptor is not one of [`HeartbeatPage::fd`].
-    pub(crate) fn mapped(fd: RawFd) -> io::Result<Self> {
+    pub fn mapped(fd: RawFd) -> io::Result<Self> {
         let fd = inherited(fd)?;
         // A mapping of less than that would end the process at its first store.
         if rustix::fs::fstat(&fd)?.st_size < i64::try_from(size_of::<Shared>()).unwrap_or(i64::MAX) {
@@ -59,43 +59,46 @@ impl Heartbeat {
     }
 
     /// One that nobody reads.
-    pub(crate) fn private() -> Self {
+    pub fn private() -> Self {
         Self(Box::leak(Box::default()))
     }
 
     /// A pass begins, which may take `slowdown` times the wall-clock limit.
-    pub(crate) fn begin_pass(self, slowdown: u64) {
+    pub fn begin_pass(self, slowdown: u64) {
         self.0.began_ns.store(clock::monotonic_ns(), Ordering::Relaxed);
         self.0.slowdown.store(slowdown, Ordering::Relaxed);
         self.0.passes.fetch_add(1, Ordering::Release);
     }
 
+    /// Notes that the worker is in this phase.
     #[inline]
-    pub(crate) fn enter(self, phase: Phase) {
+    pub fn enter(self, phase: Phase) {
         self.0.phase.store(phase as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn phase(self) -> Phase {
+    /// The phase that was noted last.
+    pub fn phase(self) -> Phase {
         phase_of(self.0.phase.load(Ordering::Relaxed))
     }
 
     /// The guest has met a limit. May be called by a signal handler: all of it is atomic.
-    pub(crate) fn meet(self, limit: Limit, phase: Phase) {
+    pub fn meet(self, limit: Limit, phase: Phase) {
         // Who loses a race against a thread of the same guest tries again.
         let _ = self.0.met.try_update(Ordering::Relaxed, Ordering::Relaxed, |met| Some(limits::add(met, limit, phase)));
     }
 
     /// What is met from now on is met by another instance.
-    pub(crate) fn forget_limits(self) {
+    pub fn forget_limits(self) {
         self.0.met.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) fn limits_met(self) -> Vec<LimitMet> {
+    /// The limits that were met, with their phases.
+    pub fn limits_met(self) -> Vec<LimitMet> {
         limits::met(self.0.met.load(Ordering::Relaxed))
     }
 
     /// From now on a write past the largest file that this process may make is noted here. The write itself fails as before.
-    pub(crate) fn note_file_size_signals(self) {
+    pub fn note_file_size_signals(self) {
         NOTED.store(std::ptr::from_ref(self.0).cast_mut(), Ordering::Release);
         let handler: extern "C" fn(libc::c_int) = note_file_size;
         // SAFETY: the handler only loads and stores atomics.

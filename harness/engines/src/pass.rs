@@ -8,20 +8,20 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Export, Instance, Memory, Module, Store};
 
 use super::callgrind;
-use super::cell::{MemoryRegion, PhaseCell};
+use wasiscope_worker::cell::{MemoryRegion, PhaseCell};
 use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
 use super::host::Host;
 use super::link::{Ready, link};
 use super::memory;
-use super::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
-use super::thread;
-use super::written::Output;
-use crate::clock;
-use crate::folder::Workspace;
-use crate::record::{self, Span};
-use crate::scenario::EngineSettings;
+use wasiscope_worker::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
+use wasiscope_worker::thread;
+use wasiscope_worker::written::Output;
+use wasiscope_sys::clock;
+use wasiscope_sys::folder::Workspace;
+use wasiscope_model::record::{self, Span};
+use wasiscope_scenario::EngineSettings;
 
 /// What every pass of one guest shares.
 pub struct Worker {
@@ -42,7 +42,7 @@ pub struct Linked {
 }
 
 /// The phases of one pass as they happen.
-pub(crate) struct Stopwatch {
+pub struct Stopwatch {
     cell: Arc<PhaseCell>,
     timed: Vec<Timed>,
     spans: Vec<Span>,
@@ -62,7 +62,7 @@ impl Stopwatch {
     }
 
     /// What was timed so far.
-    pub(crate) fn timed(&self) -> &[Timed] {
+    pub fn timed(&self) -> &[Timed] {
         &self.timed
     }
 
@@ -126,7 +126,7 @@ impl Worker {
     }
 
     /// Gives every folder back what a pass may have changed.
-    pub(crate) fn restore_folders(&self) -> std::io::Result<()> {
+    pub fn restore_folders(&self) -> std::io::Result<()> {
         self.workspaces.borrow_mut().iter_mut().try_for_each(Workspace::restore)
     }
 
@@ -136,7 +136,7 @@ impl Worker {
 
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
     /// The phases from `instantiate` on are passed `repeats` times.
-    pub(crate) fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
+    pub fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
         self.iterate_with(repeats, &mut self.stopwatch())
     }
 
@@ -162,7 +162,7 @@ impl Worker {
     }
 
     /// One iteration of which the kernel programs tell every event, after `warm_ups` that they only count.
-    pub(crate) fn trace(&self, warm_ups: u32) -> wasmtime::Result<Iteration> {
+    pub fn trace(&self, warm_ups: u32) -> wasmtime::Result<Iteration> {
         for _ in 0..warm_ups {
             self.iterate(1)?;
         }
@@ -184,7 +184,7 @@ impl Worker {
 
     /// Instances that are made and dropped without being run, added to what was timed already: making one takes
     /// microseconds, and a long guest has few passes.
-    pub(crate) fn instantiate_more(
+    pub fn instantiate_more(
         &self,
         linked: &Linked,
         instances: u32,
@@ -204,7 +204,7 @@ impl Worker {
     }
 
     /// From bytes to something that can be instantiated.
-    pub(crate) fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
+    pub fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
         let config = engine::config(self.subject.engine, &self.subject.limits)?;
         let engine = watch.time(Phase::Engine, || Engine::new(&config))?;
         let module = watch.time(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;

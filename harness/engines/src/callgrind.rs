@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pass::Worker;
-use super::protocol::Message;
+use wasiscope_worker::protocol::Message;
 
 /// Whether this worker counts. Marks of other workers do not even ask.
 static COUNTING: AtomicBool = AtomicBool::new(false);
@@ -22,14 +22,14 @@ const TOGGLE_COLLECT: usize = 0x4354_0002;
 
 /// Begins or ends counting, in a worker that counts.
 #[inline]
-pub(crate) fn toggle() {
+pub fn toggle() {
     if COUNTING.load(Ordering::Relaxed) {
         request(TOGGLE_COLLECT);
     }
 }
 
 /// Makes a few passes; callgrind leaves a file for each.
-pub(crate) fn count(worker: &Worker) -> wasmtime::Result<Message> {
+pub fn count(worker: &Worker) -> wasmtime::Result<Message> {
     if request(RUNNING_ON_VALGRIND) == 0 {
         wasmtime::bail!("instructions are counted under valgrind, on x86-64");
     }

@@ -11,9 +11,9 @@ use super::answer;
 use super::cell::PhaseCell;
 use super::protocol::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Subject, Timed};
 use super::written::{Output, Written};
-use crate::before_exec::BeforeExec;
-use crate::clock;
-use crate::folder::Workspace;
+use wasiscope_sys::before_exec::BeforeExec;
+use wasiscope_sys::clock;
+use wasiscope_sys::folder::Workspace;
 
 /// What one run of the executable gave.
 struct Pass {
@@ -27,7 +27,7 @@ struct Pass {
 }
 
 /// One timed run.
-pub(crate) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Iteration> {
+pub fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Iteration> {
     let pass = run(subject, cell)?;
     let mut timed = Vec::new();
     if let Some((start, end)) = pass.marks_ns {
@@ -54,7 +54,7 @@ pub(crate) fn iterate(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Ite
 }
 
 /// Two runs for its answer.
-pub(crate) fn facts(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Message> {
+pub fn facts(subject: &Subject, cell: &PhaseCell) -> anyhow::Result<Message> {
     let (first, again) = (run(subject, cell)?, run(subject, cell)?);
     let marked = first.marks_ns.is_some();
     let facts_of = |pass: &Pass| answer::facts(&pass.output, &pass.ending, pass.line.as_ref());

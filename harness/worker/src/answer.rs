@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::protocol::{Ending, ProtocolLine, Subject};
 use super::written::Output;
-use crate::record::{Facts, UNSTEADY};
+use wasiscope_model::record::{Facts, UNSTEADY};
 
 /// The facts of one pass.
-pub(crate) fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine>) -> Facts {
+pub fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine>) -> Facts {
     let code = match ending {
         Ending::Returned => Value::from(0),
         Ending::Exited { code, .. } => Value::from(*code),
@@ -29,7 +29,7 @@ pub(crate) fn facts(output: &Output, ending: &Ending, line: Option<&ProtocolLine
 }
 
 /// The facts of a pass, without the values that another pass does not share. Their names are listed.
-pub(crate) fn steady(mut first: Facts, again: &Facts) -> Facts {
+pub fn steady(mut first: Facts, again: &Facts) -> Facts {
     let mut unsteady = Vec::new();
     for (name, value) in &mut first {
         if again.get(name) != Some(value) {
@@ -44,7 +44,7 @@ pub(crate) fn steady(mut first: Facts, again: &Facts) -> Facts {
 }
 
 /// What is told of the output of two passes: nothing, or each different output once.
-pub(crate) fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Output> {
+pub fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Output> {
     match subject.tells_output {
         false => Vec::new(),
         true if first == again => vec![first],
@@ -53,7 +53,7 @@ pub(crate) fn outputs(subject: &Subject, [first, again]: [Output; 2]) -> Vec<Out
 }
 
 /// The ending by which two passes are judged: a guest that returns once and then does not has not returned.
-pub(crate) fn worse(first: Ending, again: Ending) -> Ending {
+pub fn worse(first: Ending, again: Ending) -> Ending {
     if first == Ending::Returned { again } else { first }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn what_differs_between_two_passes_is_listed_and_has_no_value() {
         let facts = |text: &str| {
-            let stdout = super::super::written::Written::of(text.as_bytes());
+            let stdout = crate::written::Written::of(text.as_bytes());
             facts(&Output { stdout, ..Output::default() }, &Ending::Returned, None)
         };
         let steady_facts = steady(facts("12 ms"), &facts("12 ms"));

@@ -9,10 +9,10 @@ use wasiscope_ebpf_abi::Phase;
 pub use wasiscope_model::comparison::Side;
 
 use super::limits::LimitMet;
-use crate::capture::{Distribution, PipelineMaps};
-use crate::names;
-use crate::record::{Facts, Span, Totals};
-use crate::scenario::{EngineSettings, Limits};
+use wasiscope_capture::{Distribution, PipelineMaps};
+use wasiscope_model::names;
+use wasiscope_model::record::{Facts, Span, Totals};
+use wasiscope_scenario::{EngineSettings, Limits};
 use wasiscope_model::report::Planted;
 use wasiscope_model::work::Spec;
 

@@ -7,7 +7,7 @@ use wasmtime::{Engine, ExternType, ImportType, InstancePre, Linker, Module, Stor
 use super::host::{self, Host};
 
 /// A guest with what it imports.
-pub(crate) enum Ready {
+pub enum Ready {
     /// Once for all its instances.
     Resolved(InstancePre<Host>),
     /// Some of it belongs to a store, so it is made anew for each: memories, tables, globals and tags that are stubs.
@@ -15,7 +15,7 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    pub(crate) fn module(&self) -> &Module {
+    pub fn module(&self) -> &Module {
         match self {
             Self::Resolved(resolved) => resolved.module(),
             Self::PerStore { module, .. } => module,
@@ -23,7 +23,7 @@ impl Ready {
     }
 
     /// As it can be instantiated in this store. To be called outside phases.
-    pub(crate) fn in_store(&self, store: &mut Store<Host>) -> wasmtime::Result<Cow<'_, InstancePre<Host>>> {
+    pub fn in_store(&self, store: &mut Store<Host>) -> wasmtime::Result<Cow<'_, InstancePre<Host>>> {
         let (linker, module) = match self {
             Self::Resolved(resolved) => return Ok(Cow::Borrowed(resolved)),
             Self::PerStore { linker, module } => (linker, module),
@@ -45,7 +45,7 @@ fn is_unknown(linker: &Linker<Host>, store: &mut Store<Host>, import: &ImportTyp
 }
 
 /// Resolves the imports of a module. Those that nobody offers are an error, or stubs: functions that trap, anything else empty.
-pub(crate) fn link(engine: &Engine, module: &Module, stubs: bool) -> wasmtime::Result<Ready> {
+pub fn link(engine: &Engine, module: &Module, stubs: bool) -> wasmtime::Result<Ready> {
     let mut linker = Linker::new(engine);
     host::add_imports(&mut linker)?;
     if module.imports().any(|import| import.module() == host::OLD_WASI) {

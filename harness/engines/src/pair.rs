@@ -1,20 +1,20 @@
 //! Two guests side by side in one worker. Their passes alternate A B B A, so that whatever drifts, drifts under both alike.
 
-use super::cell::PhaseCell;
-use super::native;
+use wasiscope_worker::cell::PhaseCell;
+use wasiscope_worker::native;
 use super::pass::{Linked, Worker};
-use super::protocol::{Ending, Iteration, Message, Side, Subject, Timed};
+use wasiscope_worker::protocol::{Ending, Iteration, Message, Side, Subject, Timed};
 
 /// Fewest instances made in each pass of a pair.
 const INSTANCES: u32 = 16;
 
 /// How the passes of a pair are laid out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
-    pub(crate) quads: u32,
-    pub(crate) compilations: u32,
-    pub(crate) repeats: u32,
-    pub(crate) first: Side,
+pub struct Layout {
+    pub quads: u32,
+    pub compilations: u32,
+    pub repeats: u32,
+    pub first: Side,
 }
 
 /// One of the two guests.
@@ -24,7 +24,7 @@ enum Guest {
 }
 
 /// The two guests.
-pub(crate) struct Pair {
+pub struct Pair {
     base: Guest,
     new: Guest,
 }
@@ -82,7 +82,7 @@ fn of_phases(timed: Vec<Timed>) -> Iteration {
 }
 
 impl Pair {
-    pub(crate) fn new(base: Subject, new: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
+    pub fn new(base: Subject, new: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         Ok(Self { base: Guest::new(base, cell)?, new: Guest::new(new, cell)? })
     }
 
@@ -94,7 +94,7 @@ impl Pair {
     }
 
     /// Runs the whole layout; `send` gets every pass, a quad at a time.
-    pub(crate) fn run(
+    pub fn run(
         &self,
         layout: Layout,
         send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
