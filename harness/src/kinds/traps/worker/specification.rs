@@ -32,7 +32,7 @@ pub(super) fn run(
     let engine = engine_of(subject.engine, subject)?;
     for file in group.files() {
         if slowly {
-            send(&Message::Trying { what: file.name.clone() })?;
+            send(&Message::Trying { what: file.name.to_owned() })?;
         }
         send(&Message::Checked(Script::new(&engine, subject.engine, cell)?.run(&file)))?;
     }
@@ -85,7 +85,7 @@ impl Script {
                 self.directive(file, &directive);
             }
         }
-        self.checked.tallies.insert(file.name.clone(), self.tally);
+        self.checked.tallies.insert(file.name.to_owned(), self.tally);
         if left_out > 0 {
             self.checked.facts.insert(format!("left_out.{}", file.name), left_out.into());
         }
