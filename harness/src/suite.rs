@@ -17,7 +17,7 @@ use crate::report::document::CaseReport;
 use crate::runner::{ChildWorkers, Event, Runner, Settings};
 use crate::scenario::{self, Flavour, Scenario};
 use crate::snapshot;
-use crate::{guest, machine, report, scratch, summary, worker};
+use crate::{guest, machine, scratch, summary, worker};
 use wasiscope_model::work::Work;
 
 /// The version of the answers: raised when `wasiscope-test` of the last one could not read them any more.
@@ -170,8 +170,8 @@ pub fn facts(places: &Places, test: &str) -> anyhow::Result<Facts> {
     let checked = snapshot::check(&places.snapshots(), &scenario, &case, worker::WASMTIME_VERSION)?;
     let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
     let shown = |path: &Path| in_project(places, path).display().to_string();
-    let explained = report::snapshot::explain(&checked, shown, toolchain);
-    let problem = format!("{} of {scenario}: {}\n{explained}", case.id, report::snapshot::word(&checked));
+    let explained = crate::cli::tables::snapshot::explain(&checked, shown, toolchain);
+    let problem = format!("{} of {scenario}: {}\n{explained}", case.id, crate::cli::tables::snapshot::word(&checked));
     Ok(Facts {
         note,
         problem: (!checked.passes()).then_some(problem),

@@ -11,10 +11,10 @@ use wasmtime_wasi::I32Exit;
 
 use super::entry::shown;
 use super::host::Host;
+use crate::reason;
 use wasiscope_worker::limits::Limit;
 use wasiscope_worker::privileges;
 use wasiscope_worker::protocol::{Ending, EndingContext};
-use crate::reason;
 
 /// Where a guest was when control came back.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,7 @@ impl At {
 }
 
 /// How the guest ended, `at` where; `instance` is its own, once there was one.
-pub fn ending(
-    result: &wasmtime::Result<()>,
-    store: &mut Store<Host>,
-    instance: Option<&Instance>,
-    at: At,
-) -> Ending {
+pub fn ending(result: &wasmtime::Result<()>, store: &mut Store<Host>, instance: Option<&Instance>, at: At) -> Ending {
     let error = match result {
         Err(error) if error.downcast_ref::<I32Exit>().is_none_or(|exit| exit.0 != 0) => error,
         _ => {

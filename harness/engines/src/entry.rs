@@ -5,8 +5,8 @@ use wasmtime::{Func, FuncType, Instance, Store, TypedFunc, Val, ValType};
 use wasmtime_wasi::I32Exit;
 
 use super::host::Host;
-use wasiscope_worker::protocol::Subject;
 use wasiscope_guest::module::{Number, NumberType};
+use wasiscope_worker::protocol::Subject;
 
 /// What is called in an instance, found and converted before any clock runs.
 pub struct Entry {

@@ -7,17 +7,17 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Instance, Module, Store};
 use wasmtime_wasi::I32Exit;
 
-use wasiscope_worker::answer;
 use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
-use wasiscope_worker::heartbeat::COUNTING_FUEL;
 use super::host::{self, Host};
 use super::link::link;
 use super::pass::{Linked, Worker};
+use wasiscope_model::record::Facts;
+use wasiscope_worker::answer;
+use wasiscope_worker::heartbeat::COUNTING_FUEL;
 use wasiscope_worker::protocol::{Ending, LastMark, Message, Pace, ProtocolLine};
 use wasiscope_worker::written::Output;
-use wasiscope_model::record::Facts;
 
 /// A guest whose pass under fuel counting takes less than this is passed a few more times to learn its pace.
 const QUICK_NS: u64 = 2_000_000;

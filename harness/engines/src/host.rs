@@ -17,15 +17,15 @@ use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
-use wasiscope_worker::cell::PhaseCell;
 use super::ending;
-use wasiscope_worker::limits::{Limit, LimitMet};
 use super::output::OutputPipe;
-use wasiscope_worker::protocol::{LastMark, Subject};
-use wasiscope_worker::written::{Output, Written};
-use wasiscope_sys::clock;
 use wasiscope_guest::module::{self, Offered};
 use wasiscope_scenario::plan::OWN_FOLDER;
+use wasiscope_sys::clock;
+use wasiscope_worker::cell::PhaseCell;
+use wasiscope_worker::limits::{Limit, LimitMet};
+use wasiscope_worker::protocol::{LastMark, Subject};
+use wasiscope_worker::written::{Output, Written};
 
 const WASI: &str = "wasi_snapshot_preview1";
 /// Preview 0, as SDKs of 2019 and before call it.

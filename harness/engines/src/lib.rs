@@ -26,14 +26,14 @@ use anyhow::{Context, bail};
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::kind::find;
 
-use wasiscope_sys::clock;
+use pair::{Layout, Pair};
 use wasiscope_guest::module::Offered;
+use wasiscope_sys::clock;
 use wasiscope_worker::cell::PhaseCell;
 use wasiscope_worker::heartbeat::Heartbeat;
 use wasiscope_worker::{
-    BUSY_VERB, Job, Kinds, Limit, Message, Request, Iteration, Side, Task, VERB, native, privileges, thread,
+    BUSY_VERB, Iteration, Job, Kinds, Limit, Message, Request, Side, Task, VERB, native, privileges, thread,
 };
-use pair::{Layout, Pair};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};

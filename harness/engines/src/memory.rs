@@ -7,8 +7,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use wasiscope_worker::cell::MemoryRegion;
 use wasiscope_scenario::{BoundsChecks, EngineSettings};
+use wasiscope_worker::cell::MemoryRegion;
 
 /// wasmtime's reservation for a linear memory where nothing else is said, on 64-bit machines.
 pub const RESERVATION: u64 = 4 << 30;

@@ -1,8 +1,8 @@
 //! Two guests side by side in one worker. Their passes alternate A B B A, so that whatever drifts, drifts under both alike.
 
+use super::pass::{Linked, Worker};
 use wasiscope_worker::cell::PhaseCell;
 use wasiscope_worker::native;
-use super::pass::{Linked, Worker};
 use wasiscope_worker::protocol::{Ending, Iteration, Message, Side, Subject, Timed};
 
 /// Fewest instances made in each pass of a pair.
@@ -94,11 +94,7 @@ impl Pair {
     }
 
     /// Runs the whole layout; `send` gets every pass, a quad at a time.
-    pub fn run(
-        &self,
-        layout: Layout,
-        send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub fn run(&self, layout: Layout, send: &mut dyn FnMut(&Message) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Layout { quads, compilations, repeats, first } = layout;
         // One of each that does not count: first times are slower, and one side has to be first.
         let (linked_first, once_first) = self.guest(first).compile()?;

@@ -8,20 +8,20 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Export, Instance, Memory, Module, Store};
 
 use super::callgrind;
-use wasiscope_worker::cell::{MemoryRegion, PhaseCell};
 use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
 use super::host::Host;
 use super::link::{Ready, link};
 use super::memory;
+use wasiscope_model::record::{self, Span};
+use wasiscope_scenario::EngineSettings;
+use wasiscope_sys::clock;
+use wasiscope_sys::folder::Workspace;
+use wasiscope_worker::cell::{MemoryRegion, PhaseCell};
 use wasiscope_worker::protocol::{Ending, Iteration, LastMark, ProtocolLine, Subject, Timed};
 use wasiscope_worker::thread;
 use wasiscope_worker::written::Output;
-use wasiscope_sys::clock;
-use wasiscope_sys::folder::Workspace;
-use wasiscope_model::record::{self, Span};
-use wasiscope_scenario::EngineSettings;
 
 /// What every pass of one guest shares.
 pub struct Worker {
@@ -184,12 +184,7 @@ impl Worker {
 
     /// Instances that are made and dropped without being run, added to what was timed already: making one takes
     /// microseconds, and a long guest has few passes.
-    pub fn instantiate_more(
-        &self,
-        linked: &Linked,
-        instances: u32,
-        pass: &mut Iteration,
-    ) -> wasmtime::Result<()> {
+    pub fn instantiate_more(&self, linked: &Linked, instances: u32, pass: &mut Iteration) -> wasmtime::Result<()> {
         let mut watch = Stopwatch { timed: std::mem::take(&mut pass.timed), ..Stopwatch::new(&self.unseen) };
         for _ in 0..instances {
             let mut again = Stopwatch::new(&self.unseen);

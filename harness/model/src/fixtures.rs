@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::Ledger;
-use crate::report::{CaptureReport, CaptureStatus, CaseReport, Machine, MachineLimits, Report, ScenarioReport};
+use crate::report::{CaptureReport, CaptureStatus, CaseReport, Machine, MachineLimits, Report, ScenarioReport, Source};
 
 /// A machine by name.
 #[must_use]
@@ -55,4 +55,30 @@ pub fn report(cases: Vec<CaseReport>, reference: Option<CaseReport>) -> Report {
         reference,
         sources: Vec::new(),
     }
+}
+
+/// Reports joined as one: each is a source, and its cases say which. A suite that ran in parts is joined with more care elsewhere.
+///
+/// # Panics
+/// Without any report.
+#[must_use]
+pub fn joined(parts: Vec<(String, Report)>) -> Report {
+    let mut whole = parts[0].1.clone();
+    whole.scenarios.iter_mut().for_each(|scenario| scenario.cases.clear());
+    for (index, (name, part)) in parts.into_iter().enumerate() {
+        let cases = part.scenarios.into_iter().flat_map(|scenario| scenario.cases);
+        whole.scenarios[0].cases.extend(cases.map(|case| CaseReport { source: Some(index), ..case }));
+        whole.sources.push(Source {
+            report: name,
+            started_at: part.started_at,
+            duration_s: part.duration_s,
+            seed: part.seed,
+            shard: None,
+            machine: part.machine,
+            tools: part.tools,
+            capture: part.capture,
+            reference: part.reference,
+        });
+    }
+    whole
 }

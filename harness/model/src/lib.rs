@@ -3,6 +3,9 @@
 //!
 //! It does no input or output, computes no statistics, and knows nothing of engines, processes or kernel programs.
 
+/// What wasiscope calls itself in documents.
+pub const NAME: &str = "wasiscope";
+
 pub mod capture;
 pub mod comparison;
 pub mod engine;

@@ -4,6 +4,9 @@ use wasiscope_ebpf_abi::Phase;
 
 use crate::record::{MEMORY_METRICS, TRAP_LATENCY, metric_of};
 
+/// The fact that counts events which did not get from the kernel to the guest; with the reason behind a point.
+pub const HAND_OVER_ERRORS: &str = "bpf_to_wasm_err";
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

@@ -27,6 +27,7 @@ mod sinks;
 mod snapshot;
 mod soak;
 mod suite;
+pub(crate) mod tables;
 mod telemetry;
 
 use std::ffi::OsString;

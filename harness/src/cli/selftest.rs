@@ -6,8 +6,8 @@ use globset::Glob;
 
 use super::capture::When;
 use super::{Exit, ListFormat, print};
+use crate::cli::tables::selftest;
 use crate::interrupt::Interrupt;
-use crate::report::selftest;
 use crate::report::table::Style;
 use crate::selftest::{Held, Settings, trials};
 

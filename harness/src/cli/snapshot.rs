@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Exit, print};
 use crate::places::Places;
 use crate::report::document::{CaseReport, Report};
-use crate::report::{self, json};
+use crate::report::json;
 use crate::snapshot::{self, Checked, State};
 
 const EXAMPLES: &str = "\
@@ -89,7 +89,7 @@ fn one(
     }
     if accept && checked.can_be_accepted() {
         snapshot::accept(&checked)?;
-        let was = report::snapshot::word(&checked);
+        let was = crate::cli::tables::snapshot::word(&checked);
         let paths: Vec<String> = checked.changes().map(shown).collect();
         let accepted = Checked { state: State::Same, ..checked };
         let count = if accepted.passes() { &mut tally.accepted } else { &mut tally.bad };
@@ -102,12 +102,12 @@ fn one(
     }
     tally.bad += 1;
     tally.acceptable += usize::from(checked.can_be_accepted());
-    Ok(format!("{title}: {}\n{}", report::snapshot::word(&checked), explain(&checked, case)))
+    Ok(format!("{title}: {}\n{}", crate::cli::tables::snapshot::word(&checked), explain(&checked, case)))
 }
 
 fn explain(checked: &Checked, case: &CaseReport) -> String {
     let toolchain = case.artifact.as_ref().and_then(|artifact| artifact.toolchain.as_deref());
-    report::snapshot::explain(checked, shown, toolchain)
+    crate::cli::tables::snapshot::explain(checked, shown, toolchain)
 }
 
 /// As one would type it.

@@ -12,9 +12,9 @@ use clap::Args;
 use rustix::process::{Pid, Signal};
 
 use super::{Exit, StoppedEarly, print, run};
+use crate::cli::tables::soak;
 use crate::interrupt::Interrupt;
 use crate::places::Places;
-use crate::report::soak;
 use crate::report::table::Style;
 use crate::soak::{Held, courses};
 

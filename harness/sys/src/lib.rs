@@ -4,10 +4,12 @@
 
 pub mod before_exec;
 pub mod clock;
+pub mod destination;
 pub mod files;
 pub mod folder;
 pub mod git;
 pub mod interrupt;
 pub mod machine;
 pub mod privileges;
+pub mod report_file;
 pub mod scratch;

@@ -12,9 +12,9 @@ use super::limits::LimitMet;
 use wasiscope_capture::{Distribution, PipelineMaps};
 use wasiscope_model::names;
 use wasiscope_model::record::{Facts, Span, Totals};
-use wasiscope_scenario::{EngineSettings, Limits};
 use wasiscope_model::report::Planted;
 use wasiscope_model::work::Spec;
+use wasiscope_scenario::{EngineSettings, Limits};
 
 use super::written::Output;
 

@@ -141,7 +141,7 @@ pub const EVENTS_PER_SECOND: &str = "events_per_second";
 /// Calls of the handler.
 pub const EXEC_COUNT: &str = "wasm_exec_count";
 /// Events that did not get through it; with the reason behind a point.
-pub const ERRORS: &str = "bpf_to_wasm_err";
+pub use wasiscope_model::metrics::HAND_OVER_ERRORS as ERRORS;
 /// Calls that the generator made.
 pub const GENERATED: &str = "events.generated";
 /// Events for which a handler was called, however that ended, or which could not be decoded.

@@ -1,0 +1,107 @@
+//! The table of renderings. A new one is a file beside this one with its [`Sink`], and a line here: the command line takes its options
+//! from the table.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::comparison;
+use super::html::Page;
+use super::junit::Junit;
+use super::parquet::Samples;
+use super::sink::{Out, RenderContext, Sink};
+use super::table::{self, Style};
+use super::telemetry::prometheus::Metrics;
+use super::timeline::Timelines;
+use super::{Report, Views};
+use wasiscope_model::comparison::Comparison;
+
+/// A document that can be rendered.
+pub trait Document: Sized + 'static {
+    /// The table: every rendering that goes into a file, in the order in which they are written.
+    const SINKS: &'static [&'static dyn Sink<Self>];
+
+    /// What a terminal, or a Markdown document, shows of it.
+    fn text(&self, style: Style, views: Views) -> String;
+}
+
+impl Document for Report {
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Timelines, &Page, &Samples, &Junit, &Metrics];
+
+    fn text(&self, style: Style, views: Views) -> String {
+        table::render(self, style, views)
+    }
+}
+
+impl Document for Comparison {
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Page, &Junit];
+
+    fn text(&self, style: Style, _views: Views) -> String {
+        comparison::render(self, style)
+    }
+}
+
+/// A document as tables. It has no option of its own: it goes to stdout.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables(pub Style);
+
+impl<D: Document> Sink<D> for Tables {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Style::Plain => "table",
+            Style::Markdown => "markdown",
+        }
+    }
+
+    fn help(&self) -> &'static str {
+        "Tables"
+    }
+
+    fn write(&self, document: &D, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        out.write_all(document.text(self.0, context.views).as_bytes())
+    }
+}
+
+/// A document as JSON, as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Json;
+
+impl<D: Document + Serialize> Sink<D> for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn help(&self) -> &'static str {
+        "The document itself, as JSON"
+    }
+
+    fn write(&self, document: &D, _context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, document)?;
+        out.write_all(b"\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::File;
+
+    use super::*;
+    use crate::fixtures;
+    use wasiscope_sys::destination::Destination;
+
+    #[test]
+    fn every_sink_has_an_option_of_its_own_and_what_it_writes_may_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = fixtures::report(vec![fixtures::case("a/b/c", "00", &[1_000, 2_000])], None);
+        let context = RenderContext { name: "report.json", views: &[] };
+        let mut options = BTreeSet::new();
+        for sink in Report::SINKS {
+            assert!(options.insert(sink.option()), "{}", sink.option());
+            let path = folder.path().join(sink.option());
+            sink.write(&report, &context, &mut File::create(&path).unwrap()).unwrap();
+            assert!(path.metadata().unwrap().len() > 0, "{}", sink.option());
+            Destination::check(&path).unwrap_or_else(|error| panic!("{}: {error}", sink.option()));
+        }
+    }
+}
