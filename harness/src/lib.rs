@@ -5,6 +5,7 @@
 
 pub use wasiscope_capture as capture;
 pub use wasiscope_guest::{executable, guest, module, places};
+pub use wasiscope_kinds as kinds;
 pub use wasiscope_model::{names, record, units};
 pub use wasiscope_scenario as scenario;
 pub use wasiscope_scenario::plan;
@@ -18,7 +19,6 @@ pub mod conformance;
 pub mod execute;
 pub mod history;
 pub mod journal;
-pub mod kinds;
 pub mod merge;
 pub mod prepare;
 #[doc(hidden)]

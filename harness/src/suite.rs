@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use crate::capture::Coverage;
+use crate::execute::{Note, Observer, Options, measure};
 use crate::interrupt::Interrupt;
 use crate::kinds;
 use crate::places::Places;
 use crate::plan::{Case, GuestSource};
-use crate::prepare::{self, prepare};
-use crate::record::{Record, Status};
+use crate::prepare;
+use crate::record::Status;
 use crate::report::document::CaseReport;
-use crate::runner::{ChildWorkers, Event, Runner, Settings};
 use crate::scenario::{self, Flavour, Scenario};
 use crate::snapshot;
-use crate::{guest, machine, scratch, summary, worker};
+use crate::{guest, scratch, worker};
 use wasiscope_model::work::Work;
 
 /// The version of the answers: raised when `wasiscope-test` of the last one could not read them any more.
@@ -209,26 +208,18 @@ fn run_once(places: &Places, case: Case) -> anyhow::Result<CaseReport> {
     prepare::check(&case)?;
     let case = Case { processes: case.processes.min(1), iterations: 1, ..case };
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guest")?;
-    let prepared = prepare(places, vec![case], scratch.path(), &mut |line| eprintln!("{line}"))?;
-    let mut records: Vec<Record> = Vec::new();
-    let mut on_event = |event: Event<'_>| {
-        if let Event::Recorded(record) = event {
-            records.push(record.clone());
-        }
-    };
-    let interrupt = Interrupt::default();
-    let settings = Settings {
-        seed: 0,
-        budget: None,
-        interrupt: interrupt.clone(),
-        scratch: scratch.path().to_owned(),
-        cpus: machine::processors(),
-        instructions: false,
-        planted: None,
-    };
-    let mut workers = ChildWorkers::new(PathBuf::from("/proc/self/exe"), interrupt);
-    Runner::new(&mut workers, None, settings, &mut on_event).walk(&prepared);
-    Ok(summary::case(0, &prepared[0], &records, Coverage { lossless: false, ..Coverage::of(&[]) }))
+    let options = Options { reference: false, ..Options::new(places, scratch.path(), vec![case]) };
+    let scenarios = measure(options, &mut Builds, &Interrupt::default())?.scenarios();
+    scenarios.into_iter().flat_map(|scenario| scenario.cases).next().context("the case has no row")
+}
+
+/// Tells of guests that are being built, which may take a while.
+struct Builds;
+
+impl Observer for Builds {
+    fn on_note(&mut self, note: &Note) {
+        eprintln!("{note}");
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wasiscope_ebpf_abi::{Phase, bucket_of, bucket_upper};
+use wasiscope_ebpf_abi::Phase;
 
 use crate::capture::{self, Coverage, KernelEvents, PhaseEvents};
 use crate::guest::Artifact;
@@ -11,7 +11,7 @@ use crate::plan::{Case, START_NOT_CALLED};
 use crate::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use crate::report::document::{
     ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
-    ScenarioReport, Spread,
+    ScenarioReport,
 };
 use crate::runner::Prepared;
 use crate::stats;
@@ -169,25 +169,6 @@ fn measurement(metric: String, unit: &str, samples: Vec<Vec<f64>>) -> Option<Mea
     let (unit, direction) = (unit.to_owned(), "lower_is_better".to_owned());
     let summary = stats::summarise(&warm)?;
     Some(Measurement { metric, unit, direction, samples, warm_up, summary, spread: None })
-}
-
-/// How all samples of an experiment are spread.
-#[must_use]
-pub fn spread(metric: &str, unwatched: &[&ProcessRecord], watched: &[&ProcessRecord]) -> Option<Spread> {
-    let samples = |processes: &[&ProcessRecord]| -> Vec<f64> {
-        processes.iter().filter_map(|process| process.measured.get(metric)).flatten().copied().collect()
-    };
-    let all = samples(unwatched);
-    let [p50, p90, p99, max] = stats::quantiles(&all, [0.5, 0.9, 0.99, 1.0])?;
-    let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
-    for sample in &all {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates, which is right")]
-        let whole = *sample as u64;
-        *buckets.entry(bucket_upper(bucket_of(whole))).or_default() += 1;
-    }
-    let watched = samples(watched);
-    let watched_mean = (!watched.is_empty()).then(|| watched.iter().sum::<f64>() / watched.len() as f64);
-    Some(Spread { p50, p90, p99, max, sum: None, buckets: buckets.into_iter().collect(), watched_mean })
 }
 
 /// What the machine did besides, and whether it was too much.

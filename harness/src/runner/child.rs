@@ -42,9 +42,8 @@ pub struct ChildWorkers {
 }
 
 impl ChildWorkers {
-    /// `executable` is a wasiscope binary; [`workers`] takes the one that runs.
-    #[must_use]
-    pub fn new(executable: PathBuf, interrupt: Interrupt) -> Self {
+    /// `executable` is a wasiscope binary.
+    fn new(executable: PathBuf, interrupt: Interrupt) -> Self {
         Self { executable, interrupt }
     }
 

@@ -1,0 +1,60 @@
+//! What an engine's checks cost: pairs of cases that differ in nothing but the check.
+
+use wasiscope_scenario::plan::{Case, sized_case};
+use wasiscope_scenario::{BoundsChecks, Engine, EngineSettings, Flavour, Problem, Scenario, SizedWorkload};
+
+/// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
+pub(crate) fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&'a Engine> {
+    let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
+    let without = match (bounds_checks, epoch, fuel) {
+        (BoundsChecks::Explicit, false, false) => {
+            EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
+        }
+        (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
+        (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
+        _ => return None,
+    };
+    engines.iter().find(|engine| engine.settings == without)
+}
+
+/// Whether the price of a check can be told with these engines.
+pub(crate) fn has_price(engines: &[Engine]) -> bool {
+    engines.iter().any(|engine| unchecked(engines, engine).is_some())
+}
+
+/// Refuses a scenario that asks for prices and has no two engines that differ in a check only; `pair` are two that do.
+pub(crate) fn check_engines(engines: &[Engine], pair: &str) -> Result<(), Problem> {
+    if has_price(engines) {
+        return Ok(());
+    }
+    let message = format!(
+        "the part `price` needs an engine that makes checks and one that is the same without: for example {pair}"
+    );
+    Err(Problem::of_key("parts", message))
+}
+
+/// These workloads of the catalogue, at their usual sizes.
+pub(crate) fn workloads(names: &[&str]) -> Vec<SizedWorkload> {
+    let sized = |name: &&str| {
+        let entry = wasiscope_workloads::WORKLOADS.iter().find(|entry| entry.name == *name)?;
+        Some(SizedWorkload { name: entry.name.to_owned(), n: entry.default_n })
+    };
+    names.iter().filter_map(sized).collect()
+}
+
+/// Pairs of cases that differ only in a check that the engine of the second makes.
+pub(crate) fn pairs(scenario: &Scenario) -> Vec<(Case, Case)> {
+    let engines = scenario.engines.iter();
+    let pairs: Vec<(&Engine, &Engine)> =
+        engines.filter_map(|checked| Some((unchecked(&scenario.engines, checked)?, checked))).collect();
+    let mut prices = Vec::new();
+    for workload in &scenario.workloads {
+        // Others take seconds to compile, and pay for the same checks.
+        for flavour in scenario.flavours.iter().filter(|flavour| [Flavour::TinygoLike, Flavour::Std].contains(flavour))
+        {
+            let of = |engine| sized_case(scenario, workload, *flavour, engine);
+            prices.extend(pairs.iter().map(|(base, checked)| (of(base), of(checked))));
+        }
+    }
+    prices
+}

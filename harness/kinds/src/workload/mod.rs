@@ -1,0 +1,100 @@
+//! `kind: workload`: the programs of the catalogue in their flavours, or a guest of the scenario's own, run through the phases.
+
+use std::sync::Arc;
+
+use wasiscope_model::kind::{Named, OF_GUESTS};
+
+use super::Kind;
+use wasiscope_scenario::plan::{Case, Input, case_of, own_source, sized_case};
+use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Workload;
+
+impl Named for Workload {
+    fn name(&self) -> &'static str {
+        OF_GUESTS
+    }
+}
+
+impl Kind for Workload {}
+impl wasiscope_worker::Kind for Workload {}
+impl wasiscope_render::View for Workload {}
+
+/// A file has no section of its own for it.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl scenario::Kind for Workload {
+    fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {
+        let Nothing {} = section.read()?;
+        let own = common.own.is_some();
+        for (key, is_there) in [("workloads", common.workloads.is_some()), ("flavours", common.flavours.is_some())] {
+            if own && is_there {
+                let message = "a scenario with a guest of its own has no workloads and no flavours".to_owned();
+                return Err(Problem::of_key(key, message));
+            }
+            if !own && !is_there {
+                let message = format!("`{key}` is missing: name some, or bring a guest with `wasm` or `cargo`");
+                return Err(Problem::of_key("name", message));
+            }
+        }
+        if !own && common.stub_imports {
+            let message = "`stub_imports` is for a guest of the scenario's own".to_owned();
+            return Err(Problem::of_key("stub_imports", message));
+        }
+        if !own && !common.args.is_empty() {
+            let message = "`args` are for a guest of the scenario's own; a workload has its size `n`".to_owned();
+            return Err(Problem::of_key("args", message));
+        }
+        check_expectation(common)?;
+        Ok(Arc::new(Matrix))
+    }
+}
+
+/// What cannot all be expected of one guest.
+fn check_expectation(common: &Common) -> Result<(), Problem> {
+    let expect = &common.expect;
+    let several = common.workloads.as_ref().is_some_and(|workloads| workloads.len() > 1);
+    let message = match () {
+        () if expect.trap && expect.check.is_some() => {
+            "a guest that traps prints no check: leave out `check` or `outcome`"
+        }
+        () if expect.trap && expect.exit_code != 0 => {
+            "a guest that traps has no exit code: leave out `exit_code` or `outcome`"
+        }
+        () if expect.check.is_some() && several => "one `check` cannot fit several workloads: list one workload",
+        () => return Ok(()),
+    };
+    Err(Problem::of_key("expect", message.to_owned()))
+}
+
+/// workloads × flavours × engines, or the scenario's own guest × engines.
+#[derive(Debug)]
+struct Matrix;
+
+impl Plan for Matrix {
+    fn cases(&self, scenario: &Scenario) -> Vec<Case> {
+        if let Some(own) = &scenario.own {
+            let (workload, guest) = own_source(own);
+            let input = Input { args: scenario.args.clone(), stub_imports: scenario.stub_imports, ..Input::default() };
+            let case = |engine: &Engine| Case {
+                input: input.clone(),
+                ..case_of(scenario, &workload, "custom", engine, guest.clone())
+            };
+            return scenario.engines.iter().map(case).collect();
+        }
+        let mut cases = Vec::new();
+        // Outside wasm there are no engines to tell apart.
+        let native = [Engine::native()];
+        for workload in &scenario.workloads {
+            for flavour in &scenario.flavours {
+                let engines = if *flavour == Flavour::Native { &native[..] } else { &scenario.engines[..] };
+                cases.extend(engines.iter().map(|engine| sized_case(scenario, workload, *flavour, engine)));
+            }
+        }
+        cases
+    }
+}
