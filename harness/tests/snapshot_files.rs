@@ -5,12 +5,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::root;
-use wasiscope::{plan, scenario};
+use wasiscope::{kinds};
 
 #[test]
 fn every_snapshot_belongs_to_a_case() {
-    let scenarios = scenario::read_folder(&root().join("scenarios")).unwrap();
-    let cases = scenarios.iter().flat_map(plan::matrix);
+    let scenarios = kinds::read_folder(&root().join("scenarios")).unwrap();
+    let cases = scenarios.iter().flat_map(wasiscope::scenario::Scenario::cases);
     let stems: BTreeSet<String> = cases
         .flat_map(|case| {
             let size = case.n.map(|n| format!("-n{n}")).unwrap_or_default();
