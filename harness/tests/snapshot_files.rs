@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::root;
-use wasiscope::{kinds};
+use wasiscope::kinds;
 
 #[test]
 fn every_snapshot_belongs_to_a_case() {
