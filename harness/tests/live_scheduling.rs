@@ -163,7 +163,7 @@ fn live_threads_are_followed_from_their_birth() {
     let events = watch(&mut capture, 0, |cell| {
         with_a_thread(|| cell.enter(Phase::Init), || cell.enter(Phase::Run));
     });
-    assert_eq!(events[&Phase::Init].births.threads, 1, "{events:?}");
+    assert_eq!(events[&Phase::Init].tasks_created.threads, 1, "{events:?}");
     assert_eq!(calls(&events, Phase::Run, "pwrite64").count, u64::from(CALLS_OF_A_THREAD), "in the phase at that time");
     // Its sleep began in whichever phase it was started. Its creator had no processor as long: at first perhaps because others had it, which
     // is no waiting for the thread.
@@ -201,7 +201,7 @@ fn live_processes_are_counted_and_not_followed() {
         }
     });
     let run = run(&events);
-    assert_eq!((run.births.processes, run.births.threads), (1, 0), "{run:?}");
+    assert_eq!((run.tasks_created.processes, run.tasks_created.threads), (1, 0), "{run:?}");
     assert_eq!(calls(&events, Phase::Run, "pwrite64").count, 0, "{run:?}");
 }
 

@@ -1,7 +1,27 @@
-//! The kernel's side of a run: one trait, the eBPF implementation of it, and a recorded fake for tests.
+//! The kernel's side of a run: one trait, the eBPF implementation of it, and stored captures for replay. The runner
+//! arms the capture, opens a slot for each watched worker, and collects what the kernel charged to that slot once
+//! the worker is gone. It knows no case and no scenario.
 //!
-//! The runner arms the capture, opens a slot for each watched worker, and collects what the kernel charged to that
-//! slot once the worker is gone. Nothing here knows what a case or a scenario is.
+//! The phase cell is one `u64` (`slot << 8 | phase`) on a cache line of its own in a mappable BPF array. The child
+//! enters itself into the map of watched processes between fork and exec, so its `spawn` is watched from its next
+//! system call on; it maps its cell from an inherited descriptor and stores into it at each change of phase. Behind
+//! the phase lie the regions of its address space, which the worker writes when it knows them. An unwatched worker
+//! runs the same instructions on a cell that nobody reads.
+//!
+//! The programs know watched threads, by the kernel's own numbers, which hold in any pid namespace: from their
+//! first system call, or from their birth by a watched one. As long as a thread keeps its processor, that CPU keeps
+//! what belongs to it (`Running`), and a system call looks nothing up in a hash table. Everything else is counted
+//! in per-CPU maps under one word: cell, phase, kind, id, bucket. Programs that can interrupt each other never
+//! count to the same kind.
+//!
+//! What belongs to which phase: a system call to that of its entry, time off the processor to that in which it was
+//! lost, everything else to that of the moment; threads started in `compile` count to it for good, because
+//! Cranelift's go to sleep when later phases have begun.
+//!
+//! Positions of tracepoint arguments and offsets of fields come from the running kernel's BTF and go to the
+//! programs in one read-only structure (`KernelFacts`), before they are loaded; the verifier drops the code for
+//! other kernels. A program that this kernel cannot carry is `unavailable` with a reason. Without the tracepoints
+//! of page faults one software perf event counts them.
 
 #[cfg(feature = "ebpf")]
 pub mod btf;
@@ -14,8 +34,8 @@ use std::os::fd::RawFd;
 
 pub use wasiscope_model::capture::{Coverage, Ledger, ProgramCost};
 pub use wasiscope_model::events::{
-    Births, BlockIo, Calls, Distribution, KernelEvents, Memory, OffCpu, PhaseEvents, Switches, Traced, TracedEvent,
-    region_name,
+    BlockIo, Calls, Distribution, KernelEvents, Memory, OffCpu, PhaseEvents, Switches, TasksCreated, Traced,
+    TracedEvent, region_name,
 };
 
 pub use pipeline::{InheritedMap, Pipeline, PipelineMaps, PipelineOptions};

@@ -80,7 +80,7 @@ pub fn config(settings: EngineSettings, limits: &Limits) -> wasmtime::Result<Con
 ///
 /// # Errors
 /// When there is no such engine even without any.
-pub fn with_as_many(
+pub fn with_supported(
     wanted: &[fn(&mut Config)],
     make: impl Fn(&[fn(&mut Config)]) -> wasmtime::Result<Engine>,
 ) -> wasmtime::Result<Engine> {

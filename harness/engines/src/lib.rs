@@ -32,7 +32,7 @@ use wasiscope_sys::clock;
 use wasiscope_worker::cell::PhaseCell;
 use wasiscope_worker::heartbeat::Heartbeat;
 use wasiscope_worker::{
-    BUSY_VERB, Iteration, Job, Kinds, Limit, Message, Request, Side, Task, VERB, native, privileges, thread,
+    BUSY_VERB, Iteration, Job, Kinds, Limit, Message, PROTOCOL, Request, Side, Task, VERB, native, privileges, thread,
 };
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
@@ -102,7 +102,11 @@ fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line).context("the request is not one")?;
-    let Request { mut subject, cpu, mut task, neighbours: _, parent } = request;
+    let Request { protocol, mut subject, cpu, mut task, neighbours: _, parent } = request;
+    if protocol != PROTOCOL {
+        let reason = format!("the parent speaks version {protocol} of the worker protocol, this worker {PROTOCOL}");
+        return send(&Message::Refused { reason });
+    }
     if rustix::process::getppid().is_none_or(|now| now.as_raw_nonzero().get().cast_unsigned() != parent) {
         bail!("the process that started this worker is gone");
     }

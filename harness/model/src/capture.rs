@@ -59,7 +59,7 @@ pub struct Coverage {
     /// Moves from processor to processor.
     pub migrations: bool,
     /// New threads and processes.
-    pub births: bool,
+    pub tasks_created: bool,
     /// Requests to block devices.
     pub block_io: bool,
     /// Whether nothing was lost and this very run was watched, so that counts can be held against other counts.
@@ -83,7 +83,7 @@ impl Coverage {
             switches: sees("sched_switch"),
             wake_ups: sees("sched_switch") && sees("sched_wakeup"),
             migrations: sees("sched_migrate_task"),
-            births: sees("sched_process_fork"),
+            tasks_created: sees("sched_process_fork"),
             block_io: sees("block_bio_queue"),
             arguments: attached("sys_enter").is_some_and(|program| program.blind_to.is_none()),
         }

@@ -35,7 +35,8 @@ pub struct PhaseEvents {
     /// Bytes of address space.
     pub memory: Memory,
     /// Threads and processes started.
-    pub births: Births,
+    #[serde(rename = "births")]
+    pub tasks_created: TasksCreated,
     /// Requests to block devices.
     pub block_io: BlockIo,
 }
@@ -86,7 +87,7 @@ pub struct Memory {
 
 /// What was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Births {
+pub struct TasksCreated {
     /// Threads, which are watched from then on.
     pub threads: u64,
     /// Processes, which are not.
@@ -203,8 +204,8 @@ impl PhaseEvents {
         raise(&mut self.memory.unmapped_bytes, other.memory.unmapped_bytes);
         raise(&mut self.memory.protected_bytes, other.memory.protected_bytes);
         raise(&mut self.memory.advised_bytes, other.memory.advised_bytes);
-        raise(&mut self.births.threads, other.births.threads);
-        raise(&mut self.births.processes, other.births.processes);
+        raise(&mut self.tasks_created.threads, other.tasks_created.threads);
+        raise(&mut self.tasks_created.processes, other.tasks_created.processes);
         raise(&mut self.block_io.reads, other.block_io.reads);
         raise(&mut self.block_io.read_bytes, other.block_io.read_bytes);
         raise(&mut self.block_io.writes, other.block_io.writes);
@@ -325,7 +326,7 @@ mod tests {
             switches: Switches { voluntary: 1, involuntary: 2 },
             migrations: 4,
             memory: Memory { mapped_bytes: 4096, ..Memory::default() },
-            births: Births { threads: 1, processes: 0 },
+            tasks_created: TasksCreated { threads: 1, processes: 0 },
             block_io: BlockIo { reads: 1, read_bytes: 512, ..BlockIo::default() },
             ..PhaseEvents::default()
         };
@@ -335,7 +336,7 @@ mod tests {
         assert_eq!(sum.syscalls["read"].latency_ns.count, 2);
         assert_eq!((sum.user_faults(), sum.kernel_faults(), sum.signals["SIGSEGV"]), (6, 0, 2));
         assert_eq!((sum.switches.voluntary, sum.switches.involuntary, sum.migrations), (2, 4, 8));
-        assert_eq!((sum.memory.mapped_bytes, sum.births.threads, sum.block_io.read_bytes), (8192, 2, 1024));
+        assert_eq!((sum.memory.mapped_bytes, sum.tasks_created.threads, sum.block_io.read_bytes), (8192, 2, 1024));
     }
 
     #[test]

@@ -16,9 +16,9 @@ pub struct Summary {
     pub processes: usize,
     /// Median of the processes' medians, so that each process weighs the same.
     pub median: f64,
-    /// Lower end of the interval of the median; `None` when there are too few processes for [`CONFIDENCE`].
+    /// Lower end of the interval of the median; `None` when there are too few processes for the confidence that the report names.
     pub ci_low: Option<f64>,
-    /// Upper end of the interval of the median; `None` when there are too few processes for [`CONFIDENCE`].
+    /// Upper end of the interval of the median; `None` when there are too few processes for the confidence that the report names.
     pub ci_high: Option<f64>,
     /// Smallest sample.
     pub min: f64,

@@ -14,6 +14,7 @@ pub mod figures;
 #[doc(hidden)]
 pub mod fixtures;
 pub mod history;
+pub mod kernel_figures;
 pub mod kind;
 pub mod metrics;
 pub mod names;

@@ -11,7 +11,7 @@ use super::comparison;
 use super::sink::{Out, RenderContext, Sink};
 use wasiscope_model::comparison::{Comparison, Row, State};
 use wasiscope_model::record::{Failure, Status, TRAP_LATENCY, metric_of};
-use wasiscope_model::report::{CaseReport, Price, Report, by_machine};
+use wasiscope_model::report::{CaseReport, CheckOverhead, Report, by_machine};
 use wasiscope_model::units;
 use wasiscope_stats::Verdict;
 
@@ -108,7 +108,7 @@ fn failures(case: &CaseReport) -> String {
 }
 
 /// What a check costs has no bound, so it fails only with one of its two sides.
-fn price(price: &Price) -> TestCase {
+fn price(price: &CheckOverhead) -> TestCase {
     let note = price.note.as_deref().unwrap_or_default();
     let status = match price.ratio {
         _ if price.failed => failure(Status::Failed.name(), note),

@@ -9,9 +9,9 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::grid::Grid;
 use wasiscope_model::events::Distribution;
+use wasiscope_model::kernel_figures::{Group, KERNEL_FIGURES, Unit};
 use wasiscope_model::report::{CaseReport, KernelPhase};
 use wasiscope_model::units;
-use wasiscope_stats as stats;
 
 /// How many kinds of system call a phase's row names.
 const NAMED_CALLS: usize = 5;
@@ -19,79 +19,78 @@ const NAMED_CALLS: usize = 5;
 /// What stands in a cell; `None` when there was nothing of the kind.
 type Cell = Option<String>;
 
-struct Column {
+/// A column that is more than one figure.
+struct Detail {
     header: &'static str,
     /// Whether the column is read from the left.
     is_text: bool,
+    /// The heading of the column that it stands behind; the last one's where there is none.
+    behind: Option<&'static str>,
     cell: fn(&KernelPhase, &Figures) -> Cell,
 }
 
-const CALLS: &[Column] = &[
-    Column { header: "system calls", is_text: false, cell: |phase, figures| figures.count(phase.syscall_count()) },
-    Column { header: "in them", is_text: false, cell: |phase, figures| figures.time(phase.syscall_ns()?) },
-    Column { header: "errors", is_text: false, cell: |phase, figures| figures.count(phase.syscall_errors()) },
-    Column {
-        header: "in futex waits",
-        is_text: false,
-        cell: |phase, figures| figures.time(phase.futex_waits_ns.as_ref()?.sum),
-    },
-    Column {
-        header: "I/O requests",
-        is_text: false,
-        cell: |phase, figures| figures.count(phase.block_io.map(|io| stats::total([io.reads, io.writes, io.others]))?),
-    },
-    Column { header: "where most time went, and the mean of each", is_text: true, cell: most_time },
+const DETAILS: [(Group, &[Detail]); 3] = [
+    (
+        Group::Calls,
+        &[Detail {
+            header: "where most time went, and the mean of each",
+            is_text: true,
+            behind: None,
+            cell: most_time,
+        }],
+    ),
+    (
+        Group::Memory,
+        &[
+            Detail { header: "signals", is_text: true, behind: None, cell: signals },
+            Detail { header: "faults by place", is_text: true, behind: None, cell: places },
+        ],
+    ),
+    (
+        Group::Scheduling,
+        &[Detail {
+            header: "run queue p50 / p99 / max",
+            is_text: false,
+            behind: Some("runnable"),
+            cell: |phase, _| percentiles(phase.run_queue_ns.as_ref()?),
+        }],
+    ),
 ];
 
-const MEMORY: &[Column] = &[
-    Column { header: "user faults", is_text: false, cell: |phase, figures| figures.count(phase.faults.user?) },
-    Column { header: "kernel faults", is_text: false, cell: |phase, figures| figures.count(phase.faults.kernel?) },
-    Column { header: "mapped", is_text: false, cell: |phase, figures| figures.bytes(phase.mapped_bytes?) },
-    Column { header: "unmapped", is_text: false, cell: |phase, figures| figures.bytes(phase.unmapped_bytes?) },
-    Column { header: "protected", is_text: false, cell: |phase, figures| figures.bytes(phase.protected_bytes?) },
-    Column { header: "advised", is_text: false, cell: |phase, figures| figures.bytes(phase.advised_bytes?) },
-    Column { header: "signals", is_text: true, cell: signals },
-    Column { header: "faults by place", is_text: true, cell: places },
-];
+/// Makes the cell of a phase.
+type MakesCell = dyn Fn(&KernelPhase, &Figures) -> Cell;
 
-const SCHEDULING: &[Column] = &[
-    Column {
-        header: "gave way",
-        is_text: false,
-        cell: |phase, figures| figures.count(phase.switches.map(|switches| switches.voluntary)?),
-    },
-    Column {
-        header: "preempted",
-        is_text: false,
-        cell: |phase, figures| figures.count(phase.switches.map(|switches| switches.involuntary)?),
-    },
-    Column {
-        header: "blocked",
-        is_text: false,
-        cell: |phase, figures| figures.time(phase.off_cpu_ns.as_ref()?.blocked),
-    },
-    Column {
-        header: "runnable",
-        is_text: false,
-        cell: |phase, figures| figures.time(phase.off_cpu_ns.as_ref()?.runnable),
-    },
-    Column {
-        header: "run queue p50 / p99 / max",
-        is_text: false,
-        cell: |phase, _| percentiles(phase.run_queue_ns.as_ref()?),
-    },
-    Column { header: "migrations", is_text: false, cell: |phase, figures| figures.count(phase.migrations?) },
-    Column {
-        header: "threads",
-        is_text: false,
-        cell: |phase, figures| figures.count(phase.created.map(|born| born.threads)?),
-    },
-    Column {
-        header: "processes",
-        is_text: false,
-        cell: |phase, figures| figures.count(phase.created.map(|born| born.processes)?),
-    },
-];
+/// A column of either sort.
+struct Column {
+    header: &'static str,
+    is_text: bool,
+    cell: Box<MakesCell>,
+}
+
+/// The columns of a table, in order.
+fn columns(group: Group, details: &'static [Detail]) -> Vec<Column> {
+    let column = |detail: &'static Detail| Column {
+        header: detail.header,
+        is_text: detail.is_text,
+        cell: Box::new(detail.cell),
+    };
+    let mut columns = Vec::new();
+    for figure in KERNEL_FIGURES.iter().filter(|figure| figure.group == group) {
+        let Some(header) = figure.header else { continue };
+        let cell = move |phase: &KernelPhase, figures: &Figures| {
+            let value = (figure.value)(phase)?;
+            match figure.unit {
+                Unit::Count => figures.count(value),
+                Unit::Nanoseconds => figures.time(value),
+                Unit::Bytes => figures.bytes(value),
+            }
+        };
+        columns.push(Column { header, is_text: false, cell: Box::new(cell) });
+        columns.extend(details.iter().filter(|detail| detail.behind == Some(header)).map(column));
+    }
+    columns.extend(details.iter().filter(|detail| detail.behind.is_none()).map(column));
+    columns
+}
 
 /// The tables that have anything in them.
 pub(crate) fn tables(case: &CaseReport, exact: bool) -> Vec<Grid> {
@@ -101,7 +100,8 @@ pub(crate) fn tables(case: &CaseReport, exact: bool) -> Vec<Grid> {
         .filter_map(|phase| Some((phase.name(), kernel.phases.get(phase.name())?)))
         .filter(|(_, phase)| phase.iterations > 0)
         .collect();
-    [CALLS, MEMORY, SCHEDULING].iter().filter_map(|columns| table(columns, &rows, exact)).collect()
+    let table = |(group, details): &(Group, &'static [Detail])| table(&columns(*group, details), &rows, exact);
+    DETAILS.iter().filter_map(table).collect()
 }
 
 fn table(columns: &[Column], rows: &[(&str, &KernelPhase)], exact: bool) -> Option<Grid> {

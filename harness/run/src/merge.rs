@@ -9,7 +9,7 @@ use wasiscope_kinds as kinds;
 use wasiscope_model::kind::find;
 use wasiscope_model::report::Report;
 use wasiscope_model::report::machines::{capture, duration_s, of_sources, tools};
-use wasiscope_model::report::{CaseReport, Price, ScenarioReport, Shard, Source};
+use wasiscope_model::report::{CaseReport, CheckOverhead, ScenarioReport, Shard, Source};
 
 /// Why reports cannot be joined.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum Conflict {
     },
     /// A case whose guest is another one elsewhere.
     #[error(
-        "{case} of {scenario} is another guest in {one} than in {other}: they were built by different toolchains, so nothing is one of them"
+        "{case} of {scenario} is another guest in {one} than in {other}: guest hashes differ, cannot merge; build both with one toolchain"
     )]
     OtherGuest {
         /// The scenario.
@@ -182,7 +182,7 @@ struct Whole {
     reports: Vec<Report>,
     sources: Vec<Source>,
     cases: Vec<Entry<CaseReport>>,
-    prices: Vec<Entry<Price>>,
+    prices: Vec<Entry<CheckOverhead>>,
     /// Scenarios in the order in which they were met, for those without any case or price.
     scenarios: Vec<(String, String)>,
 }
@@ -201,10 +201,10 @@ impl Whole {
                     kind: scenario.kind.clone(),
                     of: CaseReport { source: known(case.source), ..case.clone() },
                 };
-                let price = |price: &Price| Entry {
+                let price = |price: &CheckOverhead| Entry {
                     scenario: scenario.name.clone(),
                     kind: scenario.kind.clone(),
-                    of: Price { source: known(price.source), ..price.clone() },
+                    of: CheckOverhead { source: known(price.source), ..price.clone() },
                 };
                 of_report.extend(scenario.cases.iter().map(case));
                 priced.extend(scenario.prices.iter().map(price));

@@ -293,7 +293,7 @@ fn kernel_phase(iterations: u64, events: PhaseEvents, coverage: Coverage) -> Ker
         unmapped_bytes: memory(events.memory.unmapped_bytes),
         protected_bytes: memory(events.memory.protected_bytes),
         advised_bytes: memory(events.memory.advised_bytes),
-        created: coverage.births.then_some(events.births),
+        created: coverage.tasks_created.then_some(events.tasks_created),
         block_io: coverage.block_io.then_some(events.block_io),
     }
 }

@@ -92,7 +92,7 @@ enum Verb {
     Calibrate(calibrate::Arguments),
     /// The same run again and again, to see that nothing grows: memory, descriptors, threads, kernel objects, files
     Soak(Box<soak::Arguments>),
-    /// Guests that mean harm and faults of the machine, tried on this very binary: whether it holds
+    /// Adversarial guests and faults of the machine, tried on this very binary: whether it holds
     Selftest(selftest::Arguments),
     /// Cases as tests, for the crate wasiscope-test; answers are JSON
     #[command(hide = true)]

@@ -142,7 +142,7 @@ fn counted(events: &KernelEvents, kind: Kind) -> u64 {
                 let memory = phase.memory;
                 all(&[memory.mapped_bytes, memory.unmapped_bytes, memory.protected_bytes, memory.advised_bytes])
             }
-            Kind::Birth => all(&[phase.births.threads, phase.births.processes]),
+            Kind::Birth => all(&[phase.tasks_created.threads, phase.tasks_created.processes]),
             Kind::BlockIo => all(&[phase.block_io.reads, phase.block_io.writes, phase.block_io.others]),
         }
     });

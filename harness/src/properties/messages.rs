@@ -13,13 +13,13 @@ use crate::plan::Case;
 use crate::record::{Record, Status};
 use crate::report::fixtures;
 use crate::report::table::{self, Style};
-use crate::runner::child::{Hearing, Said, cut_off, hear};
+use crate::runner::child::{ReceiveLimits, Received, cut_off, receive};
 use crate::runner::{Death, Event, InputFiles, Prepared, Runner, Settings, WorkerRun, Workers};
 use crate::summary;
 use crate::worker::{Message, Request};
 
 /// Small, so that what passes them is soon found.
-const LIMITS: Hearing = Hearing { line_bytes: 16 << 10, all_bytes: 64 << 10 };
+const LIMITS: ReceiveLimits = ReceiveLimits { line_bytes: 16 << 10, all_bytes: 64 << 10 };
 
 /// The smallest module that is a command.
 const COMMAND: &[u8] =
@@ -115,16 +115,16 @@ impl Alike {
         let mut run = WorkerRun { pid: 1, death, ..WorkerRun::default() };
         let mut kept = 0;
         let mut over = false;
-        hear(bytes, LIMITS, &mut |said| {
+        receive(bytes, LIMITS, &mut |said| {
             assert!(!over, "what comes behind the last word is listened to");
             match said {
-                Said::Message(message) => {
+                Received::Message(message) => {
                     kept += 1;
                     run.messages.push(*message);
                     return true;
                 }
-                Said::Garbled(what) => run.death = Some(Death::Lost(what)),
-                Said::Unfinished => run.death = run.death.take().or_else(|| Some(cut_off())),
+                Received::Garbled(what) => run.death = Some(Death::Lost(what)),
+                Received::Unfinished => run.death = run.death.take().or_else(|| Some(cut_off())),
             }
             over = true;
             true

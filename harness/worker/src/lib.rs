@@ -18,8 +18,8 @@ pub use kind::{Job, Kind, Kinds, Sender};
 pub use limits::{Limit, LimitMet};
 pub use privileges::confinement;
 pub use protocol::{
-    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, Pace, ProtocolLine, Request, Subject,
-    Task, Timed,
+    Ending, EndingContext, Folder, GuestInput, Iteration, LastMark, Message, PROTOCOL, Pace, ProtocolLine, Request,
+    Subject, Task, Timed,
 };
 pub use wasiscope_model::comparison::Side;
 pub use written::{Output, Written};

@@ -18,9 +18,14 @@ use wasiscope_scenario::{EngineSettings, Limits};
 
 use super::written::Output;
 
+/// Version of what parent and worker say to each other. docs/worker-protocol.md describes it.
+pub const PROTOCOL: u32 = 1;
+
 /// What one worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
+    /// [`PROTOCOL`] of the parent. A worker refuses another.
+    pub protocol: u32,
     /// With what.
     pub subject: Subject,
     /// The processor to stay on; `None` to go wherever the kernel likes.
@@ -38,7 +43,7 @@ impl Request {
     /// A request of this process.
     #[must_use]
     pub fn new(subject: Subject, cpu: Option<usize>, task: Task) -> Self {
-        Self { subject, cpu, task, neighbours: 0, parent: std::process::id() }
+        Self { protocol: PROTOCOL, subject, cpu, task, neighbours: 0, parent: std::process::id() }
     }
 }
 

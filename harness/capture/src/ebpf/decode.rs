@@ -32,8 +32,8 @@ pub fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
         (Kind::OffCpu, _) => phase.off_cpu_ns.runnable.add_bucket(upper_ns, &counter),
         (Kind::FutexWait, _) => phase.futex_waits_ns.add_bucket(upper_ns, &counter),
         (Kind::Memory, what) => add_memory(phase, what, total),
-        (Kind::Birth, 0) => raise(&mut phase.births.threads, count),
-        (Kind::Birth, _) => raise(&mut phase.births.processes, count),
+        (Kind::Birth, 0) => raise(&mut phase.tasks_created.threads, count),
+        (Kind::Birth, _) => raise(&mut phase.tasks_created.processes, count),
         (Kind::BlockIo, operation) => add_block_io(phase, operation, count, total),
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((run.switches.voluntary, run.switches.involuntary, run.migrations), (2, 2, 2));
         assert_eq!((run.run_queue_ns.sum, run.futex_waits_ns.sum), (30, 30));
         assert_eq!((run.off_cpu_ns.blocked.sum, run.off_cpu_ns.runnable.sum), (0, 30));
-        assert_eq!((run.memory.protected_bytes, run.births.threads, run.block_io.written_bytes), (30, 2, 30));
+        assert_eq!((run.memory.protected_bytes, run.tasks_created.threads, run.block_io.written_bytes), (30, 2, 30));
         assert_eq!(events[&Phase::Init].faults_kernel["stack"], 2);
     }
 

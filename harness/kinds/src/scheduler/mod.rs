@@ -1,6 +1,12 @@
-//! Experiments with sharing: what happens when a guest sleeps, never yields, or is one of many.
+//! `kind: scheduler`: what happens when a guest sleeps, never yields, or is one of many.
 //!
-//! What is here is pure: which experiments there are, what they measure, and the guests that they need. The worker does them.
+//! A case is an experiment ([`Experiment`]) and has no facts pass: its workers are like all others, unwatched and
+//! watched in the same rounds, and send one iteration for each time they have done it, with what it measured by
+//! metric. `worker/` has a file for each sort: guests that sleep, that never yield, that are many on a runtime of
+//! tokio's, that have threads, that share their one thread among workers of their own (programs of the guests'
+//! workspaces, which print what they measured). Everything happens in the phase `run`, so what the kernel charges
+//! to it is theirs. Busy neighbours are processes of the same executable (`__busy`), started before a worker on its
+//! processor and ended with it.
 
 mod scenario;
 mod tables;
@@ -144,7 +150,7 @@ impl Experiment {
             Self::Clock => "clock".to_owned(),
             Self::StopByEpoch { tick_ns } => format!("stop-epoch-{}", short(tick_ns)),
             Self::StopByFuel => "stop-fuel".to_owned(),
-            Self::Pool { workers, greedy } => format!("pool-{workers}-{}", manners(greedy)),
+            Self::Pool { workers, greedy } => format!("pool-{workers}-{}", behaviour(greedy)),
             Self::Threads(together) => format!("threads-{}", together.name()),
             Self::Crowd { guests, threads, yields } => format!("crowd-{guests}-{}-{threads}t", yields.name()),
         }
@@ -177,7 +183,7 @@ impl Experiment {
     #[must_use]
     pub fn arguments(self) -> Vec<String> {
         match self {
-            Self::Pool { workers, greedy } => vec![workers.to_string(), manners(greedy).to_owned()],
+            Self::Pool { workers, greedy } => vec![workers.to_string(), behaviour(greedy).to_owned()],
             _ => Vec::new(),
         }
     }
@@ -262,7 +268,7 @@ const METRICS: &[Metric] = &[
     Metric::lower(MEMORY_EACH, "bytes"),
 ];
 
-const fn manners(greedy: bool) -> &'static str {
+const fn behaviour(greedy: bool) -> &'static str {
     if greedy { "greedy" } else { "fair" }
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::matrix::{Share, blocks};
 use super::operation::Family;
-use super::{MISHAPS, Reserved, of_cells, specification};
+use super::{OTHER_TRAPS, Reserved, of_cells, specification};
 
 /// What to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum Check {
         share: Share,
     },
     /// Traps of every other kind.
-    Mishaps,
+    OtherTraps,
     /// Files of the specification's test suite.
     Specification {
         /// Which.
@@ -33,7 +33,7 @@ impl Check {
     pub const fn workload(self) -> &'static str {
         match self {
             Self::Matrix { family, .. } => family.name(),
-            Self::Mishaps => "other-traps",
+            Self::OtherTraps => "other-traps",
             Self::Specification { group } => group.name(),
         }
     }
@@ -42,7 +42,7 @@ impl Check {
     #[must_use]
     pub const fn flavour(self) -> &'static str {
         match self {
-            Self::Matrix { .. } | Self::Mishaps => GENERATED,
+            Self::Matrix { .. } | Self::OtherTraps => GENERATED,
             Self::Specification { .. } => TESTSUITE,
         }
     }
@@ -60,7 +60,7 @@ impl Check {
             Self::Matrix { family, share } => {
                 blocks(family, share, reserved).iter().for_each(|block| add(&of_cells(block.layout, &block.cells)));
             }
-            Self::Mishaps => MISHAPS.iter().for_each(|mishap| add(mishap.wat.as_bytes())),
+            Self::OtherTraps => OTHER_TRAPS.iter().for_each(|trap| add(trap.wat.as_bytes())),
             Self::Specification { group } => group.files().iter().for_each(|file| add(file.text.as_bytes())),
         }
         (const_hex::encode(hash.finalize()), total)

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Address, Cell, Layout, Position, Reserved, Shape, Split};
+use super::cell::{Address, Cell, Position, Reserved, Shape, Split};
+use super::layout::Layout;
 use super::operation::{Family, OPERATIONS, Operation};
 
 /// How much of the matrix is tried.

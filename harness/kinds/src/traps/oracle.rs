@@ -4,7 +4,8 @@
 //! mathematicians do (WebAssembly core specification, 4.6.8 "Memory Instructions"). The operand alone wraps, because the
 //! instructions that make it do.
 
-use super::cell::{Address, Cell, OTHER_LARGER, SHIFT, Shape};
+use super::cell::{Address, Cell, SHIFT, Shape};
+use super::layout::OTHER_LARGER;
 use super::operation::{Effect, SEGMENT_LENGTH, Update};
 
 /// Why an operation must trap.

@@ -106,7 +106,7 @@ impl Plan for Parts {
     fn cases(&self, scenario: &Scenario) -> Vec<Case> {
         let of_part = |part: &Part| match part {
             Part::Matrix => checks(scenario, Family::ALL.map(|family| Check::Matrix { family, share: self.share })),
-            Part::OtherTraps => checks(scenario, [Check::Mishaps]),
+            Part::OtherTraps => checks(scenario, [Check::OtherTraps]),
             Part::Specification => checks(scenario, Group::ALL.map(|group| Check::Specification { group })),
             Part::Mistakes => mistakes(scenario),
             Part::Latency => latencies(scenario),

@@ -8,7 +8,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::{Family, TESTSUITE, Traps};
 use wasiscope_model::record::{Status, TRAP_LATENCY};
-use wasiscope_model::report::{CaseReport, Price, ScenarioReport};
+use wasiscope_model::report::{CaseReport, CheckOverhead, ScenarioReport};
 use wasiscope_model::units;
 use wasiscope_render::grid::Grid;
 use wasiscope_render::table::Style;
@@ -342,7 +342,7 @@ fn latency(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
     table.if_any()
 }
 
-pub(crate) fn prices(prices: &[Price]) -> Option<Grid> {
+pub(crate) fn prices(prices: &[CheckOverhead]) -> Option<Grid> {
     let mut table = Grid::new(&["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);

@@ -24,12 +24,12 @@ pub struct ScenarioReport {
     pub cases: Vec<CaseReport>,
     /// What checks cost that an engine makes and another does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub prices: Vec<Price>,
+    pub prices: Vec<CheckOverhead>,
 }
 
 /// What the checks of an engine cost one workload: it and the engine without them in the same workers, their passes alternating.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Price {
+pub struct CheckOverhead {
     /// The case with the checks, `workload/flavour/engine`.
     pub case: String,
     /// The engine without them.

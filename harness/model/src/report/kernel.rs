@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Births, BlockIo, Distribution, Switches};
+use crate::events::{BlockIo, Distribution, Switches, TasksCreated};
 use crate::figures::total;
 
 /// What the kernel charged to one case, over all its watched workers.
@@ -50,7 +50,7 @@ pub struct KernelPhase {
     /// By `madvise`.
     pub advised_bytes: Option<u64>,
     /// Threads and processes started.
-    pub created: Option<Births>,
+    pub created: Option<TasksCreated>,
     /// Requests to block devices.
     pub block_io: Option<BlockIo>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CaptureReport, CaptureStatus, CaseReport, Price, Report, ScenarioReport, Source};
+use super::{CaptureReport, CaptureStatus, CaseReport, CheckOverhead, Report, ScenarioReport, Source};
 use crate::capture::{Ledger, ProgramCost};
 use crate::figures::total;
 
@@ -50,7 +50,7 @@ pub fn of_sources(report: &Report, is_wanted: &dyn Fn(usize) -> bool) -> Report 
         prices: scenario
             .prices
             .iter()
-            .filter_map(|price| Some(Price { source: Some(place(price.source)?), ..price.clone() }))
+            .filter_map(|price| Some(CheckOverhead { source: Some(place(price.source)?), ..price.clone() }))
             .collect(),
         ..scenario.clone()
     });

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{Ledger, ProgramCost};
 
-pub use case::{ArtifactReport, Budgets, CaseReport, Disturbance, Measurement, Price, ScenarioReport, Spread};
+pub use case::{ArtifactReport, Budgets, CaseReport, CheckOverhead, Disturbance, Measurement, ScenarioReport, Spread};
 pub use kernel::{Calls, Faults, KernelPhase, KernelReport, OffCpu};
 pub use machine::{Machine, MachineLimits};
 pub use machines::by_machine;

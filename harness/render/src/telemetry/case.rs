@@ -7,7 +7,7 @@ use super::catalogue::{self, Definition};
 use super::label::{self, Label};
 use super::{Histogram, Metrics, Span, Value, kernel};
 use wasiscope_model::metrics::HAND_OVER_ERRORS;
-use wasiscope_model::report::{CaseReport, Measurement, Price, Spread};
+use wasiscope_model::report::{CaseReport, CheckOverhead, Measurement, Spread};
 use wasiscope_stats as stats;
 
 /// Everything about one case. `context` is what it belongs to: a scenario, or a run whose reference it is.
@@ -53,7 +53,7 @@ pub(crate) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &C
 }
 
 /// What checks cost one workload.
-pub(crate) fn add_price(metrics: &mut Metrics, time: Span, context: &[Label], price: &Price) {
+pub(crate) fn add_price(metrics: &mut Metrics, time: Span, context: &[Label], price: &CheckOverhead) {
     let mut of_price = Of { metrics, time, labels: context.to_vec() };
     of_price.labels.extend([
         label::text("wasiscope.case", &price.case),

@@ -9,7 +9,7 @@ use crate::fixtures;
 use wasiscope_model::capture::Ledger;
 use wasiscope_model::events::Distribution;
 use wasiscope_model::report::{
-    CaptureStatus, CaseReport, Git, KernelPhase, KernelReport, Measurement, OffCpu, Price, Spread,
+    CaptureStatus, CaseReport, CheckOverhead, Git, KernelPhase, KernelReport, Measurement, OffCpu, Spread,
 };
 
 fn case(workload: &str) -> CaseReport {
@@ -243,7 +243,7 @@ fn two_values_of_one_thing_are_an_error_that_names_it() {
 #[test]
 fn prices_have_their_sides_and_their_interval() {
     let mut report = fixtures::report(Vec::new(), None);
-    report.scenarios[0].prices = vec![Price {
+    report.scenarios[0].prices = vec![CheckOverhead {
         case: "w/f/checked".to_owned(),
         base: "plain".to_owned(),
         metric: "phase.run".to_owned(),

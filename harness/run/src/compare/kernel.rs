@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_model::comparison::KernelRow;
+use wasiscope_model::kernel_figures::{Compared, KERNEL_FIGURES, KernelFigure};
 
 use wasiscope_model::report::{Calls, KernelPhase, KernelReport};
 
@@ -17,9 +18,6 @@ const TIME_MIN_NS: f64 = 200.0;
 /// Shorter waits for a processor, and fewer moves from it, come and go by themselves.
 const WAIT_MIN_NS: f64 = 20_000.0;
 const MOVES_MIN: f64 = 0.5;
-const WAITING: &str = "waiting for a processor";
-const PREEMPTED: &str = "preempted";
-const MIGRATIONS: &str = "migrations";
 /// Most differences of one phase.
 const ROWS: usize = 12;
 
@@ -57,12 +55,13 @@ fn share(row: &KernelRow) -> f64 {
 }
 
 fn is_worth_telling(row: &KernelRow) -> bool {
-    let (least, at_least) = match (row.what.as_str(), row.unit.as_str()) {
-        // The machine's doing more than the guest's.
-        (WAITING, _) => (WAIT_MIN_NS, TIME_SHARE),
-        (PREEMPTED | MIGRATIONS, _) => (MOVES_MIN, TIME_SHARE),
-        (_, "ns") => (TIME_MIN_NS, TIME_SHARE),
-        _ => (COUNT_MIN, COUNT_SHARE),
+    let of_machine = |figure: &&KernelFigure| figure.name == row.what && figure.compared == Compared::Machine;
+    let is_of_machine = KERNEL_FIGURES.iter().any(|figure| of_machine(&figure));
+    let (least, at_least) = match (is_of_machine, row.unit.as_str()) {
+        (true, "ns") => (WAIT_MIN_NS, TIME_SHARE),
+        (true, _) => (MOVES_MIN, TIME_SHARE),
+        (false, "ns") => (TIME_MIN_NS, TIME_SHARE),
+        (false, _) => (COUNT_MIN, COUNT_SHARE),
     };
     (row.new - row.base).abs() >= least && share(row) >= at_least
 }
@@ -80,26 +79,14 @@ fn figures(old: &KernelPhase, now: &KernelPhase) -> Vec<(String, &'static str, O
         add(&format!("{name} calls"), "count", &|phase| Some(calls(phase).count));
         add(&format!("in {name}"), "ns", &|phase| calls(phase).total_ns);
     }
-    add("failed calls", "count", &|phase| Some(phase.syscall_errors()));
-    add("user faults", "count", &|phase| phase.faults.user);
-    add("kernel faults", "count", &|phase| phase.faults.kernel);
     let signals: BTreeSet<&String> =
         [old, now].iter().filter_map(|of| of.signals.as_ref()).flat_map(BTreeMap::keys).collect();
     for name in signals {
         add(name, "count", &|phase| phase.signals.as_ref().map(|of| of.get(name).copied().unwrap_or(0)));
     }
-    add("gave way", "count", &|phase| phase.switches.map(|switches| switches.voluntary));
-    add(PREEMPTED, "count", &|phase| phase.switches.map(|switches| switches.involuntary));
-    add(MIGRATIONS, "count", &|phase| phase.migrations);
-    add("blocked", "ns", &|phase| phase.off_cpu_ns.as_ref().map(|off| off.blocked));
-    add(WAITING, "ns", &|phase| phase.off_cpu_ns.as_ref().map(|off| off.runnable));
-    add("mapped", "bytes", &|phase| phase.mapped_bytes);
-    add("unmapped", "bytes", &|phase| phase.unmapped_bytes);
-    add("protected", "bytes", &|phase| phase.protected_bytes);
-    add("advised", "bytes", &|phase| phase.advised_bytes);
-    add("threads started", "count", &|phase| phase.created.map(|born| born.threads));
-    add("read from devices", "bytes", &|phase| phase.block_io.map(|io| io.read_bytes));
-    add("written to devices", "bytes", &|phase| phase.block_io.map(|io| io.written_bytes));
+    for figure in KERNEL_FIGURES.iter().filter(|figure| figure.compared != Compared::InParts) {
+        add(figure.name, figure.unit.name(), &figure.value);
+    }
     figures
 }
 

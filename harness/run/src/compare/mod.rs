@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod bisect;
 pub mod facts;
+mod input;
 pub mod kernel;
 pub mod live;
 pub mod matching;

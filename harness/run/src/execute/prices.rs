@@ -11,7 +11,7 @@ use crate::prepare::prepare;
 use crate::runner::{self, Pair, Pairs, Settings};
 use wasiscope_guest::places::Places;
 use wasiscope_model::record;
-use wasiscope_model::report::{Price, ScenarioReport};
+use wasiscope_model::report::{CheckOverhead, ScenarioReport};
 use wasiscope_scenario::plan::Case;
 
 /// A case without the checks, and the same with them.
@@ -36,7 +36,7 @@ pub(super) fn not_measured(pairs: &[Priced], why: &str) -> Vec<ScenarioReport> {
     by_scenario(pairs, &mut |pairs| without_figures(pairs, why))
 }
 
-fn by_scenario(pairs: &[Priced], prices: &mut dyn FnMut(&[Priced]) -> Vec<Price>) -> Vec<ScenarioReport> {
+fn by_scenario(pairs: &[Priced], prices: &mut dyn FnMut(&[Priced]) -> Vec<CheckOverhead>) -> Vec<ScenarioReport> {
     let mut scenarios = BTreeMap::new();
     for pairs in pairs.chunk_by(|(one, _), (next, _)| one.scenario == next.scenario) {
         let Case { scenario, kind, .. } = &pairs[0].0;
@@ -52,7 +52,7 @@ fn by_scenario(pairs: &[Priced], prices: &mut dyn FnMut(&[Priced]) -> Vec<Price>
 }
 
 /// Rows of pairs that were not measured.
-fn without_figures(pairs: &[Priced], why: &str) -> Vec<Price> {
+fn without_figures(pairs: &[Priced], why: &str) -> Vec<CheckOverhead> {
     let row = |(base, checked): &Priced| {
         let row = Row::without_figures(&checked.id(), wasiscope_stats::Verdict::Inconclusive, why);
         price(row, &base.engine.name)
@@ -65,7 +65,7 @@ fn of_one(
     pairs: &[Priced],
     settings: &Settings<'_>,
     observer: &mut dyn Observer,
-) -> anyhow::Result<Vec<Price>> {
+) -> anyhow::Result<Vec<CheckOverhead>> {
     /// With fewer passes a side, chance says more than the engine does.
     const PASSES_MIN: u32 = 4;
     let (processes, iterations) = (pairs[0].0.processes, pairs[0].0.iterations.max(PASSES_MIN));
@@ -104,8 +104,8 @@ fn of_one(
     Ok(pairs.iter().map(of_pair).collect())
 }
 
-fn price(row: Row, base: &str) -> Price {
-    Price {
+fn price(row: Row, base: &str) -> CheckOverhead {
+    CheckOverhead {
         source: None,
         case: row.case,
         base: base.to_owned(),

@@ -24,7 +24,7 @@ use wasiscope_sys::machine::{self, Counters};
 use wasiscope_worker::heartbeat::HeartbeatPage;
 use wasiscope_worker::{self as worker, Message, Request, Task};
 
-use super::flow::{self, FlowError, Led};
+use super::flow::{self, FlowError, FlowOutcome};
 use super::heartbeat::{POLL, Patience};
 use super::{Death, WorkerRun, Workers};
 
@@ -88,7 +88,7 @@ impl Workers for ChildWorkers {
         request: &Request,
         (flow, iterations): (Flow, u32),
         kernel: &mut dyn Pipeline,
-    ) -> (WorkerRun, Result<Led, FlowError>) {
+    ) -> (WorkerRun, Result<FlowOutcome, FlowError>) {
         let failed = |error| (WorkerRun::default(), Err(error));
         let cpu = request.cpu.and_then(|cpu| machine::processors().into_iter().find(|other| *other != cpu));
         let (ours, theirs) = match flow::pair() {
@@ -172,9 +172,9 @@ impl ChildWorkers {
         // What the worker managed to say before it died counts.
         for said in said {
             match said {
-                Said::Message(message) => run.messages.push(*message),
-                Said::Unfinished => unfinished = true,
-                Said::Garbled(_) => {}
+                Received::Message(message) => run.messages.push(*message),
+                Received::Unfinished => unfinished = true,
+                Received::Garbled(_) => {}
             }
         }
         if let Some(Message::Ready { at_ns }) = run.messages.first()
@@ -192,7 +192,7 @@ impl ChildWorkers {
     /// Takes messages until the worker closes its end; `Some` when it must be killed.
     fn listen(
         &self,
-        said: &Receiver<Said>,
+        said: &Receiver<Received>,
         mut patience: Patience<'_>,
         run: &mut WorkerRun,
         unfinished: &mut bool,
@@ -203,12 +203,12 @@ impl ChildWorkers {
             let heard = said.recv_timeout(wait);
             patience.was_away(began.elapsed().saturating_sub(wait + POLL));
             match heard {
-                Ok(Said::Message(message)) => {
+                Ok(Received::Message(message)) => {
                     run.messages.push(*message);
                     patience.heard();
                 }
-                Ok(Said::Garbled(what)) => return Some(Death::Lost(what)),
-                Ok(Said::Unfinished) => *unfinished = true,
+                Ok(Received::Garbled(what)) => return Some(Death::Lost(what)),
+                Ok(Received::Unfinished) => *unfinished = true,
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.interrupt.raised() => return Some(Death::Interrupted),
                 Err(RecvTimeoutError::Timeout) => {
@@ -274,17 +274,19 @@ impl Drop for Neighbours {
     }
 }
 
-fn read_messages(child: &mut Child) -> Receiver<Said> {
+fn read_messages(child: &mut Child) -> Receiver<Received> {
     let (sender, receiver) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
-        thread::spawn(move || hear(BufReader::new(stdout), Hearing::default(), &mut |said| sender.send(said).is_ok()));
+        thread::spawn(move || {
+            receive(BufReader::new(stdout), ReceiveLimits::default(), &mut |said| sender.send(said).is_ok())
+        });
     }
     receiver
 }
 
 /// What comes over a worker's stdout.
 #[derive(Debug)]
-pub enum Said {
+pub enum Received {
     /// A message.
     Message(Box<Message>),
     /// A line that is none, and why. Nothing is read behind it.
@@ -296,14 +298,14 @@ pub enum Said {
 /// How much of a worker is listened to. What a message of ours holds is bounded, so more can only come from one that has gone astray, and it must
 /// not take its parent's memory with it.
 #[derive(Clone, Copy, Debug)]
-pub struct Hearing {
+pub struct ReceiveLimits {
     /// Longest line.
     pub line_bytes: usize,
     /// All lines together.
     pub all_bytes: usize,
 }
 
-impl Default for Hearing {
+impl Default for ReceiveLimits {
     fn default() -> Self {
         // A million iterations, the most that there can be, are half a gigabyte.
         Self { line_bytes: 16 << 20, all_bytes: 2 << 30 }
@@ -311,7 +313,7 @@ impl Default for Hearing {
 }
 
 /// Gives on what a worker says, until it ends, says something that is no message, or nobody wants it any more.
-pub fn hear(mut stdout: impl BufRead, limits: Hearing, each: &mut dyn FnMut(Said) -> bool) {
+pub fn receive(mut stdout: impl BufRead, limits: ReceiveLimits, each: &mut dyn FnMut(Received) -> bool) {
     let mut line = Vec::new();
     let mut left = limits.all_bytes;
     loop {
@@ -320,20 +322,20 @@ pub fn hear(mut stdout: impl BufRead, limits: Hearing, each: &mut dyn FnMut(Said
         let Ok(read) = stdout.by_ref().take(room as u64 + 1).read_until(b'\n', &mut line) else { return };
         if read > room {
             let (what, most) = if room < left { ("one line", room) } else { ("all", limits.all_bytes) };
-            each(Said::Garbled(format!("the worker said more than {most} bytes in {what}")));
+            each(Received::Garbled(format!("the worker said more than {most} bytes in {what}")));
             return;
         }
         left -= read;
         match line.pop_if(|last| *last == b'\n') {
             None if line.is_empty() => return,
-            None => _ = each(Said::Unfinished),
+            None => _ = each(Received::Unfinished),
             Some(_) => match serde_json::from_slice(&line) {
                 Ok(message) => {
-                    if each(Said::Message(Box::new(message))) {
+                    if each(Received::Message(Box::new(message))) {
                         continue;
                     }
                 }
-                Err(error) => _ = each(Said::Garbled(format!("the worker said what is no message: {error}"))),
+                Err(error) => _ = each(Received::Garbled(format!("malformed message from worker: {error}"))),
             },
         }
         return;
@@ -393,11 +395,11 @@ mod tests {
     const READY: &str = "{\"ready\":{\"at_ns\":1}}\n";
 
     /// How many messages there are, and what came last if it was none.
-    fn heard(said: &str, limits: Hearing) -> (usize, Option<Said>) {
+    fn heard(said: &str, limits: ReceiveLimits) -> (usize, Option<Received>) {
         let (mut messages, mut last) = (0, None);
-        hear(said.as_bytes(), limits, &mut |said| {
+        receive(said.as_bytes(), limits, &mut |said| {
             match said {
-                Said::Message(_) => messages += 1,
+                Received::Message(_) => messages += 1,
                 other => last = Some(other),
             }
             true
@@ -407,19 +409,21 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_told_and_nothing_behind_it_is_heard() {
-        let garbled = heard(&format!("{READY}nonsense\n{READY}"), Hearing::default());
-        assert!(matches!(garbled, (1, Some(Said::Garbled(what))) if what.contains("what is no message")));
-        assert!(matches!(heard(&READY.repeat(2), Hearing::default()), (2, None)));
-        assert!(matches!(heard(&format!("{READY}{{\"rea"), Hearing::default()), (1, Some(Said::Unfinished))));
+        let garbled = heard(&format!("{READY}nonsense\n{READY}"), ReceiveLimits::default());
+        assert!(matches!(garbled, (1, Some(Received::Garbled(what))) if what.contains("malformed message")));
+        assert!(matches!(heard(&READY.repeat(2), ReceiveLimits::default()), (2, None)));
+        assert!(matches!(heard(&format!("{READY}{{\"rea"), ReceiveLimits::default()), (1, Some(Received::Unfinished))));
     }
 
     #[test]
     fn no_more_is_heard_than_may_be() {
-        let limits = Hearing { line_bytes: 100, all_bytes: 60 };
+        let limits = ReceiveLimits { line_bytes: 100, all_bytes: 60 };
         let of_all = heard(&READY.repeat(9), limits);
-        assert!(matches!(of_all, (2, Some(Said::Garbled(what))) if what.contains("more than 60 bytes in all")));
-        let limits = Hearing { line_bytes: 10, all_bytes: 1_000 };
+        assert!(matches!(of_all, (2, Some(Received::Garbled(what))) if what.contains("more than 60 bytes in all")));
+        let limits = ReceiveLimits { line_bytes: 10, all_bytes: 1_000 };
         let of_line = heard(READY, limits);
-        assert!(matches!(of_line, (0, Some(Said::Garbled(what))) if what.contains("more than 10 bytes in one line")));
+        assert!(
+            matches!(of_line, (0, Some(Received::Garbled(what))) if what.contains("more than 10 bytes in one line"))
+        );
     }
 }

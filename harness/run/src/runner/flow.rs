@@ -62,8 +62,8 @@ impl Runner<'_> {
             Err(_) => {}
         }
         if record.outcome.status == Status::Ok {
-            let wrong = pipeline::wrong(flow, &record.counts).or_else(|| match kernel.joint() {
-                Ok(joint) => pipeline::unlike(&joint, &record.counts),
+            let wrong = pipeline::check_counts(flow, &record.counts).or_else(|| match kernel.joint() {
+                Ok(joint) => pipeline::check_joint(&joint, &record.counts),
                 Err(error) => Some(error.to_string()),
             });
             record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, wrong));
@@ -73,7 +73,7 @@ impl Runner<'_> {
 
 /// What a flow came to on the parent's side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Led {
+pub struct FlowOutcome {
     /// Swaps of the kernel program that were done while calls were being made.
     pub swaps: u32,
 }
@@ -143,8 +143,8 @@ pub(super) fn lead(
     generator: &Generator,
     worker: &OwnedFd,
     kernel: &mut dyn Pipeline,
-) -> Result<Led, FlowError> {
-    let mut led = Led::default();
+) -> Result<FlowOutcome, FlowError> {
+    let mut led = FlowOutcome::default();
     let order = Order { events: flow.events, per_second: flow.per_second, calls: flow.calls };
     // What it calls while it starts is no event, and its loader reads files.
     match generator::hear::<Ready>(&generator.socket) {
@@ -172,7 +172,7 @@ fn make(
     swaps: u32,
     generator: &OwnedFd,
     kernel: &mut dyn Pipeline,
-    led: &mut Led,
+    led: &mut FlowOutcome,
 ) -> Result<Made, FlowError> {
     let answer = || match generator::hear::<Made>(generator) {
         Ok(Some(made)) => Ok(made),

@@ -6,11 +6,13 @@ pub mod child;
 mod facts;
 mod flow;
 mod heartbeat;
+mod iterations;
 mod judge;
 mod label;
 mod limits;
 mod pairs;
 mod subject;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,103 +21,32 @@ use std::time::Duration;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::work::Work;
 
-use wasiscope_capture::{Capture, CaptureError, KernelEvents, Pipeline, WatchedWorker};
+use wasiscope_capture::{Capture, CaptureError, KernelEvents};
 use wasiscope_guest::guest::{Artifact, NoGuest};
+use wasiscope_kinds as kinds;
 use wasiscope_kinds::traps::Planted;
-use wasiscope_kinds::{self as kinds, pipeline::Flow};
-use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Timeline};
+use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Timeline};
 use wasiscope_scenario::plan::{self, Case, Half, Step, Wanted};
 use wasiscope_sys::interrupt::Interrupt;
-use wasiscope_sys::machine::{self, Interference};
-use wasiscope_worker::{Iteration, LimitMet, Message, Request, Task};
+use wasiscope_sys::machine;
+use wasiscope_worker::{Iteration, Message, Request, Task};
 
 pub use child::{ChildWorkers, workers};
 use facts::{Judge, Known};
-pub use flow::{FlowError, Led};
-use judge::{judge, judge_death};
+pub use flow::{FlowError, FlowOutcome};
+use iterations::take_iterations;
 use label::label;
 pub use label::labels;
 pub use pairs::{Charged, ChargedPair, Opens, Pair, PairPlan, PairSamples, Pairs};
 pub use subject::InputFiles;
 use subject::subject;
+pub use workers::{Death, Stuck, WorkerRun, Workers};
 
 /// The facts of one case, and how it ended; nothing is timed. Its answer is held against the scenario alone, because a guest of another
 /// revision may be of another catalogue.
 pub fn facts_of(workers: &mut dyn Workers, prepared: &Prepared, scratch: &Path) -> (Facts, Outcome) {
     let learnt = facts::learn(workers, prepared, scratch, Judge::Scenario);
     (learnt.facts, learnt.outcome)
-}
-
-/// Starts workers; the real one is [`ChildWorkers`].
-pub trait Workers {
-    /// Runs one worker to its end, whatever that is.
-    fn run(&mut self, request: &Request, watched: Option<&WatchedWorker>) -> WorkerRun;
-
-    /// Runs a worker through flows of events, with the process that makes the calls beside it.
-    ///
-    /// # Errors
-    /// When the parent's side of it goes wrong; the worker's own ending is in what is given back.
-    fn run_flow(
-        &mut self,
-        _request: &Request,
-        _flow: (Flow, u32),
-        _kernel: &mut dyn Pipeline,
-    ) -> (WorkerRun, Result<Led, FlowError>) {
-        (WorkerRun::not_started("these workers have no flows".to_owned()), Ok(Led::default()))
-    }
-
-    /// The instructions between the guest's marks, of a few passes each.
-    ///
-    /// # Errors
-    /// When they cannot be counted here, and why.
-    fn count_instructions(&mut self, request: &Request) -> Result<Vec<u64>, String> {
-        callgrind::count(request)
-    }
-}
-
-/// What is left of a worker.
-#[derive(Clone, Debug, Default)]
-pub struct WorkerRun {
-    /// Its process id; 0 when it was not started.
-    pub pid: u32,
-    /// From the parent's fork to the child being ready.
-    pub spawn_ns: Option<u64>,
-    /// All it said.
-    pub messages: Vec<Message>,
-    /// What others took from it meanwhile.
-    pub interference: Interference,
-    /// The limits that its latest guest had met.
-    pub limits: Vec<LimitMet>,
-    /// How it died, when it did not end by itself and in order.
-    pub death: Option<Death>,
-}
-
-impl WorkerRun {
-    fn not_started(reason: String) -> Self {
-        Self { death: Some(Death::Lost(reason)), ..Self::default() }
-    }
-}
-
-/// Where a worker was when its time was up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    /// The phase it was in.
-    pub phase: Phase,
-    /// For how long, as far as that was seen: its parent looks every 50 ms.
-    pub in_phase: Duration,
-    /// How long the pass might take.
-    pub limit: Duration,
-}
-
-/// How a worker died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// One pass took longer than the wall-clock limit.
-    TimedOut(Stuck),
-    /// Killed because the run was interrupted.
-    Interrupted,
-    /// Killed by something else, or gone with an error.
-    Lost(String),
 }
 
 /// A case with its guest, or with the reason why there is none.
@@ -521,56 +452,6 @@ fn cpu_of(cpus: &[usize], process: u32) -> Option<usize> {
 /// Whether one processor is enough: threads that compile side by side need one each.
 fn stays_on_one_processor(case: &Case) -> bool {
     !case.needs_processors
-}
-
-/// Moves the good iterations into the record and says how the worker as a whole ended.
-fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, record: &mut ProcessRecord) -> Outcome {
-    let mut outcome = None;
-    for message in &run.messages {
-        let Message::Iteration(iteration) = message else { continue };
-        for phase in &iteration.entered {
-            *record.entered.entry(*phase).or_default() += 1;
-        }
-        let judged = judge(case, &iteration.into(), known.check.as_deref());
-        if !judged.expected {
-            // A wrong answer is never timed as right.
-            outcome = Some(judged);
-            break;
-        }
-        // A report with such a figure could not be read.
-        let mut measured = iteration.measured.iter().filter(|(_, samples)| samples.iter().any(|sample| *sample < 0.0));
-        if let Some((metric, _)) = measured.next() {
-            let detail = format!("the worker measured less than nothing as {metric}");
-            outcome = Some(Outcome::because(Status::Failed, detail));
-            break;
-        }
-        for timed in &iteration.timed {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of durations")]
-            let nearest_ns = timed.mean_ns().round() as u64;
-            record.samples.entry(timed.phase).or_default().push(nearest_ns);
-        }
-        for (metric, samples) in &iteration.measured {
-            record.measured.entry(metric.clone()).or_default().extend(samples);
-        }
-        for (name, count) in &iteration.counts {
-            let sum = record.counts.entry(name.clone()).or_default();
-            *sum = sum.saturating_add(*count);
-        }
-        for (metric, spread) in &iteration.spreads {
-            record.spreads.entry(metric.clone()).or_default().merge(spread);
-        }
-        for (metric, bytes) in &iteration.memory {
-            record.memory.entry(metric.clone()).or_default().push(*bytes);
-        }
-        record.preemptions.extend(iteration.preemptions);
-        outcome = Some(judged);
-    }
-    match outcome {
-        Some(outcome) if !outcome.expected || run.death.is_none() => outcome,
-        // Interrupted: what was measured stands.
-        Some(outcome) if run.death == Some(Death::Interrupted) => outcome,
-        _ => judge_death(run, case),
-    }
 }
 
 #[cfg(test)]

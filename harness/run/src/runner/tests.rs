@@ -2,11 +2,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::*;
+use wasiscope_capture::WatchedWorker;
 use wasiscope_capture::recorded::{RecordedCapture, Recording};
 use wasiscope_kinds::traps::{Check, Family, Share};
 use wasiscope_model::work::{Spec, Work};
 
-use wasiscope_model::record::{CheckRecord, Facts, Tally, Totals};
+use wasiscope_model::record::{CheckRecord, Facts, Status, Tally, Totals};
 use wasiscope_scenario::plan::GuestSource;
 use wasiscope_scenario::{Engine, Expectation, Flavour};
 use wasiscope_worker::{Ending, EndingContext, Iteration, Pace, ProtocolLine, Timed};

@@ -1,4 +1,4 @@
-//! Guests that mean harm, each with what must come of it.
+//! Adversarial guests, each with what must come of it.
 
 use std::fmt::Write;
 

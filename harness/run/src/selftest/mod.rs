@@ -1,4 +1,4 @@
-//! Trials of wasiscope itself, with the real binary: guests that mean harm, and faults of the machine. Each has a folder of its own, and must end within
+//! Trials of wasiscope itself, with the real binary: adversarial guests, and faults of the machine. Each has a folder of its own, and must end within
 //! its limit, as it is said to, with the next case whole and nothing left behind.
 
 mod faults;

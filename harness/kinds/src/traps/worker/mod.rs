@@ -3,7 +3,7 @@
 
 mod bench;
 mod matrix;
-mod mishaps;
+mod other_traps;
 mod signals;
 mod specification;
 
@@ -34,7 +34,7 @@ fn engine_with(
         extras.iter().for_each(|extra| extra(&mut config));
         Engine::new(&config)
     };
-    engine::with_as_many(extras, make)
+    engine::with_supported(extras, make)
 }
 
 /// A reason that is shorter says nothing by itself.
@@ -55,7 +55,7 @@ impl worker::Kind for Traps {
             Check::Matrix { family, share } => {
                 matrix::run(family, share, planted.as_ref(), *slowly, subject, cell, send)
             }
-            Check::Mishaps => mishaps::run(*slowly, subject, cell, send),
+            Check::OtherTraps => other_traps::run(*slowly, subject, cell, send),
             Check::Specification { group } => specification::run(group, *slowly, subject, cell, send),
         }
     }

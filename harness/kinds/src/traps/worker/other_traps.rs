@@ -6,7 +6,7 @@ use wasmtime::{Engine, Instance, Module, Store, StoreLimits, StoreLimitsBuilder,
 
 use super::signals::Signals;
 use super::{NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
-use crate::traps::{MISHAPS, Mishap, Needs};
+use crate::traps::{Needs, OTHER_TRAPS, OtherTrap};
 use wasiscope_engines::{engine, memory};
 use wasiscope_model::record::{Failure, Tally, Totals};
 use wasiscope_scenario::BoundsChecks;
@@ -25,66 +25,66 @@ pub(super) fn run(
     cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for mishap in MISHAPS {
+    for tried in OTHER_TRAPS {
         if slowly {
-            send(&Message::Trying { what: mishap.name.to_owned() })?;
+            send(&Message::Trying { what: tried.name.to_owned() })?;
         }
         cell.begin_pass(1);
-        send(&Message::Checked(attempt(mishap, subject, cell)?))?;
+        send(&Message::Checked(attempt(tried, subject, cell)?))?;
     }
     Ok(())
 }
 
-fn attempt(mishap: &Mishap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Totals> {
+fn attempt(tried: &OtherTrap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Totals> {
     let mut checked = Totals::default();
     let mut tally = Tally::default();
     let mut settings = subject.engine;
-    settings.fuel |= mishap.needs == Needs::Fuel;
-    settings.epoch |= mishap.needs == Needs::Epoch;
+    settings.fuel |= tried.needs == Needs::Fuel;
+    settings.epoch |= tried.needs == Needs::Epoch;
     let engine = matrix::engine_of(settings, subject)?;
-    let result = match Module::new(&engine, mishap.wat) {
+    let result = match Module::new(&engine, tried.wat) {
         Err(error) if is_known_lack(settings, &short_reason(&error)) => {
             tally.unsupported += 1;
             checked.unsupported.insert(short_reason(&error), 1);
             None
         }
         Err(error) => Some(Err(format!("the engine refuses the module: {error:#}"))),
-        Ok(module) => Some(one(mishap, &engine, &module, subject, cell, &mut checked)),
+        Ok(module) => Some(one(tried, &engine, &module, subject, cell, &mut checked)),
     };
     if let Some(result) = result {
         tally.tried += 1;
         tally.passed += u64::from(result.is_ok());
         checked.failures.extend(result.err().map(|got| Failure {
-            what: mishap.name.to_owned(),
-            expected: format!("{} ({}), in {}", mishap.code.unwrap_or("an error"), mishap.message, names(mishap)),
+            what: tried.name.to_owned(),
+            expected: format!("{} ({}), in {}", tried.code.unwrap_or("an error"), tried.message, names(tried)),
             got,
-            wat: Some(mishap.wat.to_owned()),
+            wat: Some(tried.wat.to_owned()),
         }));
     }
-    checked.tallies.insert(mishap.name.to_owned(), tally);
+    checked.tallies.insert(tried.name.to_owned(), tally);
     Ok(checked)
 }
 
-fn names(mishap: &Mishap) -> String {
-    mishap.backtrace.join(" ← ")
+fn names(tried: &OtherTrap) -> String {
+    tried.backtrace.join(" ← ")
 }
 
 fn one(
-    mishap: &Mishap,
+    tried: &OtherTrap,
     engine: &Engine,
     module: &Module,
     subject: &Subject,
     cell: PhaseCell,
     checked: &mut Totals,
 ) -> Result<(), String> {
-    let limits = match mishap.needs {
+    let limits = match tried.needs {
         Needs::MemoryLimit => StoreLimitsBuilder::new().memory_size(LITTLE_MEMORY).trap_on_grow_failure(true),
         _ => StoreLimitsBuilder::new(),
     };
     let mut store: Store<StoreLimits> = Store::new(engine, limits.build());
     store.limiter(|limits| limits);
     let prepared = engine::unlimited(&mut store, subject.engine).and_then(|()| {
-        match mishap.needs {
+        match tried.needs {
             Needs::Fuel => store.set_fuel(LITTLE_FUEL)?,
             Needs::Epoch => {
                 store.set_epoch_deadline(1);
@@ -123,16 +123,16 @@ fn one(
     let backtrace: Vec<String> = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
     let signal = (seen.count > 0).then(|| signal_name(seen.number));
     checked.facts.insert(
-        format!("trap.{}", mishap.name),
+        format!("trap.{}", tried.name),
         json!({"code": code, "message": message, "frames": backtrace.len(), "signal": signal}),
     );
-    if code.as_deref() != mishap.code {
+    if code.as_deref() != tried.code {
         return Err(format!("{} ({message})", code.as_deref().unwrap_or("no trap code")));
     }
-    if !message.contains(mishap.message) {
+    if !message.contains(tried.message) {
         return Err(format!("the message `{message}`"));
     }
-    if !backtrace.iter().map(String::as_str).take(mishap.backtrace.len()).eq(mishap.backtrace.iter().copied()) {
+    if !backtrace.iter().map(String::as_str).take(tried.backtrace.len()).eq(tried.backtrace.iter().copied()) {
         return Err(format!("the backtrace {}", backtrace.join(" ← ")));
     }
     if subject.engine.bounds_checks == BoundsChecks::Explicit && signal.is_some() {

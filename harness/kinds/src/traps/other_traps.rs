@@ -1,7 +1,7 @@
 //! Traps that have nothing to do with the edge of memory: each with the code, the message and the backtrace that it must
 //! have.
 
-/// What a mishap needs of its engine and store.
+/// What a trap needs of its engine and store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing.
@@ -16,7 +16,7 @@ pub enum Needs {
 
 /// One trap.
 #[derive(Clone, Copy, Debug)]
-pub struct Mishap {
+pub struct OtherTrap {
     /// Its name.
     pub name: &'static str,
     /// A module that exports `run`, which traps.
@@ -46,8 +46,8 @@ macro_rules! three_deep {
 
 const THREE: &[&str] = &["inner", "middle", "outer"];
 
-const fn plain(name: &'static str, wat: &'static str, code: &'static str, message: &'static str) -> Mishap {
-    Mishap { name, wat, needs: Needs::Nothing, code: Some(code), message, backtrace: THREE }
+const fn plain(name: &'static str, wat: &'static str, code: &'static str, message: &'static str) -> OtherTrap {
+    OtherTrap { name, wat, needs: Needs::Nothing, code: Some(code), message, backtrace: THREE }
 }
 
 const ZERO: &str = "IntegerDivisionByZero";
@@ -58,7 +58,7 @@ const CONVERSION: &str = "BadConversionToInteger";
 const CONVERSION_MESSAGE: &str = "invalid conversion to integer";
 
 /// Every other trap.
-pub const MISHAPS: &[Mishap] = &[
+pub const OTHER_TRAPS: &[OtherTrap] = &[
     plain(
         "unreachable",
         three_deep!("", "unreachable"),
@@ -267,7 +267,7 @@ pub const MISHAPS: &[Mishap] = &[
         "MemoryOutOfBounds",
         "out of bounds memory access",
     ),
-    Mishap {
+    OtherTrap {
         name: "stack-overflow",
         wat: "(module (func $deeper (export \"run\") call $deeper call $deeper))",
         needs: Needs::Nothing,
@@ -275,7 +275,7 @@ pub const MISHAPS: &[Mishap] = &[
         message: "call stack exhausted",
         backtrace: &["deeper", "deeper", "deeper"],
     },
-    Mishap {
+    OtherTrap {
         name: "out-of-fuel",
         wat: "(module (func $spin (export \"run\") (loop br 0)))",
         needs: Needs::Fuel,
@@ -283,7 +283,7 @@ pub const MISHAPS: &[Mishap] = &[
         message: "all fuel consumed",
         backtrace: &["spin"],
     },
-    Mishap {
+    OtherTrap {
         name: "epoch",
         wat: "(module (func $spin (export \"run\") (loop br 0)))",
         needs: Needs::Epoch,
@@ -291,7 +291,7 @@ pub const MISHAPS: &[Mishap] = &[
         message: "interrupt",
         backtrace: &["spin"],
     },
-    Mishap {
+    OtherTrap {
         name: "memory-limit",
         wat: "(module (memory 1) (func $ask (export \"run\") i32.const 100 memory.grow drop))",
         needs: Needs::MemoryLimit,
@@ -309,11 +309,11 @@ mod tests {
 
     #[test]
     fn every_mishap_is_a_module_with_a_name_of_its_own() {
-        let names: BTreeSet<&str> = MISHAPS.iter().map(|mishap| mishap.name).collect();
-        assert_eq!(names.len(), MISHAPS.len());
-        for mishap in MISHAPS {
-            if let Err(error) = wat::parse_str(mishap.wat) {
-                panic!("{}: {error}", mishap.name);
+        let names: BTreeSet<&str> = OTHER_TRAPS.iter().map(|trap| trap.name).collect();
+        assert_eq!(names.len(), OTHER_TRAPS.len());
+        for trap in OTHER_TRAPS {
+            if let Err(error) = wat::parse_str(trap.wat) {
+                panic!("{}: {error}", trap.name);
             }
         }
     }
