@@ -192,5 +192,6 @@ fn what_is_wrong_in_a_section_is_shown_where_it_stands() {
     assert_points(&with("traps: {share: full}\nparts: [matrix]"), "5:", &["belongs into the section `traps`"]);
     assert_points(&with("pipeline: {calls: [read]}"), "4:", &["is for scenarios of `kind: pipeline`"]);
     assert_points(&with("traps: full"), "4:", &["invalid type"]);
+    assert_points(&with("traps: {share: full}\ntraps: {share: full}"), "1:", &["duplicate field `traps`"]);
     assert_points(&with("workload: {a: 1}"), "4:", &["is for scenarios of `kind: workload`"]);
 }

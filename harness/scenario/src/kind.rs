@@ -172,7 +172,10 @@ fn only<T: DeserializeOwned>(text: &str, wanted: &dyn Fn(&str) -> bool, inner: b
             let mut filtered = Filtered { map, wanted: &wanted, taken: 0 };
             if self.1 {
                 let mut value = None;
-                while filtered.next_key::<IgnoredAny>()?.is_some() {
+                while let Some(key) = filtered.next_key::<String>()? {
+                    if value.is_some() {
+                        return Err(A::Error::custom(format!("duplicate field `{key}`")));
+                    }
                     value = Some(filtered.next_value()?);
                 }
                 return Ok(value);
