@@ -1,7 +1,8 @@
 //! What an engine's checks cost: pairs of cases that differ in nothing but the check.
 
+use super::parts::{self, Part};
 use wasiscope_scenario::plan::{Case, sized_case};
-use wasiscope_scenario::{BoundsChecks, Engine, EngineSettings, Flavour, Problem, Scenario, SizedWorkload};
+use wasiscope_scenario::{BoundsChecks, Common, Engine, EngineSettings, Flavour, Problem, Scenario, SizedWorkload};
 
 /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
 pub(crate) fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&'a Engine> {
@@ -18,12 +19,12 @@ pub(crate) fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&
 }
 
 /// Whether the price of a check can be told with these engines.
-pub(crate) fn has_price(engines: &[Engine]) -> bool {
+fn has_price(engines: &[Engine]) -> bool {
     engines.iter().any(|engine| unchecked(engines, engine).is_some())
 }
 
 /// Refuses a scenario that asks for prices and has no two engines that differ in a check only; `pair` are two that do.
-pub(crate) fn check_engines(engines: &[Engine], pair: &str) -> Result<(), Problem> {
+fn check_engines(engines: &[Engine], pair: &str) -> Result<(), Problem> {
     if has_price(engines) {
         return Ok(());
     }
@@ -33,8 +34,44 @@ pub(crate) fn check_engines(engines: &[Engine], pair: &str) -> Result<(), Proble
     Err(Problem::of_key("parts", message))
 }
 
+/// What is particular to a kind whose scenarios have a part for prices.
+pub(crate) struct Priced<P: 'static> {
+    /// That part.
+    pub(crate) part: P,
+    /// Two engines that differ in a check only, for a message.
+    pub(crate) pair: &'static str,
+    /// The workloads whose price is taken, where the file names none.
+    pub(crate) workloads: &'static [&'static str],
+    /// The flavours that a file may name.
+    pub(crate) flavours: &'static [Flavour],
+}
+
+impl<P: Part> Priced<P> {
+    /// The parts that a file names, or all that can be had, with the workloads and flavours that they need.
+    pub(crate) fn parts(&self, named: Option<Vec<P>>, common: &mut Common) -> Result<Vec<P>, Problem> {
+        // Prices that nobody asked for are left out where they cannot be had.
+        let is_usual = |part: &P| *part != self.part || has_price(&common.engines);
+        let usual = || P::ALL.iter().copied().filter(is_usual).collect();
+        let parts = parts::named(named)?.unwrap_or_else(usual);
+        let has_prices = parts.contains(&self.part);
+        if common.workloads.is_some() && !has_prices {
+            let message = "`workloads` are for the part `price`, which is not listed".to_owned();
+            return Err(Problem::of_key("workloads", message));
+        }
+        parts::check_flavours(&parts, common.flavours.as_deref(), self.flavours)?;
+        if has_prices {
+            check_engines(&common.engines, self.pair)?;
+            common.workloads.get_or_insert_with(|| workloads(self.workloads));
+        }
+        if parts.iter().any(|part| part.has_flavours()) {
+            common.flavours.get_or_insert_with(|| vec![Flavour::TinygoLike, Flavour::Std]);
+        }
+        Ok(parts)
+    }
+}
+
 /// These workloads of the catalogue, at their usual sizes.
-pub(crate) fn workloads(names: &[&str]) -> Vec<SizedWorkload> {
+fn workloads(names: &[&str]) -> Vec<SizedWorkload> {
     let sized = |name: &&str| {
         let entry = wasiscope_workloads::WORKLOADS.iter().find(|entry| entry.name == *name)?;
         Some(SizedWorkload { name: entry.name.to_owned(), n: entry.default_n })

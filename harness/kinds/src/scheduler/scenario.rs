@@ -7,6 +7,7 @@ use serde::Deserialize;
 use wasiscope_model::work::{Spec, Work};
 
 use super::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, Scheduler, THREADS, TICKS, Together, Yields};
+use crate::prices::Priced;
 use crate::traps::GENERATED;
 use crate::{parts, prices};
 use wasiscope_scenario::plan::{Case, GuestSource, Input, case_of};
@@ -50,6 +51,14 @@ impl parts::Part for Part {
     }
 }
 
+// Outside wasm there is no engine to ask.
+const PRICED: Priced<Part> = Priced {
+    part: Part::Price,
+    pair: "`cranelift` and `cranelift-epoch`",
+    workloads: &["sort", "matmul"],
+    flavours: &[Flavour::TinygoLike, Flavour::Std, Flavour::Go, Flavour::Tinygo],
+};
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -65,26 +74,7 @@ impl scenario::Kind for Scheduler {
         let Written { parts } = section.read()?;
         common.expects_nothing(self)?;
         common.brings_no_guest(self)?;
-        let named = parts::named(parts)?;
-        // Prices that nobody asked for are left out where they cannot be had.
-        let all = || <Part as parts::Part>::ALL.iter().copied();
-        let usual = || all().filter(|part| *part != Part::Price || prices::has_price(&common.engines)).collect();
-        let parts = named.unwrap_or_else(usual);
-        let has = |part| parts.contains(&part);
-        if common.workloads.is_some() && !has(Part::Price) {
-            let message = "`workloads` are for the part `price`, which is not listed".to_owned();
-            return Err(Problem::of_key("workloads", message));
-        }
-        // Outside wasm there is no engine to ask.
-        let in_wasm = [Flavour::TinygoLike, Flavour::Std, Flavour::Go, Flavour::Tinygo];
-        parts::check_flavours(&parts, common.flavours.as_deref(), &in_wasm)?;
-        if has(Part::Price) {
-            prices::check_engines(&common.engines, "`cranelift` and `cranelift-epoch`")?;
-            common.workloads.get_or_insert_with(|| prices::workloads(&["sort", "matmul"]));
-        }
-        if parts.iter().any(|part| parts::Part::has_flavours(*part)) {
-            common.flavours.get_or_insert_with(|| vec![Flavour::TinygoLike, Flavour::Std]);
-        }
+        let parts = PRICED.parts(parts, common)?;
         Ok(Arc::new(Parts(parts)))
     }
 }

@@ -2,7 +2,7 @@
 //! mistakes, and what a trap costs.
 //!
 //! Most cases have no guest: the worker makes the modules that it tries (`worker/`), block by block of a thousand
-//! cells, and sends what each block came to. The cells, their addresses and what must come of them are computed
+//! cells, and sends what each block came to. The cells, their addresses and their right results are computed
 //! here, without any engine, on both sides of the pipe alike: which cells there are (`matrix.rs`, `cell.rs`,
 //! `layout.rs`, `operation.rs`), what the specification says of each (`oracle.rs`), and how it is written as wasm
 //! (`module.rs`, `instructions.rs`).

@@ -9,6 +9,7 @@ use wasiscope_workloads::mistakes::MISTAKES;
 
 use super::specification::Group;
 use super::{Check, DEPTHS, Family, GENERATED, Share, Traps, trapping_at};
+use crate::prices::Priced;
 use crate::{parts, prices};
 use wasiscope_scenario::plan::{Case, GuestSource, case_of};
 use wasiscope_scenario::{self as scenario, Common, Engine, Expectation, Flavour, Plan, Problem, Scenario, Section};
@@ -51,6 +52,14 @@ impl parts::Part for Part {
     }
 }
 
+// Small loops over much memory, and a workload that does a bit of everything. Other flavours have no guests that make mistakes.
+const PRICED: Priced<Part> = Priced {
+    part: Part::Price,
+    pair: "`cranelift` and `cranelift-checked`",
+    workloads: &["sort", "matmul", "json"],
+    flavours: &[Flavour::TinygoLike, Flavour::Std],
+};
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -67,29 +76,10 @@ impl scenario::Kind for Traps {
         let Written { parts, share } = section.read()?;
         common.expects_nothing(self)?;
         common.brings_no_guest(self)?;
-        let named = parts::named(parts)?;
-        // Prices that nobody asked for are left out where they cannot be had.
-        let all = || <Part as parts::Part>::ALL.iter().copied();
-        let usual = || all().filter(|part| *part != Part::Price || prices::has_price(&common.engines)).collect();
-        let parts = named.unwrap_or_else(usual);
-        let has = |part| parts.contains(&part);
-        if share.is_some() && !has(Part::Matrix) {
+        let parts = PRICED.parts(parts, common)?;
+        if share.is_some() && !parts.contains(&Part::Matrix) {
             let message = "`share` is that of the part `matrix`, which is not listed".to_owned();
             return Err(Problem::of_key("share", message));
-        }
-        if common.workloads.is_some() && !has(Part::Price) {
-            let message = "`workloads` are for the part `price`, which is not listed".to_owned();
-            return Err(Problem::of_key("workloads", message));
-        }
-        // Others have no guests that make mistakes.
-        parts::check_flavours(&parts, common.flavours.as_deref(), &[Flavour::TinygoLike, Flavour::Std])?;
-        if has(Part::Price) {
-            prices::check_engines(&common.engines, "`cranelift` and `cranelift-checked`")?;
-            // Small loops over much memory, and a workload that does a bit of everything.
-            common.workloads.get_or_insert_with(|| prices::workloads(&["sort", "matmul", "json"]));
-        }
-        if parts.iter().any(|part| parts::Part::has_flavours(*part)) {
-            common.flavours.get_or_insert_with(|| vec![Flavour::TinygoLike, Flavour::Std]);
         }
         Ok(Arc::new(Parts { parts, share: share.unwrap_or_default() }))
     }

@@ -1,4 +1,4 @@
-//! Adversarial guests, each with what must come of it.
+//! Adversarial guests, each with how its row must end.
 
 use std::fmt::Write;
 
