@@ -2,8 +2,16 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::table::Style;
 use wasiscope_model::units;
+
+/// How tables are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// For a terminal.
+    Plain,
+    /// For a Markdown document.
+    Markdown,
+}
 
 /// Rows of text under a header, and what is to be said of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

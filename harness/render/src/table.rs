@@ -7,6 +7,9 @@ use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::kind::find;
 
 use super::grid::{Grid, plain};
+
+pub use super::grid::Style;
+
 use super::kernel;
 use super::{Titled, Views};
 use wasiscope_model::record::{self, Status};
@@ -15,15 +18,6 @@ use wasiscope_model::report::{
     CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport,
 };
 use wasiscope_model::units;
-
-/// How tables are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// For a terminal.
-    Plain,
-    /// For a Markdown document.
-    Markdown,
-}
 
 /// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
 #[must_use]

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::ptr::null_mut;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasiscope_ebpf_abi::{self as abi, Phase, REGIONS, Region, RegionKind, cell_value};
 
 use super::heartbeat::Heartbeat;
 use super::limits::{Limit, LimitMet};
+use super::shared::map_shared;
 use wasiscope_sys::before_exec::inherited;
 
 /// The cell that this worker writes, for as long as the process lives.
@@ -223,19 +223,10 @@ impl PhaseCell {
     }
 }
 
-/// The first `length` bytes behind `fd`, mapped for reading and writing.
-pub fn map_shared(fd: &OwnedFd, length: usize) -> io::Result<*mut u8> {
-    // SAFETY: the kernel chooses the address, so no memory in use is replaced.
-    let base = unsafe {
-        libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)
-    };
-    if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(base.cast()) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::fd::IntoRawFd;
+    use std::os::fd::{IntoRawFd, OwnedFd};
     use std::os::unix::fs::{FileExt, MetadataExt};
 
     use rustix::fs::MemfdFlags;

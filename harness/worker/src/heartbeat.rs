@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::fs::MemfdFlags;
 use wasiscope_ebpf_abi::Phase;
 
-use super::cell::map_shared;
 use super::limits::{self, Limit, LimitMet};
+use super::shared::map_shared;
 use wasiscope_sys::before_exec::inherited;
 use wasiscope_sys::clock;
 
