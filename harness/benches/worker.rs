@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use wasiscope::scenario::{EngineSettings, Limits};
+use wasiscope::scenario::{self, Limits};
 use wasiscope::stats::{Estimate, log_ratio};
 use wasiscope::units;
 use wasiscope::worker::cell::PhaseCell;
@@ -52,7 +52,8 @@ fn subject(guest: &Path, directory: PathBuf) -> Subject {
         input: GuestInput::default(),
         tells_output: false,
         directory,
-        engine: EngineSettings::WASMTIME,
+        program: String::new(),
+        engine: scenario::Engine::usual().opaque().unwrap_or_default(),
         limits: Limits::default(),
     }
 }

@@ -6,6 +6,7 @@ use wasmtime::{
 
 use super::memory;
 use wasiscope_scenario::{Allocation, BoundsChecks, Compiler, EngineSettings, Limits, OptLevel};
+use wasiscope_worker::Subject;
 
 /// The version of wasmtime that guests run under; a test holds it against the lock file.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -19,6 +20,14 @@ const POOLED_INSTANCES: u32 = 3;
 const POOLED_TABLE_ELEMENTS: usize = 1 << 17;
 /// Most bytes of what wasmtime keeps beside a pooled instance, which grows with the module's functions and globals.
 const POOLED_INSTANCE_BYTES: usize = 8 << 20;
+
+/// The settings that a worker was given.
+///
+/// # Errors
+/// When they are none of wasmtime's.
+pub fn settings(subject: &Subject) -> wasmtime::Result<EngineSettings> {
+    subject.engine.read().map_err(|error| wasmtime::format_err!("these are no settings of wasmtime's: {error}"))
+}
 
 /// Says why this machine's wasmtime cannot make such an engine.
 ///
@@ -122,6 +131,8 @@ pub fn unlimited<T>(store: &mut Store<T>, settings: EngineSettings) -> wasmtime:
 
 #[cfg(test)]
 mod tests {
+    use wasiscope_scenario::engine::wasmtime::WASMTIME;
+
     use super::*;
 
     #[test]
@@ -133,8 +144,9 @@ mod tests {
 
     #[test]
     fn every_preset_is_an_engine() {
-        for (name, settings, _) in wasiscope_scenario::ENGINE_PRESETS {
-            assert_eq!(check(settings, &Limits::default()), Ok(()), "{name}");
+        for preset in WASMTIME.presets {
+            let settings = preset.settings.expect("wasmtime has settings");
+            assert_eq!(check(settings, &Limits::default()), Ok(()), "{}", preset.name);
         }
     }
 

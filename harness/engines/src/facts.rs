@@ -42,7 +42,7 @@ impl Worker {
         // The functions themselves: the whole of the text section is padded to a page.
         let native_code: usize = linked.ready.module().functions().map(|function| function.len).sum();
 
-        let mut counting = engine::config(self.subject.engine, &self.subject.limits)?;
+        let mut counting = engine::config(self.settings, &self.subject.limits)?;
         counting.consume_fuel(true);
         let engine = Engine::new(&counting)?;
         self.cell.begin_pass(COUNTING_FUEL);

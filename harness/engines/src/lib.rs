@@ -16,24 +16,20 @@ mod pair;
 mod pass;
 
 use std::error::Error;
-use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::kind::find;
 
 use pair::{Layout, Pair};
 use wasiscope_guest::module::Offered;
-use wasiscope_sys::clock;
 use wasiscope_worker::cell::PhaseCell;
-use wasiscope_worker::heartbeat::Heartbeat;
-use wasiscope_worker::{
-    BUSY_VERB, Iteration, Job, Kinds, Limit, Message, PROTOCOL, Request, Side, Task, VERB, native, privileges, thread,
-};
+use wasiscope_worker::session::{Session, send};
+use wasiscope_worker::{BUSY_VERB, Iteration, Job, Kinds, Limit, Message, Request, Side, Task, VERB, native, thread};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};
@@ -82,39 +78,9 @@ fn status(served: anyhow::Result<()>) -> ExitCode {
 
 /// Runs as a worker: everything after [`VERB`] in `arguments`. What goes wrong with the guest is a message, not an error.
 fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
-    let (heartbeat, cell) = match arguments {
-        [] => (None, PhaseCell::private(0)),
-        [heartbeat] => (Some(heartbeat), PhaseCell::private(0)),
-        [heartbeat, fd, index, slot] => {
-            (Some(heartbeat), PhaseCell::mapped(fd.parse()?, index.parse()?, slot.parse()?)?)
-        }
-        _ => bail!("{VERB} takes no arguments, or HEARTBEAT_FD, or HEARTBEAT_FD CELLS_FD CELL_INDEX SLOT"),
+    let Some(Session { request: Request { subject, task, .. }, cell }) = Session::open(arguments)? else {
+        return Ok(());
     };
-    send(&Message::Ready { at_ns: clock::monotonic_ns() })?;
-    cell.enter(Phase::Outside);
-    let cell = match heartbeat {
-        Some(fd) => cell.with_heartbeat(Heartbeat::mapped(fd.parse()?)?),
-        None => cell,
-    };
-
-    // Again, because exec has reset it if this binary has capabilities of its own.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    let request: Request = serde_json::from_str(&line).context("the request is not one")?;
-    let Request { protocol, mut subject, cpu, mut task, neighbours: _, parent } = request;
-    if protocol != PROTOCOL {
-        let reason = format!("the parent speaks version {protocol} of the worker protocol, this worker {PROTOCOL}");
-        return send(&Message::Refused { reason });
-    }
-    if rustix::process::getppid().is_none_or(|now| now.as_raw_nonzero().get().cast_unsigned() != parent) {
-        bail!("the process that started this worker is gone");
-    }
-    // Before any other thread is started. A machine that forbids it is measured all the same; the parent knows.
-    let _ = cpu.map(thread::stay_on);
-    if let Err(error) = privileges::give_up(&mut subject, &mut task, &cell) {
-        return send(&Message::Refused { reason: error.to_string() });
-    }
     let (heap, stack) = memory::heap_and_stack();
     cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
@@ -127,6 +93,10 @@ fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
     wait_until_other_threads_sleep();
 
     if let Task::Compare { other, quads, compilations, repeats, other_first } = task {
+        if other.program != subject.program {
+            let reason = format!("{} cannot run the guest of {}", subject.program, other.program);
+            return send(&Message::Refused { reason });
+        }
         let first = if other_first { Side::New } else { Side::Base };
         let layout = Layout { quads, compilations, repeats, first };
         let done = Pair::new(subject, *other, cell).and_then(|pair| pair.run(layout, &mut send));
@@ -197,14 +167,6 @@ fn reason(error: &(dyn Error + 'static)) -> String {
         Some(place) => format!("{said}\n{}", place.trim_end()),
         None => said,
     }
-}
-
-fn send(message: &Message) -> anyhow::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    // One write, so that a worker killed in between leaves whole lines.
-    io::stdout().write_all(&line)?;
-    Ok(io::stdout().flush()?)
 }
 
 /// Lets the runtime's thread finish its start, so that none of its system calls falls into a phase.

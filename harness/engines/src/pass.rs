@@ -26,6 +26,8 @@ use wasiscope_worker::written::Output;
 /// What every pass of one guest shares.
 pub struct Worker {
     pub(crate) subject: Subject,
+    /// Of its engine.
+    pub(crate) settings: EngineSettings,
     pub(crate) wasm: Vec<u8>,
     stdin: Option<Bytes>,
     /// The guest's folders, which every pass finds as the first one did.
@@ -122,7 +124,8 @@ impl Worker {
         let given = given.map(|folder| Workspace::new(folder.original.clone(), folder.place.clone()));
         let workspaces = [own].into_iter().chain(given).collect::<std::io::Result<_>>()?;
         let unseen = Arc::new(cell.unseen());
-        Ok(Self { subject, wasm, stdin, workspaces: RefCell::new(workspaces), cell: Arc::new(cell), unseen })
+        let settings = engine::settings(&subject)?;
+        Ok(Self { subject, settings, wasm, stdin, workspaces: RefCell::new(workspaces), cell: Arc::new(cell), unseen })
     }
 
     /// Gives every folder back what a pass may have changed.
@@ -200,7 +203,7 @@ impl Worker {
 
     /// From bytes to something that can be instantiated.
     pub fn prepare(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
-        let config = engine::config(self.subject.engine, &self.subject.limits)?;
+        let config = engine::config(self.settings, &self.subject.limits)?;
         let engine = watch.time(Phase::Engine, || Engine::new(&config))?;
         let module = watch.time(Phase::Compile, || Module::from_binary(&engine, &self.wasm))?;
         let precompiled = module.serialize()?;
@@ -257,7 +260,7 @@ impl Worker {
             Err(error) => return Ok(ended_early(watch, store, (error, None), Phase::Instantiate)),
         };
         let mut guest = Entry::find(&self.subject, &mut store, &instance)?;
-        watch.cell.publish_memories(memories(self.subject.engine, &instance, &mut store));
+        watch.cell.publish_memories(memories(self.settings, &instance, &mut store));
 
         if guest.initializes() {
             let initialized = watch.time(Phase::Init, || guest.initialize(&mut store));
@@ -298,7 +301,7 @@ impl Worker {
 
     pub(crate) fn store(&self, engine: &Engine, cell: &Arc<PhaseCell>) -> wasmtime::Result<Store<Host>> {
         let mut store = Store::new(engine, Host::new(&self.subject, self.stdin.as_ref(), cell)?);
-        engine::unlimited(&mut store, self.subject.engine)?;
+        engine::unlimited(&mut store, self.settings)?;
         store.limiter(|host| &mut host.limits);
         Ok(store)
     }

@@ -23,7 +23,7 @@ use wasiscope_model::record::{self, CheckRecord, Facts, Outcome, ProcessRecord};
 use wasiscope_model::report::{KernelReport, ScenarioReport, Spread};
 use wasiscope_render::View;
 use wasiscope_scenario::plan::Case;
-use wasiscope_scenario::{self as scenario, EngineSettings, Scenario, ScenarioError};
+use wasiscope_scenario::{self as scenario, Engine, Scenario, ScenarioError};
 use wasiscope_worker as worker;
 
 /// Everything that is different about a kind of scenario. What is not said here is as for workloads.
@@ -39,12 +39,12 @@ pub trait Kind: scenario::Kind + worker::Kind + View {
     }
 
     /// The hash of all modules that a check makes, and their bytes together.
-    fn fingerprint(&self, _spec: &Spec, _settings: EngineSettings) -> (String, u64) {
+    fn fingerprint(&self, _spec: &Spec, _engine: &Engine) -> (String, u64) {
         (String::new(), 0)
     }
 
     /// Something that a check tried, as a command in the text format that does the same.
-    fn reproduction(&self, _spec: &Spec, _settings: EngineSettings, _name: &str) -> Option<String> {
+    fn reproduction(&self, _spec: &Spec, _engine: &Engine, _name: &str) -> Option<String> {
         None
     }
 

@@ -6,16 +6,15 @@ use wasiscope_scenario::{BoundsChecks, Common, Engine, EngineSettings, Flavour, 
 
 /// Of an engine that makes checks, the one that differs in nothing else: explicit bounds checks, epochs, fuel.
 pub(crate) fn unchecked<'a>(engines: &'a [Engine], checked: &Engine) -> Option<&'a Engine> {
-    let EngineSettings { bounds_checks, epoch, fuel, .. } = checked.settings;
+    let settings = checked.settings?;
+    let EngineSettings { bounds_checks, epoch, fuel, .. } = settings;
     let without = match (bounds_checks, epoch, fuel) {
-        (BoundsChecks::Explicit, false, false) => {
-            EngineSettings { bounds_checks: BoundsChecks::Guard, ..checked.settings }
-        }
-        (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..checked.settings },
-        (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..checked.settings },
+        (BoundsChecks::Explicit, false, false) => EngineSettings { bounds_checks: BoundsChecks::Guard, ..settings },
+        (BoundsChecks::Guard, true, false) => EngineSettings { epoch: false, ..settings },
+        (BoundsChecks::Guard, false, true) => EngineSettings { fuel: false, ..settings },
         _ => return None,
     };
-    engines.iter().find(|engine| engine.settings == without)
+    engines.iter().find(|engine| engine.settings == Some(without))
 }
 
 /// Whether the price of a check can be told with these engines.

@@ -40,7 +40,7 @@ fn a_good_file_is_read_whole() {
     assert_eq!(scenario.workloads[1].n, 4096);
     assert_eq!(scenario.flavours, [Flavour::TinygoLike, Flavour::Std]);
     assert_eq!(scenario.engines[1].name, "mine");
-    assert_eq!(scenario.engines[1].settings.bounds_checks, BoundsChecks::Explicit);
+    assert_eq!(scenario.engines[1].settings.map(|settings| settings.bounds_checks), Some(BoundsChecks::Explicit));
     assert_eq!((scenario.processes, scenario.iterations), (4, 5));
     assert_eq!(scenario.limits.memory_bytes, 64 << 20);
     assert_eq!(scenario.limits.wall.as_secs(), 2);

@@ -1,184 +1,59 @@
-//! Engines: wasmtime configurations with a name.
+//! Engines, as far as whoever reads a report must know them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// What turns wasm into machine code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compiler {
-    /// wasmtime's optimising compiler.
-    #[default]
-    Cranelift,
-    /// wasmtime's baseline compiler: one pass, quick to compile.
-    Winch,
-    /// Cranelift to a portable bytecode, which is interpreted.
-    Pulley,
-}
+/// How an engine was set: a value that only its program reads.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Settings(Value);
 
-/// How an access past the end of linear memory is caught.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BoundsChecks {
-    /// By unmapped pages behind the memory and the signal that touching them raises.
-    #[default]
-    Guard,
-    /// By a comparison before every access; no signals.
-    Explicit,
-}
+impl Settings {
+    /// Of a value of the program's own.
+    ///
+    /// # Panics
+    /// When the value cannot be JSON: a mistake in the program's table, which its tests meet.
+    #[must_use]
+    pub fn of<T: Serialize>(value: &T) -> Self {
+        Self(serde_json::to_value(value).unwrap_or_else(|error| panic!("settings are plain data: {error}")))
+    }
 
-/// How hard the compiler tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptLevel {
-    /// No optimisation.
-    None,
-    /// For speed: wasmtime's default.
-    #[default]
-    Speed,
-    /// For speed, then for size.
-    SpeedAndSize,
-}
-
-/// Where instances, memories and tables come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Allocation {
-    /// Mapped when an instance is made, unmapped when it is dropped.
-    #[default]
-    OnDemand,
-    /// From slots that were mapped with the engine.
-    Pooling,
-}
-
-/// A wasmtime configuration without its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineSettings {
-    /// The compiler.
-    pub compiler: Compiler,
-    /// How bounds are checked.
-    pub bounds_checks: BoundsChecks,
-    /// Optimisation level of the compiler; Winch has none.
-    pub opt_level: OptLevel,
-    /// Where instances come from.
-    pub allocation: Allocation,
-    /// Whether memories begin as copy-on-write images of the module's data, rather than being filled.
-    pub copy_on_write: bool,
-    /// Whether code checks at loops and calls if its epoch is over. The deadline is never reached here.
-    pub epoch: bool,
-    /// Whether code counts fuel. It never runs out here.
-    pub fuel: bool,
-    /// Whether the compiler uses a thread per processor, as wasmtime does by default. Not here: what one thread does can be
-    /// compared.
-    #[serde(default)]
-    pub parallel_compilation: bool,
-    /// Bytes of address space set aside for each memory; `None` for wasmtime's own choice.
-    pub memory_reservation: Option<u64>,
-    /// Bytes of unmapped address space behind each memory; `None` for wasmtime's own choice.
-    pub memory_guard: Option<u64>,
-}
-
-impl EngineSettings {
-    /// wasmtime's defaults, but for compilation on one thread.
-    pub const WASMTIME: Self = Self {
-        compiler: Compiler::Cranelift,
-        bounds_checks: BoundsChecks::Guard,
-        opt_level: OptLevel::Speed,
-        allocation: Allocation::OnDemand,
-        copy_on_write: true,
-        epoch: false,
-        fuel: false,
-        parallel_compilation: false,
-        memory_reservation: None,
-        memory_guard: None,
-    };
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self::WASMTIME
+    /// The value again.
+    ///
+    /// # Errors
+    /// When it is of another program, or of another version of it.
+    pub fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.0)
     }
 }
 
-/// A named wasmtime configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Engine {
-    /// The name, last part of a case's id.
-    pub name: String,
-    /// What it stands for.
-    pub settings: EngineSettings,
+/// A setting that one of two versions does not know is off, or left to the engine, in the other.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        let (Value::Object(one), Value::Object(two)) = (&self.0, &other.0) else { return self.0 == other.0 };
+        let is_off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+        one.keys().chain(two.keys()).all(|key| match (one.get(key), two.get(key)) {
+            (Some(one), Some(two)) => one == two,
+            (one, two) => one.or(two).is_none_or(is_off),
+        })
+    }
 }
 
-/// Engines that a scenario can name without spelling them out: name, settings, and one line for `wasiscope list`.
-pub const ENGINE_PRESETS: [(&str, EngineSettings, &str); 11] = {
-    const DEFAULTS: EngineSettings = EngineSettings::WASMTIME;
-    [
-        ("cranelift", DEFAULTS, "wasmtime's defaults: Cranelift for speed, guard pages"),
-        (
-            "cranelift-checked",
-            EngineSettings { bounds_checks: BoundsChecks::Explicit, ..DEFAULTS },
-            "Cranelift with a comparison before every memory access, no signals",
-        ),
-        (
-            "cranelift-none",
-            EngineSettings { opt_level: OptLevel::None, ..DEFAULTS },
-            "Cranelift without optimisation: compiles sooner, runs slower",
-        ),
-        (
-            "cranelift-size",
-            EngineSettings { opt_level: OptLevel::SpeedAndSize, ..DEFAULTS },
-            "Cranelift for speed, then for size",
-        ),
-        (
-            "cranelift-pooling",
-            EngineSettings { allocation: Allocation::Pooling, ..DEFAULTS },
-            "Cranelift with memories and tables from a pool made with the engine",
-        ),
-        (
-            "cranelift-no-cow",
-            EngineSettings { copy_on_write: false, ..DEFAULTS },
-            "Cranelift with memories filled when they are made, not mapped copy-on-write",
-        ),
-        (
-            "cranelift-epoch",
-            EngineSettings { epoch: true, ..DEFAULTS },
-            "Cranelift with the checks that let a host stop a guest by time",
-        ),
-        (
-            "cranelift-fuel",
-            EngineSettings { fuel: true, ..DEFAULTS },
-            "Cranelift with the counting that lets a host stop a guest by work done",
-        ),
-        (
-            "cranelift-parallel",
-            EngineSettings { parallel_compilation: true, ..DEFAULTS },
-            "Cranelift with a compiling thread for each processor, and workers on all of them",
-        ),
-        (
-            "winch",
-            EngineSettings { compiler: Compiler::Winch, ..DEFAULTS },
-            "wasmtime's baseline compiler: one pass, no optimisation",
-        ),
-        (
-            "pulley",
-            EngineSettings { compiler: Compiler::Pulley, ..DEFAULTS },
-            "wasmtime's interpreter: Cranelift to portable bytecode",
-        ),
-    ]
-};
+impl Eq for Settings {}
 
-impl Engine {
-    /// What stands in a native case's id in place of an engine.
-    #[must_use]
-    pub fn native() -> Self {
-        Self { name: "native".to_owned(), settings: EngineSettings::default() }
-    }
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-    /// The preset of that name.
-    #[must_use]
-    pub fn preset(name: &str) -> Option<Self> {
-        ENGINE_PRESETS
-            .into_iter()
-            .find(|(preset, ..)| *preset == name)
-            .map(|(name, settings, _)| Self { name: name.to_owned(), settings })
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_does_not_know_is_off() {
+        let settings = |value| Settings(value);
+        let old = settings(json!({"compiler": "winch"}));
+        assert_eq!(old, settings(json!({"compiler": "winch", "parallel_compilation": false, "memory_guard": null})));
+        assert_ne!(old, settings(json!({"compiler": "winch", "parallel_compilation": true})));
+        assert_ne!(old, settings(json!({"compiler": "pulley"})));
+        assert_ne!(old, settings(json!(null)));
     }
 }

@@ -13,6 +13,7 @@ use wasiscope_guest::module::{self, Imports, ModuleError};
 use wasiscope_guest::places::Places;
 use wasiscope_kinds as kinds;
 use wasiscope_model::record::Status;
+use wasiscope_scenario::Engine;
 use wasiscope_scenario::plan::{Case, Directory, GuestSource, Input, START_NOT_CALLED};
 use wasiscope_sys::folder;
 
@@ -35,15 +36,16 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
         GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => {}
     }
-    wasiscope_engines::check_engine(case.engine.settings, &case.limits)
+    let Some(settings) = case.engine.settings else { return Ok(()) };
+    wasiscope_engines::check_engine(settings, &case.limits)
         .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
 }
 
-/// What the guest of a case may import; `None` for handlers of events, which are offered other things.
+/// What the guest of a case may import; `None` where that is not known here: handlers of events are offered other things, and so may
+/// guests be by another program than wasmtime.
 fn imports(case: &Case) -> Option<Imports<'_>> {
-    kinds::of(case.kind)
-        .offers_wasi(case)
-        .then(|| Imports { offered: wasiscope_engines::offered_imports(), stubs: case.input.stub_imports })
+    let is_known = kinds::of(case.kind).offers_wasi(case) && case.engine.program == Engine::usual().program;
+    is_known.then(|| Imports { offered: wasiscope_engines::offered_imports(), stubs: case.input.stub_imports })
 }
 
 /// What a user should know of a case that can be run: `None` when there is nothing.
@@ -105,9 +107,22 @@ pub fn prepare(
             GuestSource::Modules => Ok(of_modules(&case)),
             GuestSource::Written { name, text } => Ok(written(scratch, name, text)?),
         };
+        let guest = guest.and_then(|artifact| has_engine(&case).map(|()| artifact));
         prepared.push(Prepared { case, guest, files, watch: true });
     }
     Ok(prepared)
+}
+
+/// A case whose engine is not installed is skipped.
+fn has_engine(case: &Case) -> Result<(), NoGuest> {
+    let Some(program) = case.engine.program else { return Ok(()) };
+    program.executable().map(drop).map_err(|name| NoGuest {
+        status: Status::Skipped,
+        reason: format!(
+            "no `{name}` beside wasiscope or on PATH, which runs guests for the engine {}",
+            case.engine.name
+        ),
+    })
 }
 
 /// Copies of what guests are given, each made once in a run.
@@ -162,7 +177,7 @@ fn written(scratch: &Path, name: &str, text: &str) -> anyhow::Result<Artifact> {
 
 /// The modules that a worker makes by itself, which are in no file.
 fn of_modules(case: &Case) -> Artifact {
-    let (sha256, bytes) = kinds::of(case.kind).fingerprint(&case.spec, case.engine.settings);
+    let (sha256, bytes) = kinds::of(case.kind).fingerprint(&case.spec, &case.engine);
     Artifact { path: PathBuf::new(), sha256, bytes, toolchain: None, flags: None }
 }
 

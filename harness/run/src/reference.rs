@@ -7,8 +7,8 @@ use wasiscope_workloads::{MARK_END, MARK_START};
 
 use crate::runner::{InputFiles, Prepared};
 use wasiscope_guest::guest::Artifact;
+use wasiscope_scenario::Engine;
 use wasiscope_scenario::plan::{Case, GuestSource};
-use wasiscope_scenario::{Engine, EngineSettings};
 
 const TEXT: &str = include_str!("reference.wat");
 /// Its share of a run stays small.
@@ -21,7 +21,7 @@ const ITERATIONS: u32 = 10;
 pub fn prepare(scratch: &Path, processes: u32) -> anyhow::Result<Prepared> {
     let path = scratch.join("reference.wasm");
     std::fs::write(&path, assemble()?)?;
-    let engine = Engine { name: "cranelift".to_owned(), settings: EngineSettings::WASMTIME };
+    let engine = Engine::usual();
     let guest = GuestSource::File(path.clone());
     let case =
         Case { processes, iterations: ITERATIONS, ..Case::of_guest("reference", "reference", "custom", engine, guest) };

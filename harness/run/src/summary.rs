@@ -98,7 +98,7 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         processes: case.processes,
         iterations: case.iterations,
         batch: unwatched.first().map_or(1, |process| process.repeats),
-        engine_settings: (!case.is_native()).then_some(case.engine.settings),
+        engine_settings: case.engine.opaque(),
         disturbance: disturbance(&unwatched),
         artifact: prepared.guest.as_ref().ok().map(artifact),
         outcome,

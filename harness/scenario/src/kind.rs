@@ -10,6 +10,7 @@ use serde::de::{Visitor, value::MapAccessDeserializer};
 use wasiscope_model::kind::Named;
 
 use super::diagnostic::Problem;
+use super::engine::Program;
 use super::{Engine, Expectation, Flavour, OwnGuest, Scenario, SizedWorkload};
 use crate::plan::Case;
 
@@ -18,6 +19,11 @@ pub trait Kind: Named + fmt::Debug + Sync {
     /// Keys of its section that older files have at the top level.
     fn old_keys(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// The only program whose engines its cases can run on; `None` when any can.
+    fn program(&self) -> Option<&'static Program> {
+        None
     }
 
     /// Reads its section, fills in what the file leaves out, and refuses what does not fit together.

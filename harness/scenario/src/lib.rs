@@ -6,6 +6,7 @@
 pub mod plan;
 
 mod diagnostic;
+pub mod engine;
 mod expect;
 mod kind;
 mod wire;
@@ -27,11 +28,9 @@ use wasiscope_sys::files::{self, Content};
 pub use diagnostic::Problem;
 pub use diagnostic::ScenarioError;
 pub use diagnostic::nearest;
+pub use engine::{Allocation, BoundsChecks, Compiler, Engine, EngineSettings, OptLevel};
 pub use expect::{Expectation, ExpectedText, Pattern};
 pub use kind::{Common, Kind, Kinds, Plan, Section};
-pub use wasiscope_model::engine::{
-    Allocation, BoundsChecks, Compiler, ENGINE_PRESETS, Engine, EngineSettings, OptLevel,
-};
 pub use wire::{size, wall};
 
 /// How a workload becomes wasm.

@@ -16,10 +16,11 @@ use wasiscope_model::metrics;
 use wasiscope_model::names;
 
 use super::diagnostic::Problem;
+use super::engine;
 use super::kind::{Common, Filtered, Kind, Kinds, Section};
 use super::{
-    Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, ENGINE_PRESETS, Engine,
-    EngineSettings, Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
+    Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, EngineSettings,
+    Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
 };
 use expect::WireExpectation;
 use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
@@ -97,6 +98,7 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
     };
     check_name(&wire.name)?;
     check_listed_once(&common)?;
+    check_programs(kind, &common.engines)?;
     let section = Section::new(text, kind, folder);
     let plan = kind.read(&mut common, &section)?;
     let Common { own, args, stub_imports, workloads, flavours, engines, expect } = common;
@@ -125,6 +127,20 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
         budgets: wire.budgets.into_iter().map(|(fact, budget)| (fact.0, budget.0)).collect(),
         warnings: section.warning().into_iter().collect(),
     })
+}
+
+/// Refuses engines that cases of a kind cannot run on.
+fn check_programs(kind: &dyn Kind, engines: &[Engine]) -> Result<(), Problem> {
+    let Some(only) = kind.program() else { return Ok(()) };
+    match engines.iter().find(|engine| engine.program != Some(only)) {
+        Some(engine) => {
+            let (kind, name) = (kind.name(), &engine.name);
+            let message =
+                format!("a scenario of `kind: {kind}` runs on engines of {} only, not on `{name}`", only.name);
+            Err(Problem::of_key("engines", message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The first kind, where the file names none.
@@ -244,7 +260,7 @@ fn can_be_in_id(part: &str) -> bool {
 }
 
 fn default_engines() -> NonEmpty<WireEngine> {
-    NonEmpty(Engine::preset("cranelift").into_iter().map(WireEngine).collect())
+    NonEmpty(vec![WireEngine(Engine::usual())])
 }
 
 fn default_processes() -> Count<PROCESSES_MAX> {
@@ -388,7 +404,7 @@ impl FromNameOrMap for WireEngine {
     fn from_name(name: &str) -> Result<Self, String> {
         Engine::preset(name)
             .map(Self)
-            .ok_or_else(|| unknown("engine", name, ENGINE_PRESETS.iter().map(|(name, ..)| *name)))
+            .ok_or_else(|| unknown("engine", name, engine::presets().map(|(_, preset)| preset.name)))
     }
 
     fn from_map(map: EngineMap) -> Result<Self, String> {
@@ -403,10 +419,10 @@ impl FromNameOrMap for WireEngine {
             return Err("winch has no `opt_level`: it compiles in one pass".to_owned());
         }
         match Engine::preset(&map.name) {
-            Some(preset) if preset.settings != settings => {
+            Some(preset) if preset.settings != Some(settings) => {
                 Err(format!("`{}` is a preset with other settings: choose another name", map.name))
             }
-            _ => Ok(Self(Engine { name: map.name, settings })),
+            _ => Ok(Self(Engine::wasmtime(&map.name, settings))),
         }
     }
 }

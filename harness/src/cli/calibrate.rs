@@ -91,7 +91,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 
 fn case(workload: &str, n: u64) -> Case {
     let flavour = Flavour::TinygoLike;
-    let engine = Engine { name: "cranelift".to_owned(), settings: crate::scenario::EngineSettings::WASMTIME };
+    let engine = Engine::usual();
     let guest = GuestSource::Built { flavour, workload: workload.to_owned() };
     Case {
         n: Some(n),

@@ -10,7 +10,7 @@ use wasiscope_workloads::WORKLOADS;
 use super::{Exit, ListFormat, print};
 use crate::guest;
 use crate::places::Places;
-use crate::scenario::{ENGINE_PRESETS, Flavour};
+use crate::scenario::{Flavour, engine};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -41,11 +41,12 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
                     "name": flavour.name(),
                     "summary": flavour.summary(),
                 })),
-                "engines": ENGINE_PRESETS.map(|(name, settings, summary)| json!({
-                    "name": name,
-                    "summary": summary,
-                    "settings": settings,
-                })),
+                "engines": engine::presets().map(|(program, preset)| json!({
+                    "name": preset.name,
+                    "program": program.name,
+                    "summary": preset.summary,
+                    "settings": preset.settings,
+                })).collect::<Vec<_>>(),
             });
             format!("{document:#}\n")
         }
@@ -76,7 +77,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             section(
                 &mut text,
                 "engines",
-                ENGINE_PRESETS.into_iter().map(|(name, _, summary)| (name.to_owned(), summary.to_owned())),
+                engine::presets().map(|(_, preset)| (preset.name.to_owned(), preset.summary.to_owned())),
             );
             text
         }

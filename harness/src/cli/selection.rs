@@ -293,8 +293,8 @@ fn with_arguments_hint(error: anyhow::Error) -> anyhow::Error {
 }
 
 pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
-    let presets = || scenario::ENGINE_PRESETS.iter().map(|(name, ..)| *name);
-    let default = ["cranelift".to_owned()];
+    let presets = || scenario::engine::presets().map(|(_, preset)| preset.name);
+    let default = [Engine::USUAL.to_owned()];
     let names = if names.is_empty() { &default } else { names };
     names
         .iter()

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod native;
 pub mod privileges;
 pub mod protocol;
+pub mod session;
 mod shared;
 pub mod thread;
 pub mod written;

@@ -10,11 +10,12 @@ pub use wasiscope_model::comparison::Side;
 
 use super::limits::LimitMet;
 use wasiscope_capture::{Distribution, PipelineMaps};
+use wasiscope_model::engine;
 use wasiscope_model::names;
 use wasiscope_model::record::{Facts, Span, Totals};
 use wasiscope_model::report::Planted;
 use wasiscope_model::work::Spec;
-use wasiscope_scenario::{EngineSettings, Limits};
+use wasiscope_scenario::Limits;
 
 use super::written::Output;
 
@@ -69,8 +70,11 @@ pub struct Subject {
     /// A folder that only this worker uses, preopened as `.` where the guest has a folder of its own.
     #[serde(with = "names::path")]
     pub directory: PathBuf,
-    /// The engine.
-    pub engine: EngineSettings,
+    /// The program that runs it, by its name in the table; empty for a native executable.
+    #[serde(default)]
+    pub program: String,
+    /// How its engine is set: a value of the program's own.
+    pub engine: engine::Settings,
     /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
     pub limits: Limits,
 }

@@ -8,8 +8,9 @@ use wasiscope_model::work::{Spec, Work};
 use super::{BATCH, BATCHES, Call, Calls, Flow, GrantedMap, HANDLER_GUEST, Handler, Maps, Pipeline, RATES, Wake};
 use crate::parts;
 use crate::traps::GENERATED;
+use wasiscope_scenario::engine::Program;
 use wasiscope_scenario::plan::{Case, GuestSource, case_of, own_source};
-use wasiscope_scenario::{self as scenario, Common, Flavour, Plan, Problem, Scenario, Section};
+use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
 
 /// What a scenario of events into handlers is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -63,6 +64,10 @@ fn filled<T>(key: &'static str, list: Option<Vec<T>>, usual: T) -> Result<Vec<T>
 impl scenario::Kind for Pipeline {
     fn old_keys(&self) -> &'static [&'static str] {
         &["parts", "calls", "maps"]
+    }
+
+    fn program(&self) -> Option<&'static Program> {
+        Engine::usual().program
     }
 
     fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {

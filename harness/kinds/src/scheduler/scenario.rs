@@ -10,6 +10,7 @@ use super::{CROWDS, Experiment, GREEDY_POOLS, POOL_GUEST, POOLS, SLEEPS, Schedul
 use crate::prices::Priced;
 use crate::traps::GENERATED;
 use crate::{parts, prices};
+use wasiscope_scenario::engine::Program;
 use wasiscope_scenario::plan::{Case, GuestSource, Input, case_of};
 use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
 
@@ -68,6 +69,10 @@ struct Written {
 impl scenario::Kind for Scheduler {
     fn old_keys(&self) -> &'static [&'static str] {
         &["parts"]
+    }
+
+    fn program(&self) -> Option<&'static Program> {
+        Engine::usual().program
     }
 
     fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {
@@ -147,7 +152,7 @@ fn experiments(part: Part) -> Vec<Experiment> {
 /// Experiments whose guests this tool writes, on every engine that makes no checks for them already.
 fn generated(scenario: &Scenario, experiments: Vec<Experiment>) -> Vec<Case> {
     // An experiment sees to its epochs and fuel itself. Engines with these are for the price, unless there are no others.
-    let is_plain = |engine: &&Engine| !engine.settings.epoch && !engine.settings.fuel;
+    let is_plain = |engine: &&Engine| !engine.is_set(|settings| settings.epoch || settings.fuel);
     let has_plain = scenario.engines.iter().any(|engine| is_plain(&engine));
     let engines = scenario.engines.iter().filter(move |engine| is_plain(engine) || !has_plain);
     let of_engine = |experiment: Experiment, engine: &Engine| {

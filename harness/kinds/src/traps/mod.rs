@@ -56,7 +56,7 @@ use super::Kind;
 use wasiscope_model::capture::Coverage;
 use wasiscope_model::record::{self, CheckRecord, Facts, Outcome};
 use wasiscope_model::report::{KernelReport, ScenarioReport};
-use wasiscope_scenario::EngineSettings;
+use wasiscope_scenario::Engine;
 use wasiscope_scenario::plan::Case;
 
 /// The kind of scenario.
@@ -70,14 +70,16 @@ impl Named for Traps {
 }
 
 impl Kind for Traps {
-    fn fingerprint(&self, spec: &Spec, settings: EngineSettings) -> (String, u64) {
-        spec.read::<Check>().map(|check| check.fingerprint(Reserved::of(settings))).unwrap_or_default()
+    fn fingerprint(&self, spec: &Spec, engine: &Engine) -> (String, u64) {
+        spec.read::<Check>()
+            .map(|check| check.fingerprint(Reserved::of(engine.settings.unwrap_or_default())))
+            .unwrap_or_default()
     }
 
     /// The cell of this name as a command, if it is one of the matrix.
-    fn reproduction(&self, spec: &Spec, settings: EngineSettings, name: &str) -> Option<String> {
+    fn reproduction(&self, spec: &Spec, engine: &Engine, name: &str) -> Option<String> {
         let Check::Matrix { family, share } = spec.read().ok()? else { return None };
-        let blocks = blocks(family, share, Reserved::of(settings));
+        let blocks = blocks(family, share, Reserved::of(engine.settings.unwrap_or_default()));
         let (cell, address) =
             blocks.iter().flat_map(|block| &block.cells).find(|(cell, _)| cell.to_string() == name)?;
         reproduction(cell, address).ok()

@@ -11,6 +11,7 @@ use super::specification::Group;
 use super::{Check, DEPTHS, Family, GENERATED, Share, Traps, trapping_at};
 use crate::prices::Priced;
 use crate::{parts, prices};
+use wasiscope_scenario::engine::Program;
 use wasiscope_scenario::plan::{Case, GuestSource, case_of};
 use wasiscope_scenario::{self as scenario, Common, Engine, Expectation, Flavour, Plan, Problem, Scenario, Section};
 
@@ -70,6 +71,10 @@ struct Written {
 impl scenario::Kind for Traps {
     fn old_keys(&self) -> &'static [&'static str] {
         &["parts", "share"]
+    }
+
+    fn program(&self) -> Option<&'static Program> {
+        Engine::usual().program
     }
 
     fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {

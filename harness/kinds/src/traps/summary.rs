@@ -85,7 +85,7 @@ pub(crate) fn wrong_signals(case: &Case, outcome: &Outcome, kernel: &KernelRepor
     if !is_timed {
         return None;
     }
-    let settings = case.engine.settings;
+    let settings = case.engine.settings?;
     let raises = settings.bounds_checks == BoundsChecks::Guard && settings.compiler != Compiler::Pulley;
     let signals = |phase: &KernelPhase| phase.signals.as_ref()?.get(SEGMENTATION_FAULT).copied();
     for (name, phase) in &kernel.phases {

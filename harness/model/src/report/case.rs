@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::KernelReport;
-use crate::engine::EngineSettings;
+use crate::engine::Settings;
 use crate::figures::Summary;
 use crate::record::{Facts, Failure, Outcome, Throttled, Timeline};
 use crate::work::Work;
@@ -92,7 +92,7 @@ pub struct CaseReport {
     pub batch: u32,
     /// What the engine's name stands for; `None` outside wasm.
     #[serde(default)]
-    pub engine_settings: Option<EngineSettings>,
+    pub engine_settings: Option<Settings>,
     /// What else the machine did meanwhile; `None` when nothing was measured.
     #[serde(default)]
     pub disturbance: Option<Disturbance>,

@@ -58,7 +58,7 @@ impl Candidate {
             let (one, other) = (&one.case, &other.case);
             same_guest
                 && one.id() == other.id()
-                && one.engine.settings == other.engine.settings
+                && one.engine.runs_as(&other.engine)
                 && one.n == other.n
                 && one.input == other.input
                 && one.limits == other.limits
@@ -315,7 +315,7 @@ fn learn<'a>(
     let Pair { base, new } = &candidate.pair;
     let id = new.case.id();
     on_event(Event::Learning { id: &id });
-    let engines_differ = base.case.engine.settings != new.case.engine.settings;
+    let engines_differ = !base.case.engine.runs_as(&new.case.engine);
     let wanted = engines_differ.then_some(Phase::Engine).into_iter().chain(PHASES);
     let phases: Vec<Phase> = wanted.filter(|phase| (settings.wants)(&metric_of(*phase))).collect();
     let mut running = Running {

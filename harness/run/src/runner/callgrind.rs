@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::heartbeat::Patience;
+use wasiscope_scenario::engine::{self, Program, Start};
 use wasiscope_sys::before_exec::BeforeExec;
 use wasiscope_worker::heartbeat::HeartbeatPage;
 use wasiscope_worker::{self as worker, Request};
@@ -19,6 +20,9 @@ const SLOWDOWN: u32 = 200;
 /// # Errors
 /// When valgrind is not there, or the worker does not get to its end.
 pub(super) fn count(request: &Request) -> Result<Vec<u64>, String> {
+    if !matches!(engine::program(&request.subject.program), Some(Program { start: Start::Itself, .. })) {
+        return Err(format!("instructions cannot be counted in {}", request.subject.program));
+    }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let heartbeat = HeartbeatPage::new().map_err(|error| error.to_string())?;
     let files = folder.path().join("counts");

@@ -91,7 +91,7 @@ impl Runner<'_> {
 
 /// What was tried under this name as a command, if there is one that does it.
 fn reproduction(case: &Case, name: &str) -> Option<String> {
-    kinds::of(case.kind).reproduction(&case.spec, case.engine.settings, name)
+    kinds::of(case.kind).reproduction(&case.spec, &case.engine, name)
 }
 
 /// What the worker of a check needs to know of its case.

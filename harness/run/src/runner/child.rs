@@ -17,6 +17,7 @@ use wasiscope_capture::ebpf::enter_watched;
 use wasiscope_capture::{Pipeline, WatchedWorker};
 use wasiscope_kinds::pipeline::Flow;
 use wasiscope_model::units;
+use wasiscope_scenario::engine;
 use wasiscope_sys::before_exec::BeforeExec;
 use wasiscope_sys::clock;
 use wasiscope_sys::interrupt::Interrupt;
@@ -47,6 +48,13 @@ impl ChildWorkers {
         Self { executable, interrupt }
     }
 
+    /// What runs the guest. A native executable's worker is ours.
+    fn program(&self, request: &Request) -> io::Result<PathBuf> {
+        let Some(program) = engine::program(&request.subject.program) else { return Ok(self.executable.clone()) };
+        let found = program.executable().map_err(|name| io::Error::other(format!("{name} is not there any more")))?;
+        Ok(found.unwrap_or_else(|| self.executable.clone()))
+    }
+
     /// `inherited` are descriptors that the worker is to have beside its standard streams.
     fn start(
         &self,
@@ -55,7 +63,7 @@ impl ChildWorkers {
         (stderr, heartbeat): (&File, &HeartbeatPage),
         request: &Request,
     ) -> io::Result<Child> {
-        let mut command = Command::new(&self.executable);
+        let mut command = Command::new(self.program(request)?);
         // Nothing of the environment is a guest's business, nor a worker's.
         command.env_clear().arg(worker::VERB).arg(heartbeat.fd().to_string());
         inherited.push(heartbeat.fd());

@@ -42,10 +42,7 @@ impl Pair {
             _ => false,
         };
         let (base, new) = (&self.base.case, &self.new.case);
-        same_guest
-            && base.engine.settings == new.engine.settings
-            && base.input == new.input
-            && base.limits == new.limits
+        same_guest && base.engine.runs_as(&new.engine) && base.input == new.input && base.limits == new.limits
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn subject(prepared: &Prepared, directory: &Path, known: Option<&Know
         input,
         tells_output: case.expect.judges_output(),
         directory: directory.to_owned(),
-        engine: case.engine.settings,
+        program: case.engine.program.map_or("", |program| program.name).to_owned(),
+        engine: case.engine.opaque().unwrap_or_default(),
         limits: case.limits,
     })
 }

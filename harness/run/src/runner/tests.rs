@@ -79,7 +79,7 @@ fn prepared(folder: &Path, trap: bool) -> Prepared {
                 "test",
                 "hello",
                 "std",
-                Engine::preset("cranelift").expect("a preset"),
+                Engine::usual(),
                 GuestSource::Built { flavour: Flavour::Std, workload: "hello".into() },
             )
         },

@@ -93,7 +93,7 @@ impl Case {
             kind: kind::OF_GUESTS,
             workload: workload.to_owned(),
             flavour: flavour.to_owned(),
-            needs_processors: engine.settings.parallel_compilation,
+            needs_processors: engine.is_set(|settings| settings.parallel_compilation),
             engine,
             guest,
             work: Work::Phases,

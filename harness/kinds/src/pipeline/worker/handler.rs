@@ -50,7 +50,7 @@ impl Handler {
         Ok(Self {
             pre: linker.instantiate_pre(&module)?,
             engine: engine.clone(),
-            settings: subject.engine,
+            settings: engine::settings(subject)?,
             memory_bytes,
             maps,
         })

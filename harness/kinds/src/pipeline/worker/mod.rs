@@ -81,7 +81,7 @@ fn run(
     send: Sender<'_>,
 ) -> anyhow::Result<()> {
     let socket = inherited(socket).context("a flow needs a socket")?;
-    let mut config = engine::config(subject.engine, &subject.limits)?;
+    let mut config = engine::config(engine::settings(subject)?, &subject.limits)?;
     config.epoch_interruption(true);
     let engine = Engine::new(&config)?;
     let granted = Granted { maps: maps.granted.clone(), joint: maps.joint.clone() };

@@ -22,7 +22,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(subject: &Subject, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&engine::config(subject.engine, &subject.limits)?)?;
+        let engine = Engine::new(&engine::config(engine::settings(subject)?, &subject.limits)?)?;
         let module = Module::from_file(&engine, &subject.guest)?;
         let mut linker = Linker::new(&engine);
         host::add_imports(&mut linker)?;
@@ -33,7 +33,7 @@ impl Pool {
     /// Runs the guest, whose marks tell the phases, and reads what it prints: `measured NAME VALUE`, then `done`.
     pub(super) fn run(&self) -> wasmtime::Result<Measured> {
         let mut store = Store::new(&self.engine, Host::new(&self.subject, None, &self.cell)?);
-        engine::unlimited(&mut store, self.subject.engine)?;
+        engine::unlimited(&mut store, engine::settings(&self.subject)?)?;
         let instance = self.linked.instantiate(&mut store)?;
         let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
         self.cell.enter(Phase::Init);

@@ -48,7 +48,7 @@ impl Crowd {
         threads: u32,
         yields: Yields,
     ) -> wasmtime::Result<Self> {
-        let mut config = engine::config(subject.engine, &subject.limits)?;
+        let mut config = engine::config(engine::settings(subject)?, &subject.limits)?;
         config.shared_memory(true).wasm_threads(true);
         match yields {
             Yields::Epoch => config.epoch_interruption(true),

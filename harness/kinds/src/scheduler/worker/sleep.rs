@@ -26,12 +26,12 @@ pub(super) struct Sleeper {
 
 impl Sleeper {
     pub(super) fn new(subject: &Subject, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&engine::config(subject.engine, &subject.limits)?)?;
+        let engine = Engine::new(&engine::config(engine::settings(subject)?, &subject.limits)?)?;
         let module = Module::from_file(&engine, &subject.guest)?;
         let mut linker = Linker::new(&engine);
         host::add_imports(&mut linker)?;
         let mut store = Store::new(&engine, Host::new(subject, None, cell)?);
-        engine::unlimited(&mut store, subject.engine)?;
+        engine::unlimited(&mut store, engine::settings(subject)?)?;
         let instance = linker.instantiate(&mut store, &module)?;
         let memory = instance.get_memory(&mut store, "memory");
         let memory = memory.ok_or_else(|| wasmtime::format_err!("the sleeper has no memory"))?;

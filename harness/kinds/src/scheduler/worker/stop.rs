@@ -33,13 +33,13 @@ struct Marked {
 
 impl Stopper {
     pub(super) fn by_epoch(subject: &Subject, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let mut config = engine::config(subject.engine, &subject.limits)?;
+        let mut config = engine::config(engine::settings(subject)?, &subject.limits)?;
         config.epoch_interruption(true);
         Self::new(&Engine::new(&config)?, subject, cell)
     }
 
     pub(super) fn by_fuel(subject: &Subject, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let mut config = engine::config(subject.engine, &subject.limits)?;
+        let mut config = engine::config(engine::settings(subject)?, &subject.limits)?;
         config.consume_fuel(true);
         Self::new(&Engine::new(&config)?, subject, cell)
     }

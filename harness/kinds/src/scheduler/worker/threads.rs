@@ -37,7 +37,7 @@ pub(super) struct Threaded {
 
 impl Threaded {
     pub(super) fn new(subject: &Subject, cell: &Arc<PhaseCell>) -> wasmtime::Result<Self> {
-        let mut config = engine::config(subject.engine, &subject.limits)?;
+        let mut config = engine::config(engine::settings(subject)?, &subject.limits)?;
         config.shared_memory(true).wasm_threads(true);
         let engine = Engine::new(&config)?;
         let module = Module::from_file(&engine, &subject.guest)?;

@@ -9,6 +9,7 @@ use super::{NULL_PAGE, engine_with, is_known_lack, short_reason, signal_name};
 use crate::traps::{
     self, Address, Block, Cell, Code, Expected, Family, Planted, Position, Reserved, Shape, Share, Split,
 };
+use wasiscope_engines::engine;
 use wasiscope_model::record::{Failure, Totals};
 use wasiscope_scenario::{BoundsChecks, Compiler, EngineSettings};
 use wasiscope_worker::cell::PhaseCell;
@@ -42,7 +43,8 @@ pub(super) fn run(
     cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut settings = subject.engine;
+    let judged_as = engine::settings(subject)?;
+    let mut settings = judged_as;
     let reserved = Reserved::of(settings);
     if planted == Some(&Planted::Engine) {
         settings.bounds_checks = match settings.bounds_checks {
@@ -53,7 +55,6 @@ pub(super) fn run(
     let engine = engine_of(settings, subject)?;
     // The limit is one on guests; what is tried here needs less than any sensible one, and must not fail by it.
     let memory_limit = usize::try_from(subject.limits.memory_bytes.max(MEMORY_NEEDED)).unwrap_or(usize::MAX);
-    let judged_as = subject.engine;
     let mut trial =
         Trial { engine, settings: judged_as, reserved, memory_limit, planted, cell, checked: Totals::default() };
     for block in traps::blocks(family, share, reserved) {

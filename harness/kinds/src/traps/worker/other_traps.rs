@@ -9,7 +9,7 @@ use super::{NULL_PAGE, is_known_lack, matrix, short_reason, signal_name};
 use crate::traps::{Needs, OTHER_TRAPS, OtherTrap};
 use wasiscope_engines::{engine, memory};
 use wasiscope_model::record::{Failure, Tally, Totals};
-use wasiscope_scenario::BoundsChecks;
+use wasiscope_scenario::{BoundsChecks, EngineSettings};
 use wasiscope_worker::cell::PhaseCell;
 use wasiscope_worker::protocol::{Message, Subject};
 
@@ -38,7 +38,8 @@ pub(super) fn run(
 fn attempt(tried: &OtherTrap, subject: &Subject, cell: PhaseCell) -> anyhow::Result<Totals> {
     let mut checked = Totals::default();
     let mut tally = Tally::default();
-    let mut settings = subject.engine;
+    let mut settings = engine::settings(subject)?;
+    let plain = settings;
     settings.fuel |= tried.needs == Needs::Fuel;
     settings.epoch |= tried.needs == Needs::Epoch;
     let engine = matrix::engine_of(settings, subject)?;
@@ -49,7 +50,7 @@ fn attempt(tried: &OtherTrap, subject: &Subject, cell: PhaseCell) -> anyhow::Res
             None
         }
         Err(error) => Some(Err(format!("the engine refuses the module: {error:#}"))),
-        Ok(module) => Some(one(tried, &engine, &module, subject, cell, &mut checked)),
+        Ok(module) => Some(one(tried, &engine, &module, plain, cell, &mut checked)),
     };
     if let Some(result) = result {
         tally.tried += 1;
@@ -73,7 +74,7 @@ fn one(
     tried: &OtherTrap,
     engine: &Engine,
     module: &Module,
-    subject: &Subject,
+    settings: EngineSettings,
     cell: PhaseCell,
     checked: &mut Totals,
 ) -> Result<(), String> {
@@ -83,7 +84,7 @@ fn one(
     };
     let mut store: Store<StoreLimits> = Store::new(engine, limits.build());
     store.limiter(|limits| limits);
-    let prepared = engine::unlimited(&mut store, subject.engine).and_then(|()| {
+    let prepared = engine::unlimited(&mut store, settings).and_then(|()| {
         match tried.needs {
             Needs::Fuel => store.set_fuel(LITTLE_FUEL)?,
             Needs::Epoch => {
@@ -97,7 +98,7 @@ fn one(
         Ok((instance.get_typed_func::<(), ()>(&mut store, "run")?, memory))
     });
     let (run, memory) = prepared.map_err(|error| format!("it cannot be run: {error:#}"))?;
-    let region = memory.map(|bytes| memory::region(subject.engine, bytes.start as u64..bytes.end as u64));
+    let region = memory.map(|bytes| memory::region(settings, bytes.start as u64..bytes.end as u64));
     cell.publish_memories(region.clone());
     let signals = Signals::of(&mut store);
     *checked.entered.entry(Phase::Trap).or_default() += 1;
@@ -135,7 +136,7 @@ fn one(
     if !backtrace.iter().map(String::as_str).take(tried.backtrace.len()).eq(tried.backtrace.iter().copied()) {
         return Err(format!("the backtrace {}", backtrace.join(" ← ")));
     }
-    if subject.engine.bounds_checks == BoundsChecks::Explicit && signal.is_some() {
+    if settings.bounds_checks == BoundsChecks::Explicit && signal.is_some() {
         return Err(format!("{} on an engine that is to use no signals", signal.unwrap_or_default()));
     }
     Ok(())

@@ -29,12 +29,13 @@ pub(super) fn run(
     cell: PhaseCell,
     send: &mut dyn FnMut(&Message) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let engine = engine_of(subject.engine, subject)?;
+    let settings = engine::settings(subject)?;
+    let engine = engine_of(settings, subject)?;
     for file in group.files() {
         if slowly {
             send(&Message::Trying { what: file.name.to_owned() })?;
         }
-        send(&Message::Checked(Script::new(&engine, subject.engine, cell)?.run(&file)))?;
+        send(&Message::Checked(Script::new(&engine, settings, cell)?.run(&file)))?;
     }
     Ok(())
 }

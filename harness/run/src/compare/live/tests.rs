@@ -7,8 +7,8 @@ use crate::runner::{self, InputFiles, Prepared, WorkerRun, Workers};
 use wasiscope_capture::WatchedWorker;
 use wasiscope_guest::guest::Artifact;
 use wasiscope_model::record::Facts;
+use wasiscope_scenario::Engine;
 use wasiscope_scenario::plan::{Case, GuestSource};
-use wasiscope_scenario::{Engine, EngineSettings};
 use wasiscope_worker::{Ending, EndingContext, Iteration, Message, Pace, ProtocolLine, Request, Side, Task, Timed};
 
 /// How much slower B's `run` is, by the number of the worker that is asked.
@@ -101,7 +101,7 @@ impl Workers for Scripted {
 fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
     let path = folder.join(name);
     std::fs::write(&path, wat::parse_str(text).expect("valid")).expect("a file");
-    let engine = Engine { name: "cranelift".into(), settings: EngineSettings::WASMTIME };
+    let engine = Engine::usual();
     Prepared {
         case: Case {
             processes: 1,
