@@ -3,6 +3,7 @@
 //!
 //! A new kind is a folder and a line in the list at the end of this file.
 
+mod leader;
 mod parts;
 pub mod pipeline;
 pub mod prices;
@@ -12,6 +13,8 @@ pub mod traps;
 pub mod workload;
 
 use std::path::Path;
+
+pub use leader::{FlowError, Leader, Source};
 
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::kind::find;
@@ -48,9 +51,14 @@ pub trait Kind: scenario::Kind + worker::Kind + View {
         None
     }
 
-    /// What must be done beside the workers of a flow.
-    fn flow(&self, _spec: &Spec) -> Option<pipeline::Flow> {
+    /// Who leads the workers of a flow.
+    fn leader(&self, _spec: &Spec) -> Option<Box<dyn Leader>> {
         None
+    }
+
+    /// Whether a fact of this name is a count that is another in every run.
+    fn varies(&self, _fact: &str) -> bool {
+        false
     }
 
     /// Metrics of this kind only.
@@ -95,6 +103,12 @@ pub trait Kind: scenario::Kind + worker::Kind + View {
 #[must_use]
 pub fn of(name: &str) -> &'static dyn Kind {
     find(ALL, name).unwrap_or_else(|| panic!("no kind of scenario is called `{name}`"))
+}
+
+/// Whether a fact of this name is a count that is another in every run.
+#[must_use]
+pub fn varies(fact: &str) -> bool {
+    ALL.iter().any(|kind| kind.varies(fact))
 }
 
 /// The row of a metric in the table of its kind.

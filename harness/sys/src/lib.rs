@@ -13,3 +13,4 @@ pub mod machine;
 pub mod privileges;
 pub mod report_file;
 pub mod scratch;
+pub mod socket;

@@ -19,6 +19,7 @@
 
 mod flow;
 pub mod generator;
+mod leader;
 mod outcome;
 mod scenario;
 mod tables;
@@ -29,7 +30,7 @@ use wasiscope_model::kind::Named;
 use wasiscope_model::metrics::Metric;
 use wasiscope_model::work::{Spec, Work};
 
-use super::Kind;
+use super::{Kind, Leader};
 use wasiscope_model::events::Distribution;
 use wasiscope_model::record::ProcessRecord;
 use wasiscope_model::report::Spread;
@@ -44,7 +45,7 @@ pub use flow::{
 pub use outcome::{
     CPUS, DOUBLED, ERRORS, EVENTS_PER_SECOND, EXEC_COUNT, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE,
     PROBE_LATENCY, PROBE_LATENCY_BUCKETS, PROBE_LATENCY_P99, PROGRAM_SWAPS, REPLACED, Reason, check_counts,
-    check_joint, is_count,
+    check_joint,
 };
 
 /// The kind of scenario.
@@ -67,8 +68,12 @@ impl Kind for Pipeline {
         case.work != Work::Flow
     }
 
-    fn flow(&self, spec: &Spec) -> Option<Flow> {
-        spec.read().ok()
+    fn leader(&self, spec: &Spec) -> Option<Box<dyn Leader>> {
+        spec.read::<Flow>().ok().map(|flow| Box::new(flow) as Box<dyn Leader>)
+    }
+
+    fn varies(&self, fact: &str) -> bool {
+        outcome::is_count(fact)
     }
 
     fn metrics(&self) -> &'static [Metric] {

@@ -90,8 +90,7 @@ pub fn check_joint(joint: &JointMetrics, counts: &BTreeMap<String, u64>) -> Opti
 }
 
 /// Whether a fact is a count of a flow, which is another in every run.
-#[must_use]
-pub fn is_count(fact: &str) -> bool {
+pub(super) fn is_count(fact: &str) -> bool {
     ["events.", "swaps.", "handler.", "host.", ERRORS, EXEC_COUNT].iter().any(|prefix| fact.starts_with(prefix))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wasiscope_model::comparison::FactRow;
 
-use wasiscope_kinds::pipeline;
+use wasiscope_kinds as kinds;
 use wasiscope_model::record::Facts;
 
 /// The facts in which two sides of a case differ, by name.
@@ -15,7 +15,7 @@ pub fn differences(case: &str, base: &Facts, new: &Facts) -> Vec<FactRow> {
     names
         .into_iter()
         // What a flow of events counts is another in every run.
-        .filter(|name| !pipeline::is_count(name))
+        .filter(|name| !kinds::varies(name))
         .map(|name| FactRow {
             case: case.to_owned(),
             fact: name.clone(),

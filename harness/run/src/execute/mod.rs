@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::runner::Walk;
 use wasiscope_guest::guest::NoGuest;
 use wasiscope_guest::places::Places;
-use wasiscope_kinds::traps::Planted;
+use wasiscope_model::report::Planted;
 use wasiscope_model::report::Report;
 use wasiscope_model::report::{Invocation, Shard};
 use wasiscope_scenario::plan::Case;

@@ -1,5 +1,6 @@
 //! Real workers: child processes of this same executable.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -15,17 +16,17 @@ use rustix::process::{Resource, Rlimit};
 
 use wasiscope_capture::ebpf::enter_watched;
 use wasiscope_capture::{Pipeline, WatchedWorker};
-use wasiscope_kinds::pipeline::Flow;
+use wasiscope_kinds::{FlowError, Leader};
 use wasiscope_model::units;
 use wasiscope_scenario::engine;
 use wasiscope_sys::before_exec::BeforeExec;
 use wasiscope_sys::clock;
 use wasiscope_sys::interrupt::Interrupt;
 use wasiscope_sys::machine::{self, Counters};
+use wasiscope_sys::socket;
 use wasiscope_worker::heartbeat::HeartbeatPage;
 use wasiscope_worker::{self as worker, Message, Request, Task};
 
-use super::flow::{self, FlowError, FlowOutcome};
 use super::heartbeat::{POLL, Patience};
 use super::{Death, WorkerRun, Workers};
 
@@ -94,17 +95,17 @@ impl Workers for ChildWorkers {
     fn run_flow(
         &mut self,
         request: &Request,
-        (flow, iterations): (Flow, u32),
+        (leader, iterations): (&dyn Leader, u32),
         kernel: &mut dyn Pipeline,
-    ) -> (WorkerRun, Result<FlowOutcome, FlowError>) {
+    ) -> (WorkerRun, Result<BTreeMap<String, u64>, FlowError>) {
         let failed = |error| (WorkerRun::default(), Err(error));
         let cpu = request.cpu.and_then(|cpu| machine::processors().into_iter().find(|other| *other != cpu));
-        let (ours, theirs) = match flow::pair() {
+        let (ours, theirs) = match socket::pair() {
             Ok(pair) => pair,
-            Err(error) => return failed(FlowError::Generator(error)),
+            Err(error) => return failed(FlowError::Source(error)),
         };
-        let generator = match flow::Generator::start(&self.executable, cpu) {
-            Ok(generator) => generator,
+        let source = match leader.start(&self.executable, cpu) {
+            Ok(source) => source,
             Err(error) => return failed(error),
         };
         let mut request = request.clone();
@@ -115,13 +116,13 @@ impl Workers for ChildWorkers {
             inherited.extend(maps.granted.iter().map(|map| map.fd));
         }
         thread::scope(|scope| {
-            let generator = &generator;
-            let leader = scope.spawn(move || flow::lead(flow, iterations, generator, &ours, kernel));
+            let source = source.as_ref();
+            let leader = scope.spawn(move || source.lead(iterations, &ours, kernel));
             // The worker has its own copy of this end; ours would keep the leader waiting for a worker that has died.
             let run = self.run_with_own(&request, inherited, theirs);
             // Else the leader would wait for calls that nobody handles.
-            generator.end();
-            (run, leader.join().unwrap_or_else(|_| Err(FlowError::Generator(io::Error::other("the leader panicked")))))
+            source.end();
+            (run, leader.join().unwrap_or_else(|_| Err(FlowError::Source(io::Error::other("the leader panicked")))))
         })
     }
 }

@@ -24,8 +24,8 @@ use wasiscope_model::work::Work;
 use wasiscope_capture::{Capture, CaptureError, KernelEvents};
 use wasiscope_guest::guest::{Artifact, NoGuest};
 use wasiscope_kinds as kinds;
-use wasiscope_kinds::traps::Planted;
 use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Timeline};
+use wasiscope_model::report::Planted;
 use wasiscope_scenario::plan::{self, Case, Half, Step, Wanted};
 use wasiscope_sys::interrupt::Interrupt;
 use wasiscope_sys::machine;
@@ -33,7 +33,6 @@ use wasiscope_worker::{Iteration, Message, Request, Task};
 
 pub use child::{ChildWorkers, workers};
 use facts::{Judge, Known};
-pub use flow::{FlowError, FlowOutcome};
 use iterations::take_iterations;
 use label::label;
 pub use label::labels;
@@ -315,8 +314,8 @@ impl<'a> Runner<'a> {
             entered: BTreeMap::new(),
             kernel: None,
         };
-        if let Some(flow) = kinds::of(case.kind).flow(&case.spec).filter(|_| case.work == Work::Flow) {
-            self.flow(flow, step.process, prepared, &mut record);
+        if let Some(leader) = kinds::of(case.kind).leader(&case.spec).filter(|_| case.work == Work::Flow) {
+            self.flow(leader.as_ref(), step.process, prepared, &mut record);
             return record;
         }
         // Repeated passes are in no phase. A trap's signals must not be: watched traps are all in theirs.

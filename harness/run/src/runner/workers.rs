@@ -1,15 +1,15 @@
 //! What starts workers, and what one of them gave.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wasiscope_capture::{Pipeline, WatchedWorker};
 use wasiscope_ebpf_abi::Phase;
-use wasiscope_kinds::pipeline::Flow;
+use wasiscope_kinds::{FlowError, Leader};
 use wasiscope_sys::machine::Interference;
 use wasiscope_worker::{LimitMet, Message, Request};
 
 use super::callgrind;
-use super::flow::{FlowError, FlowOutcome};
 
 /// Starts workers; the real one is [`ChildWorkers`](super::ChildWorkers).
 pub trait Workers {
@@ -23,10 +23,10 @@ pub trait Workers {
     fn run_flow(
         &mut self,
         _request: &Request,
-        _flow: (Flow, u32),
+        _flow: (&dyn Leader, u32),
         _kernel: &mut dyn Pipeline,
-    ) -> (WorkerRun, Result<FlowOutcome, FlowError>) {
-        (WorkerRun::not_started("these workers have no flows".to_owned()), Ok(FlowOutcome::default()))
+    ) -> (WorkerRun, Result<BTreeMap<String, u64>, FlowError>) {
+        (WorkerRun::not_started("these workers have no flows".to_owned()), Ok(BTreeMap::new()))
     }
 
     /// The instructions between the guest's marks, of a few passes each.
