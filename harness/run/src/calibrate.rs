@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use crate::compare::Tolerances;
 use crate::compare::live::{self, Candidate, Event, Processes};
+use crate::compare::{Differences, Tolerances};
 use crate::runner::{Pair, Pairs, Prepared};
 use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::record::metric_of;
@@ -194,7 +194,7 @@ fn trials(
 
 /// Alarms by metric with tolerance zero, where every metric is a family of its own, and by comparison as users see it:
 /// its rows corrected together, with and without their tolerances.
-fn false_alarms(comparisons: &[live::Done]) -> Vec<FalseAlarms> {
+fn false_alarms(comparisons: &[Differences]) -> Vec<FalseAlarms> {
     let total = comparisons.len() as u64;
     let tally = |what: &str, with_tolerance: bool, alarms: usize| FalseAlarms {
         what: what.to_owned(),
@@ -203,12 +203,12 @@ fn false_alarms(comparisons: &[live::Done]) -> Vec<FalseAlarms> {
         alarms: alarms as u64,
         rate_interval: rate_interval(alarms as u64, total),
     };
-    let estimates = |done: &live::Done, metric: Option<&str>| -> Vec<Option<(Estimate, f64)>> {
+    let estimates = |done: &Differences, metric: Option<&str>| -> Vec<Option<(Estimate, f64)>> {
         let wanted = done.rows.iter().filter(|row| metric.is_none_or(|metric| row.metric == metric));
         wanted.map(|row| Estimate::of(&row.log_ratios).map(|estimate| (estimate, 0.0))).collect()
     };
     let alarmed = |metric: Option<&str>| {
-        let alarms = |done: &&live::Done| stats::family(&estimates(done, metric), 1).iter().any(|v| v.is_change());
+        let alarms = |done: &&Differences| stats::family(&estimates(done, metric), 1).iter().any(|v| v.is_change());
         comparisons.iter().filter(alarms).count()
     };
     let mut metrics: Vec<&str> =

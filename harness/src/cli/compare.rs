@@ -21,7 +21,7 @@ use crate::capture::ebpf::EbpfCapture;
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision::Worktree;
 use crate::compare::sides::{self, Listed, Ready, Sides};
-use crate::compare::{self, Comparison, SCHEMA_VERSION, SideReport, Tolerances, reports};
+use crate::compare::{self, Comparison, SideReport, Tolerances, reports};
 use crate::execute::source::{kernel_options, load};
 use crate::git;
 use crate::interrupt::Interrupt;
@@ -37,7 +37,7 @@ use crate::report::json;
 use crate::runner::{self, Opens, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
-use crate::stats::{FALSE_ALARMS, Verdict};
+use crate::stats::Verdict;
 
 /// Passes of each side in a worker.
 const ITERATIONS: u32 = 10;
@@ -432,21 +432,7 @@ fn live(
     progress.finish();
     done.rows.extend(compared.rows);
     compare::put_in_order(&mut done.rows, &mut done.facts);
-    Ok(Comparison {
-        schema_version: SCHEMA_VERSION,
-        wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
-        base,
-        new,
-        verdict: compare::overall(&done.rows),
-        seed: Some(seed),
-        confidence: 1.0 - FALSE_ALARMS,
-        interrupted: done.interrupted,
-        budget_spent: done.budget_spent,
-        warnings: done.warnings,
-        facts: done.facts,
-        rows: done.rows,
-        kernel: done.kernel,
-    })
+    Ok(done.between(base, new))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{has_no_tags, is_plain, markup, survives_being_stored};
-use crate::compare::reports::{Differences, compare};
+use crate::compare::Differences;
+use crate::compare::reports::compare;
 use crate::compare::{Row, SideReport, Tolerances};
 use crate::report::comparison::render;
 use crate::report::table::Style;

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use wasiscope_ebpf_abi::Phase;
 
 use super::unlike::{self, Unlike};
-use super::{FactRow, KernelRow, Row, Tolerances, answers, facts, kernel, ratio_of};
+use super::{Differences, FactRow, KernelRow, Row, Tolerances, answers, facts, kernel, ratio_of};
 use crate::runner::{Charged, Pair, PairPlan, PairSamples, Pairs, Prepared};
 use crate::summary;
 use wasiscope_model::record::{Facts, Status, metric_of};
@@ -135,23 +135,6 @@ pub enum Event<'a> {
     },
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Default)]
-pub struct Done {
-    /// Every row, in the order of the pairs.
-    pub rows: Vec<Row>,
-    /// Facts that differ.
-    pub facts: Vec<FactRow>,
-    /// What the kernel did otherwise, in the pairs whose time has changed.
-    pub kernel: Vec<KernelRow>,
-    /// What the reader must know of single cases.
-    pub warnings: Vec<String>,
-    /// Whether it was interrupted.
-    pub interrupted: bool,
-    /// Whether the budget was spent before everything was settled.
-    pub budget_spent: bool,
-}
-
 /// One pair on its way.
 struct Running<'a> {
     candidate: &'a Candidate,
@@ -232,8 +215,8 @@ pub fn compare(
     runner: &mut Pairs<'_>,
     settings: &Settings<'_>,
     on_event: &mut dyn FnMut(Event<'_>),
-) -> Done {
-    let mut done = Done::default();
+) -> Differences {
+    let mut done = Differences { seed: Some(settings.seed), ..Differences::default() };
     let mut running = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         if settings.interrupt.raised() {
@@ -309,7 +292,7 @@ fn learn<'a>(
     candidate: &'a Candidate,
     runner: &mut Pairs<'_>,
     settings: &Settings<'_>,
-    done: &mut Done,
+    done: &mut Differences,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Running<'a> {
     let Pair { base, new } = &candidate.pair;

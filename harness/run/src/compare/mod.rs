@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod bisect;
+mod differences;
 pub mod facts;
 mod input;
 pub mod kernel;
@@ -21,6 +22,7 @@ pub use wasiscope_model::comparison::{
     Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, Side, SideReport, State, WHOLE_CASE,
 };
 
+pub use differences::Differences;
 pub use reports::medians;
 pub use tolerance::Tolerances;
 

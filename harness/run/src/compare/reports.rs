@@ -6,10 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 
 use super::matching::{Key, Matched, pair_up};
 use super::unlike::{self, Unlike};
-use super::{
-    Comparison, FactRow, KernelRow, Row, SCHEMA_VERSION, SKIPPED, Side, SideReport, Tolerances, answers, facts, kernel,
-    overall, ratio_of,
-};
+use super::{Differences, FactRow, KernelRow, Row, SKIPPED, Side, Tolerances, answers, facts, kernel, ratio_of};
 use wasiscope_model::record::{Status, TRAP_LATENCY, metric_of};
 use wasiscope_model::report::Report;
 use wasiscope_model::report::by_machine;
@@ -19,41 +16,6 @@ use wasiscope_stats::{self as stats, Estimate, FALSE_ALARMS, Verdict};
 /// The phases that say something of a guest.
 const PHASES: [Phase; 6] =
     [Phase::Compile, Phase::InstantiateCold, Phase::Instantiate, Phase::Init, Phase::Run, Phase::Trap];
-
-/// What two reports say of each other.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Differences {
-    /// Facts that differ.
-    pub facts: Vec<FactRow>,
-    /// Every metric of every case.
-    pub rows: Vec<Row>,
-    /// What the kernel did otherwise.
-    pub kernel: Vec<KernelRow>,
-    /// What differs besides the guests.
-    pub warnings: Vec<String>,
-}
-
-impl Differences {
-    /// The document that they are, between these two.
-    #[must_use]
-    pub fn between(self, base: SideReport, new: SideReport) -> Comparison {
-        Comparison {
-            schema_version: SCHEMA_VERSION,
-            wasiscope: env!("CARGO_PKG_VERSION").to_owned(),
-            base,
-            new,
-            verdict: overall(&self.rows),
-            seed: None,
-            confidence: 1.0 - FALSE_ALARMS,
-            interrupted: false,
-            budget_spent: false,
-            warnings: self.warnings,
-            facts: self.facts,
-            rows: self.rows,
-            kernel: self.kernel,
-        }
-    }
-}
 
 /// Otherwise the figures would seem to contradict each other.
 const NORMALISED: &str =

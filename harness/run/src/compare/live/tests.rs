@@ -115,7 +115,7 @@ fn prepared(folder: &std::path::Path, name: &str, text: &str) -> Prepared {
 }
 
 /// Compares two guests that differ in a byte, or not even that.
-fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, interrupt: Interrupt) -> Done {
+fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, interrupt: Interrupt) -> Differences {
     let folder = tempfile::tempdir().expect("a folder");
     let base = prepared(folder.path(), "base.wasm", "(module (func (export \"_start\")))");
     let text =
@@ -144,7 +144,7 @@ fn compare_with(workers: &mut Scripted, identical: bool, processes: Processes, i
     compare(&candidates, &mut Pairs::new(workers, &walk), &settings, &mut |_| {})
 }
 
-fn only_row(done: Done) -> Row {
+fn only_row(done: Differences) -> Row {
     assert_eq!(done.rows.len(), 1, "{:?}", done.rows);
     done.rows.into_iter().next().expect("one row")
 }
