@@ -1,70 +1,4 @@
-//! What the kernel programs count, and how durations fall into buckets.
-
-/// What an event is, in a [`CounterKey`] and in a [`TraceEvent`](crate::TraceEvent).
-///
-/// Programs that may interrupt each other on a processor never count to the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A system call, `id` its number; durations in buckets, [`UNFINISHED`] for those that did not return.
-    Syscall = 1,
-    /// A system call that returned an error, `id` its number. Also counted as [`Kind::Syscall`].
-    SyscallError = 2,
-    /// A page fault taken in user mode, `id` the kind of region.
-    FaultUser = 3,
-    /// A page fault taken by the kernel on the worker's behalf, `id` the kind of region.
-    FaultKernel = 4,
-    /// A signal delivered, `id` its number.
-    Signal = 5,
-    /// A thread gave its processor away: `id` 0 of its own will, 1 against it.
-    Switch = 6,
-    /// A thread was moved to another processor.
-    Migration = 7,
-    /// From runnable to running, in buckets.
-    RunQueue = 8,
-    /// Without a processor, in buckets: `id` 0 blocked, 1 runnable.
-    OffCpu = 9,
-    /// In a futex wait, in buckets.
-    FutexWait = 10,
-    /// Bytes of address space, in `total`: `id` one of the `MEMORY_…` constants.
-    Memory = 11,
-    /// A thread was started (`id` 0), or a process (`id` 1).
-    Birth = 12,
-    /// A block I/O request, bytes in `total`: `id` 0 read, 1 written, 2 anything else.
-    BlockIo = 13,
-}
-
-impl Kind {
-    /// The kind of this number.
-    #[must_use]
-    pub fn from_u8(number: u8) -> Option<Self> {
-        const ALL: [Kind; 13] = [
-            Kind::Syscall,
-            Kind::SyscallError,
-            Kind::FaultUser,
-            Kind::FaultKernel,
-            Kind::Signal,
-            Kind::Switch,
-            Kind::Migration,
-            Kind::RunQueue,
-            Kind::OffCpu,
-            Kind::FutexWait,
-            Kind::Memory,
-            Kind::Birth,
-            Kind::BlockIo,
-        ];
-        ALL.get(usize::from(number).checked_sub(1)?).copied()
-    }
-}
-
-/// `id` of [`Kind::Memory`]: mapped, by `mmap`, `mremap`, or a rising `brk`.
-pub const MEMORY_MAPPED: u32 = 0;
-/// `id` of [`Kind::Memory`]: unmapped, by `munmap`, `mremap`, or a falling `brk`.
-pub const MEMORY_UNMAPPED: u32 = 1;
-/// `id` of [`Kind::Memory`]: `mprotect`.
-pub const MEMORY_PROTECTED: u32 = 2;
-/// `id` of [`Kind::Memory`]: `madvise`.
-pub const MEMORY_ADVISED: u32 = 3;
+//! The counters of the kernel programs, and how durations fall into buckets.
 
 /// What a counter counts, in one word: the kernel hashes and compares every byte of it, at every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +12,7 @@ pub struct CounterOf {
     pub cell_index: u8,
     /// The [`Phase`](crate::Phase) as a number.
     pub phase: u8,
-    /// The [`Kind`] as a number.
+    /// The [`Kind`](crate::Kind) as a number.
     pub kind: u8,
     /// [`bucket_of`] the duration, for kinds that have one; else 0.
     pub bucket: u16,
@@ -229,13 +163,5 @@ mod tests {
         sum.merge(&Counter { count: 1, total: 7, min: 7, max: 7 });
         sum.merge(&Counter { count: 2, total: 7, min: 3, max: 4 });
         assert_eq!(sum, Counter { count: 3, total: 14, min: 3, max: 7 });
-    }
-
-    #[test]
-    fn kinds_survive_their_number() {
-        for number in 1..=13 {
-            assert_eq!(Kind::from_u8(number).expect("a kind") as u8, number);
-        }
-        assert_eq!((Kind::from_u8(0), Kind::from_u8(14)), (None, None));
     }
 }

@@ -5,15 +5,17 @@
 
 mod cell;
 mod counter;
+mod event;
 mod kernel;
 mod phase;
 mod pipeline;
 mod thread;
 
 pub use cell::{PhaseCell, REGIONS, Region, RegionKind, cell_value};
-pub use counter::{
-    Counter, CounterKey, CounterOf, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, UNFINISHED,
-    bucket_of, bucket_upper,
+pub use counter::{Counter, CounterKey, CounterOf, UNFINISHED, bucket_of, bucket_upper};
+pub use event::{
+    EventId, KERNEL_EVENTS, KernelEvent, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED,
+    SeenBy, Shape,
 };
 pub use kernel::{CALLS, CallClass, KernelFacts, MISSING, PERF_AARCH64, PERF_X86_64};
 pub use phase::Phase;

@@ -17,8 +17,8 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use wasiscope_ebpf_abi::{
-    Counter, CounterKey, LEDGER_MAP_FULL, LEDGER_RING_FULL, LEDGER_SWITCH_UNSEEN, MISSING, Phase, PhaseCell, Thread,
-    TraceEvent, cell_value,
+    Counter, CounterKey, KERNEL_EVENTS, LEDGER_MAP_FULL, LEDGER_RING_FULL, LEDGER_SWITCH_UNSEEN, MISSING, Phase,
+    PhaseCell, SeenBy, Thread, TraceEvent, cell_value,
 };
 
 pub use self::enter::enter_watched;
@@ -67,7 +67,7 @@ impl EbpfCapture {
             follows_switches = false;
         }
         if let Some(enter) = watchers.iter_mut().find(|watcher| watcher.name == "sys_enter") {
-            enter.blind_to = found.arguments.map(|reason| format!("bytes of address space and futex waits: {reason}"));
+            enter.blind_to = found.arguments.map(|reason| format!("{}: {reason}", seen_in_arguments()));
         }
         count_faults_otherwise(&mut ebpf, &mut watchers, found.facts.perf_layout != MISSING)?;
         let (cells, cells_fd) = take_map(&mut ebpf, "CELLS")?;
@@ -146,6 +146,12 @@ impl EbpfCapture {
             self.traces.entry(event.slot).or_default().extend(decode::traced(&event));
         }
     }
+}
+
+/// The events that are seen in the arguments of system calls, by name.
+fn seen_in_arguments() -> String {
+    let events = KERNEL_EVENTS.iter().filter(|event| event.seen_by == SeenBy::CallArguments);
+    events.map(|event| event.name).collect::<Vec<_>>().join(", ")
 }
 
 /// One of the programs that the others rely on when they follow threads, if it cannot be had after all.

@@ -1,6 +1,7 @@
 //! What a report says of the capture as a whole: what it lost, its programs, and what they can see.
 
 use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::{KERNEL_EVENTS, Kind, SeenBy};
 
 /// What the capture knows that it lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,26 +47,10 @@ pub struct ProgramCost {
 /// Which events the programs at hand can see: what none of them sees is unknown, not zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// Page faults in user mode.
-    pub faults_user: bool,
-    /// Page faults in the kernel.
-    pub faults_kernel: bool,
-    /// Signals.
-    pub signals: bool,
-    /// Switches.
-    pub switches: bool,
-    /// When threads become runnable, and so how long they are blocked and how long they wait.
-    pub wake_ups: bool,
-    /// Moves from processor to processor.
-    pub migrations: bool,
-    /// New threads and processes.
-    pub tasks_created: bool,
-    /// Requests to block devices.
-    pub block_io: bool,
+    /// By the places of [`KERNEL_EVENTS`].
+    seen: [bool; KERNEL_EVENTS.len()],
     /// Whether nothing was lost and this very run was watched, so that counts can be held against other counts.
     pub lossless: bool,
-    /// Arguments of system calls, and so bytes of address space and futex waits.
-    pub arguments: bool,
 }
 
 impl Coverage {
@@ -74,18 +59,22 @@ impl Coverage {
     pub fn of(programs: &[ProgramCost]) -> Self {
         let attached =
             |name: &str| programs.iter().find(|program| program.name == name && program.unavailable.is_none());
-        let sees = |name: &str| attached(name).is_some();
-        Self {
-            lossless: true,
-            faults_user: sees("page_fault_user") || sees("page_fault"),
-            faults_kernel: sees("page_fault_kernel") || sees("page_fault"),
-            signals: sees("signal_deliver"),
-            switches: sees("sched_switch"),
-            wake_ups: sees("sched_switch") && sees("sched_wakeup"),
-            migrations: sees("sched_migrate_task"),
-            tasks_created: sees("sched_process_fork"),
-            block_io: sees("block_bio_queue"),
-            arguments: attached("sys_enter").is_some_and(|program| program.blind_to.is_none()),
+        let is_there = |name: &&str| attached(name).is_some();
+        let is_seen = |seen_by: SeenBy| match seen_by {
+            SeenBy::All(programs) => programs.iter().all(is_there),
+            SeenBy::Any(programs) => programs.iter().any(is_there),
+            SeenBy::CallArguments => attached("sys_enter").is_some_and(|program| program.blind_to.is_none()),
+        };
+        let mut seen = [false; KERNEL_EVENTS.len()];
+        for (seen, event) in seen.iter_mut().zip(KERNEL_EVENTS) {
+            *seen = is_seen(event.seen_by);
         }
+        Self { seen, lossless: true }
+    }
+
+    /// Whether events of this kind are seen.
+    #[must_use]
+    pub const fn sees(&self, kind: Kind) -> bool {
+        self.seen[kind.index()]
     }
 }

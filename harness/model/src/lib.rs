@@ -20,5 +20,6 @@ pub mod metrics;
 pub mod names;
 pub mod record;
 pub mod report;
+pub mod telemetry;
 pub mod units;
 pub mod work;

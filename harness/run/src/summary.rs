@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasiscope_ebpf_abi::Phase;
 
 use crate::runner::Prepared;
-use wasiscope_capture::{self as capture, Coverage, KernelEvents, PhaseEvents};
+use wasiscope_capture::{Coverage, KernelEvents, PhaseEvents};
 use wasiscope_guest::guest::Artifact;
 use wasiscope_kinds::{self as kinds, Kind};
 use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use wasiscope_model::report::{
-    ArtifactReport, Calls, CaseReport, Disturbance, Faults, KernelPhase, KernelReport, Measurement, OffCpu,
-    ScenarioReport,
+    ArtifactReport, CaseReport, Disturbance, KernelPhase, KernelReport, Measurement, ScenarioReport,
 };
 use wasiscope_model::units;
 use wasiscope_scenario::plan::{Case, START_NOT_CALLED};
@@ -252,64 +251,17 @@ pub fn kernel<'a>(
         }
     }
     let outside = phases.remove(&Phase::Outside);
-    let outside = outside.map(|(processes, events)| kernel_phase(processes, events, coverage));
+    let outside = outside.map(|(processes, events)| KernelPhase::of(processes, events, coverage));
     let phase = |(phase, (iterations, events)): (Phase, (u64, PhaseEvents))| {
-        (phase.name().to_owned(), kernel_phase(iterations, events, coverage))
+        (phase.name().to_owned(), KernelPhase::of(iterations, events, coverage))
     };
     seen.then(|| KernelReport { phases: phases.into_iter().map(phase).collect(), outside })
-}
-
-fn kernel_phase(iterations: u64, events: PhaseEvents, coverage: Coverage) -> KernelPhase {
-    let (user, kernel) = (events.user_faults(), events.kernel_faults());
-    let calls = |calls: capture::Calls| Calls {
-        count: calls.count,
-        total_ns: Some(calls.latency_ns.sum),
-        errors: calls.errors,
-        latency_ns: Some(calls.latency_ns),
-    };
-    let off_cpu = |off: capture::OffCpu| OffCpu {
-        blocked: off.blocked.sum,
-        runnable: off.runnable.sum,
-        blocked_spans: off.blocked,
-        runnable_spans: off.runnable,
-    };
-    let memory = |bytes: u64| coverage.arguments.then_some(bytes);
-    KernelPhase {
-        iterations,
-        syscalls: events.syscalls.into_iter().map(|(name, of_name)| (name, calls(of_name))).collect(),
-        faults: Faults {
-            user: coverage.faults_user.then_some(user),
-            kernel: coverage.faults_kernel.then_some(kernel),
-            user_by_region: events.faults_user,
-            kernel_by_region: events.faults_kernel,
-        },
-        signals: coverage.signals.then(|| signals(events.signals)),
-        switches: coverage.switches.then_some(events.switches),
-        migrations: coverage.migrations.then_some(events.migrations),
-        run_queue_ns: coverage.wake_ups.then_some(events.run_queue_ns),
-        off_cpu_ns: coverage.wake_ups.then(|| off_cpu(events.off_cpu_ns)),
-        futex_waits_ns: coverage.arguments.then_some(events.futex_waits_ns),
-        mapped_bytes: memory(events.memory.mapped_bytes),
-        unmapped_bytes: memory(events.memory.unmapped_bytes),
-        protected_bytes: memory(events.memory.protected_bytes),
-        advised_bytes: memory(events.memory.advised_bytes),
-        created: coverage.tasks_created.then_some(events.tasks_created),
-        block_io: coverage.block_io.then_some(events.block_io),
-    }
-}
-
-/// With the signals that traps come from in any case: that there were none is a result.
-fn signals(mut seen: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    for name in ["SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGTRAP"] {
-        seen.entry(name.to_owned()).or_default();
-    }
-    seen
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasiscope_capture::{Distribution, ProgramCost};
+    use wasiscope_capture::{self as capture, Distribution, ProgramCost};
 
     fn process(watched: bool, iteration_ns: &[u64], kernel: Option<PhaseEvents>) -> ProcessRecord {
         ProcessRecord {

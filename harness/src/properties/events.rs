@@ -3,18 +3,22 @@
 use std::io::Write;
 use std::os::fd::AsRawFd;
 
-use wasiscope_ebpf_abi::{Counter, CounterKey, CounterOf, Kind, Phase, TraceEvent};
+use wasiscope_ebpf_abi::{
+    Counter, CounterKey, CounterOf, KERNEL_EVENTS, Kind, MEMORY_ADVISED, Phase, Shape, TraceEvent,
+};
 
 use super::report::can_be_shown;
 use super::survives_being_stored;
 use crate::capture::ebpf::decode;
 use crate::capture::recorded::Recording;
-use crate::capture::{Coverage, Distribution, KernelEvents, ProgramCost, TracedEvent};
+use crate::capture::{Coverage, KernelEvents, PhaseEvents, ProgramCost, TracedEvent};
 use crate::kinds::pipeline::worker::ring::Ring;
 use crate::kinds::pipeline::worker::{EVENT_BYTES, Event, Histogram, Sequences};
 use crate::record::{Span, Timeline};
 use crate::report::fixtures;
 use crate::summary;
+use wasiscope_model::kernel_figures::KERNEL_DISTRIBUTIONS;
+use wasiscope_model::report::KernelPhase;
 
 /// Whatever the kernel's side holds is decoded, nothing of it is lost, and what becomes of it can be stored and shown. A stored capture begins
 /// with `{`, anything else with a byte that says what it is.
@@ -42,24 +46,7 @@ fn recording(bytes: &[u8]) {
 
 /// What a worker was charged, twice, as a case of a report.
 fn charged(events: &KernelEvents) {
-    let programs = [
-        "page_fault_user",
-        "page_fault_kernel",
-        "signal_deliver",
-        "sched_switch",
-        "sched_wakeup",
-        "sched_migrate_task",
-        "sched_process_fork",
-        "block_bio_queue",
-        "sys_enter",
-    ];
-    let programs = programs.map(|name| ProgramCost {
-        name: name.to_owned(),
-        run_count: None,
-        mean_ns: None,
-        unavailable: None,
-        blind_to: None,
-    });
+    let programs = every_program();
     let entered = events.keys().map(|phase| (*phase, 3)).collect();
     let kernel = summary::kernel([(&entered, events), (&entered, events)], Coverage::of(&programs));
     let mut case = fixtures::case("w/f/e", "1", &[7]);
@@ -67,6 +54,19 @@ fn charged(events: &KernelEvents) {
     let report = fixtures::report(vec![case], None);
     survives_being_stored(&report);
     can_be_shown(&report);
+}
+
+/// All that an event is seen by, attached.
+fn every_program() -> Vec<ProgramCost> {
+    let names = KERNEL_EVENTS.iter().flat_map(|event| event.seen_by.programs());
+    let attached = |name: &&str| ProgramCost {
+        name: (*name).to_owned(),
+        run_count: None,
+        mean_ns: None,
+        unavailable: None,
+        blind_to: None,
+    };
+    names.map(attached).collect()
 }
 
 fn traced(events: Vec<TracedEvent>) {
@@ -87,7 +87,7 @@ fn word(bytes: &[u8], index: usize) -> u64 {
 fn counters(bytes: &[u8]) {
     const EACH: usize = 40;
     let mut events = KernelEvents::new();
-    let mut wanted = [0_u128; 14];
+    let mut wanted = [0_u128; KERNEL_EVENTS.len()];
     for chunk in bytes.chunks_exact(EACH) {
         let key = word(chunk, 0);
         // Mostly kinds that there are.
@@ -102,51 +102,31 @@ fn counters(bytes: &[u8]) {
         let [count, total, min, max] = [1, 2, 3, 4].map(|index| word(chunk, index));
         decode::add(&mut events, CounterKey::new(of), Counter { count, total, min, max });
         match Kind::from_u8(kind) {
-            // Bytes; what is none of the four is no memory.
-            Some(Kind::Memory) if of.id < 4 => wanted[kind as usize] += u128::from(total),
-            Some(Kind::Memory) | None => {}
-            Some(_) => wanted[kind as usize] += u128::from(count),
+            // What is none of the four is no memory.
+            Some(Kind::Memory) if u32::from(of.id) > MEMORY_ADVISED => {}
+            None => {}
+            Some(kind) if kind.event().shape == Shape::Bytes => wanted[kind.index()] += u128::from(total),
+            Some(kind) => wanted[kind.index()] += u128::from(count),
         }
     }
     let saturated = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
-    for (number, wanted) in (0_u8..).zip(wanted) {
-        let Some(kind) = Kind::from_u8(number) else { continue };
-        assert_eq!(counted(&events, kind), saturated(wanted), "{kind:?} lost some");
+    for (event, wanted) in KERNEL_EVENTS.iter().zip(wanted) {
+        let counted = events.values().map(|phase| phase.total(event.kind)).fold(0, u64::saturating_add);
+        assert_eq!(counted, saturated(wanted), "{} were lost", event.name);
     }
+    events.values().for_each(distributions);
     survives_being_stored(&events);
     charged(&events);
 }
 
-/// All that was counted of a kind, in whatever phase.
-fn counted(events: &KernelEvents, kind: Kind) -> u64 {
-    let each = events.values().map(|phase| {
-        let all = |counts: &[u64]| counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let of = |distribution: &Distribution| {
-            let in_buckets = all(&distribution.buckets.iter().map(|(_, count)| *count).collect::<Vec<_>>());
-            assert_eq!(in_buckets, distribution.count, "{distribution:?}");
-            assert!(distribution.buckets.is_sorted_by(|one, other| one.0 < other.0), "{distribution:?}");
-            distribution.count
-        };
-        match kind {
-            Kind::Syscall => all(&phase.syscalls.values().map(|calls| calls.count).collect::<Vec<_>>()),
-            Kind::SyscallError => all(&phase.syscalls.values().map(|calls| calls.errors).collect::<Vec<_>>()),
-            Kind::FaultUser => phase.user_faults(),
-            Kind::FaultKernel => phase.kernel_faults(),
-            Kind::Signal => all(&phase.signals.values().copied().collect::<Vec<_>>()),
-            Kind::Switch => all(&[phase.switches.voluntary, phase.switches.involuntary]),
-            Kind::Migration => phase.migrations,
-            Kind::RunQueue => of(&phase.run_queue_ns),
-            Kind::OffCpu => all(&[of(&phase.off_cpu_ns.blocked), of(&phase.off_cpu_ns.runnable)]),
-            Kind::FutexWait => of(&phase.futex_waits_ns),
-            Kind::Memory => {
-                let memory = phase.memory;
-                all(&[memory.mapped_bytes, memory.unmapped_bytes, memory.protected_bytes, memory.advised_bytes])
-            }
-            Kind::Birth => all(&[phase.tasks_created.threads, phase.tasks_created.processes]),
-            Kind::BlockIo => all(&[phase.block_io.reads, phase.block_io.writes, phase.block_io.others]),
-        }
-    });
-    each.fold(0, u64::saturating_add)
+/// Every distribution has all its durations in buckets, which ascend.
+fn distributions(events: &PhaseEvents) {
+    let phase = KernelPhase::of(1, events.clone(), Coverage::of(&every_program()));
+    for distribution in KERNEL_DISTRIBUTIONS.iter().filter_map(|of| (of.value)(&phase)) {
+        let in_buckets = distribution.buckets.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        assert_eq!(in_buckets, distribution.count, "{distribution:?}");
+        assert!(distribution.buckets.is_sorted_by(|one, other| one.0 < other.0), "{distribution:?}");
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "that is how they are taken apart")]

@@ -1,78 +1,35 @@
 //! From what the programs wrote to what it means.
 
-use std::collections::BTreeMap;
-
 use syscalls::Sysno;
-use wasiscope_ebpf_abi::{
-    Counter, CounterKey, CounterOf, Kind, MEMORY_ADVISED, MEMORY_MAPPED, MEMORY_PROTECTED, MEMORY_UNMAPPED, Phase,
-    TraceEvent, UNFINISHED, bucket_upper,
-};
+use wasiscope_ebpf_abi::{Counter, CounterKey, CounterOf, EventId, Kind, Phase, TraceEvent, UNFINISHED};
 
-use super::super::{Calls, KernelEvents, PhaseEvents, Traced, TracedEvent, region_name};
-use wasiscope_model::events::raise;
+use super::super::{KernelEvents, Traced, TracedEvent, region_name};
+use wasiscope_model::events::Charged;
 
 /// Adds one counter to the phase it was charged to.
 pub fn add(events: &mut KernelEvents, key: CounterKey, counter: Counter) {
     let CounterOf { cell_index: _, phase: phase_number, kind, bucket, id } = key.parts();
     let Some(kind) = Kind::from_u8(kind) else { return };
-    let phase = events.entry(phase(phase_number)).or_default();
-    let Counter { count, total, .. } = counter;
-    let upper_ns = bucket_upper(bucket);
-    match (kind, u32::from(id)) {
-        (Kind::Syscall, number) => add_calls(&mut phase.syscalls, number, bucket, counter),
-        (Kind::SyscallError, number) => raise(&mut phase.syscalls.entry(call_name(number)).or_default().errors, count),
-        (Kind::FaultUser, region) => raise(named(&mut phase.faults_user, region_name(region)), count),
-        (Kind::FaultKernel, region) => raise(named(&mut phase.faults_kernel, region_name(region)), count),
-        (Kind::Signal, number) => raise(named(&mut phase.signals, &signal_name(number)), count),
-        (Kind::Switch, 0) => raise(&mut phase.switches.voluntary, count),
-        (Kind::Switch, _) => raise(&mut phase.switches.involuntary, count),
-        (Kind::Migration, _) => raise(&mut phase.migrations, count),
-        (Kind::RunQueue, _) => phase.run_queue_ns.add_bucket(upper_ns, &counter),
-        (Kind::OffCpu, 0) => phase.off_cpu_ns.blocked.add_bucket(upper_ns, &counter),
-        (Kind::OffCpu, _) => phase.off_cpu_ns.runnable.add_bucket(upper_ns, &counter),
-        (Kind::FutexWait, _) => phase.futex_waits_ns.add_bucket(upper_ns, &counter),
-        (Kind::Memory, what) => add_memory(phase, what, total),
-        (Kind::Birth, 0) => raise(&mut phase.tasks_created.threads, count),
-        (Kind::Birth, _) => raise(&mut phase.tasks_created.processes, count),
-        (Kind::BlockIo, operation) => add_block_io(phase, operation, count, total),
-    }
+    let id = u32::from(id);
+    let name = name(kind, id);
+    events.entry(phase(phase_number)).or_default().add(&Charged { kind, id, name: &name, bucket, counter });
 }
 
 /// Adds a system call that its thread never came out of, which the kernel programs could not count.
 pub fn add_unfinished(events: &mut KernelEvents, phase_number: u8, call_number: u32) {
-    let phase = events.entry(phase(phase_number)).or_default();
-    raise(&mut phase.syscalls.entry(call_name(call_number)).or_default().count, 1);
+    let (kind, counter) = (Kind::Syscall, Counter { count: 1, ..Counter::default() });
+    let name = call_name(call_number);
+    let charged = Charged { kind, id: call_number, name: &name, bucket: UNFINISHED, counter };
+    events.entry(phase(phase_number)).or_default().add(&charged);
 }
 
-fn add_calls(calls: &mut BTreeMap<String, Calls>, number: u32, bucket: u16, counter: Counter) {
-    let calls = calls.entry(call_name(number)).or_default();
-    raise(&mut calls.count, counter.count);
-    if bucket != UNFINISHED {
-        calls.latency_ns.add_bucket(bucket_upper(bucket), &counter);
-    }
-}
-
-fn add_memory(phase: &mut PhaseEvents, what: u32, bytes: u64) {
-    match what {
-        MEMORY_MAPPED => raise(&mut phase.memory.mapped_bytes, bytes),
-        MEMORY_UNMAPPED => raise(&mut phase.memory.unmapped_bytes, bytes),
-        MEMORY_PROTECTED => raise(&mut phase.memory.protected_bytes, bytes),
-        MEMORY_ADVISED => raise(&mut phase.memory.advised_bytes, bytes),
-        _ => {}
-    }
-}
-
-fn add_block_io(phase: &mut PhaseEvents, operation: u32, count: u64, bytes: u64) {
-    match operation {
-        0 => {
-            raise(&mut phase.block_io.reads, count);
-            raise(&mut phase.block_io.read_bytes, bytes);
-        }
-        1 => {
-            raise(&mut phase.block_io.writes, count);
-            raise(&mut phase.block_io.written_bytes, bytes);
-        }
-        _ => raise(&mut phase.block_io.others, count),
+/// What an `id` is called; empty where it is no name.
+fn name(kind: Kind, id: u32) -> String {
+    match kind.event().id {
+        EventId::Call => call_name(id),
+        EventId::Signal => signal_name(id),
+        EventId::Region => region_name(id).to_owned(),
+        EventId::Part | EventId::Nothing => String::new(),
     }
 }
 
@@ -109,10 +66,6 @@ fn phase(number: u8) -> Phase {
     Phase::from_u8(number).unwrap_or(Phase::Outside)
 }
 
-fn named<'a>(counts: &'a mut BTreeMap<String, u64>, name: &str) -> &'a mut u64 {
-    counts.entry(name.to_owned()).or_default()
-}
-
 fn call_name(number: u32) -> String {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
     known.map_or_else(|| format!("syscall_{number}"), |known| known.name().to_owned())
@@ -125,7 +78,7 @@ fn signal_name(number: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wasiscope_ebpf_abi::bucket_of;
+    use wasiscope_ebpf_abi::{MEMORY_PROTECTED, bucket_of};
 
     use super::*;
 

@@ -239,6 +239,9 @@ fn kernel_device(device: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use wasiscope_ebpf_abi::KERNEL_EVENTS;
+
+    use super::super::watcher::PERF_PAGE_FAULT;
     use super::*;
 
     #[test]
@@ -257,6 +260,14 @@ mod tests {
         assert_eq!(class(Sysno::exit_group), CallClass::NoReturn as u8);
         assert_eq!(class(Sysno::futex_waitv), CallClass::FutexWait as u8);
         assert_eq!(class(Sysno::write), CallClass::Plain as u8);
+    }
+
+    #[test]
+    fn the_programs_of_every_event_are_loaded() {
+        let is_loaded = |name: &&str| PROGRAMS.iter().any(|program| program.name == *name) || *name == PERF_PAGE_FAULT;
+        for event in KERNEL_EVENTS {
+            assert!(event.seen_by.programs().iter().all(is_loaded), "{}", event.name);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What checks came to, as facts; and whether the kernel saw what the worker saw.
 
 use serde_json::Value;
-use wasiscope_ebpf_abi::{Phase, RegionKind};
+use wasiscope_ebpf_abi::{Kind, Phase, RegionKind};
 
 use super::{Check, GENERATED, TESTSUITE};
 use wasiscope_model::capture::Coverage;
@@ -68,9 +68,9 @@ pub fn message_costs(scenario: &mut ScenarioReport) {
 /// The outcome, once the kernel has been asked too, where nothing it saw was lost: its program has seen the signals of the
 /// very same worker, so a difference means that one of the two is wrong.
 pub(crate) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
-    let seen = record.kernel.as_ref().filter(|_| coverage.signals && coverage.lossless);
+    let seen = record.kernel.as_ref().filter(|_| coverage.sees(Kind::Signal) && coverage.lossless);
     match (seen, record.outcome.status) {
-        (Some(kernel), Status::Ok) => match difference(&record.totals.caught, kernel, coverage.faults_user) {
+        (Some(kernel), Status::Ok) => match difference(&record.totals.caught, kernel, coverage.sees(Kind::FaultUser)) {
             Some(difference) => Outcome::because(Status::Failed, difference),
             None => record.outcome.clone(),
         },

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wasiscope_ebpf_abi::Kind;
 
-use crate::events::{BlockIo, Distribution, Switches, TasksCreated};
+use crate::capture::Coverage;
+use crate::events::{self, BlockIo, Distribution, Memory, PhaseEvents, Switches, TasksCreated};
 use crate::figures::total;
 
 /// What the kernel charged to one case, over all its watched workers.
@@ -84,6 +86,49 @@ pub struct OffCpu {
 }
 
 impl KernelPhase {
+    /// What a report says of a phase that was entered so often. The compiler refuses a kind of events that is left out here.
+    #[must_use]
+    pub fn of(iterations: u64, events: PhaseEvents, coverage: Coverage) -> Self {
+        let PhaseEvents {
+            syscalls,
+            faults_user,
+            faults_kernel,
+            signals,
+            switches,
+            migrations,
+            run_queue_ns,
+            off_cpu_ns,
+            futex_waits_ns,
+            memory: Memory { mapped_bytes, unmapped_bytes, protected_bytes, advised_bytes },
+            tasks_created,
+            block_io,
+        } = events;
+        let sees = |kind| coverage.sees(kind);
+        let memory = |bytes: u64| sees(Kind::Memory).then_some(bytes);
+        Self {
+            iterations,
+            syscalls: syscalls.into_iter().map(|(name, calls)| (name, calls.into())).collect(),
+            faults: Faults {
+                user: sees(Kind::FaultUser).then(|| total(faults_user.values().copied())),
+                kernel: sees(Kind::FaultKernel).then(|| total(faults_kernel.values().copied())),
+                user_by_region: faults_user,
+                kernel_by_region: faults_kernel,
+            },
+            signals: sees(Kind::Signal).then(|| with_those_of_traps(signals)),
+            switches: sees(Kind::Switch).then_some(switches),
+            migrations: sees(Kind::Migration).then_some(migrations),
+            run_queue_ns: sees(Kind::RunQueue).then_some(run_queue_ns),
+            off_cpu_ns: sees(Kind::OffCpu).then(|| off_cpu_ns.into()),
+            futex_waits_ns: sees(Kind::FutexWait).then_some(futex_waits_ns),
+            mapped_bytes: memory(mapped_bytes),
+            unmapped_bytes: memory(unmapped_bytes),
+            protected_bytes: memory(protected_bytes),
+            advised_bytes: memory(advised_bytes),
+            created: sees(Kind::Birth).then_some(tasks_created),
+            block_io: sees(Kind::BlockIo).then_some(block_io),
+        }
+    }
+
     /// All system calls together.
     #[must_use]
     pub fn syscall_count(&self) -> u64 {
@@ -101,6 +146,28 @@ impl KernelPhase {
     pub fn syscall_ns(&self) -> Option<u64> {
         self.syscalls.values().try_fold(0, |sum: u64, calls| Some(sum.saturating_add(calls.total_ns?)))
     }
+}
+
+impl From<events::Calls> for Calls {
+    fn from(calls: events::Calls) -> Self {
+        let events::Calls { count, errors, latency_ns } = calls;
+        Self { count, total_ns: Some(latency_ns.sum), errors, latency_ns: Some(latency_ns) }
+    }
+}
+
+impl From<events::OffCpu> for OffCpu {
+    fn from(off_cpu: events::OffCpu) -> Self {
+        let events::OffCpu { blocked, runnable } = off_cpu;
+        Self { blocked: blocked.sum, runnable: runnable.sum, blocked_spans: blocked, runnable_spans: runnable }
+    }
+}
+
+/// With the signals that traps come from in any case: that there were none is a result.
+fn with_those_of_traps(mut signals: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    for name in ["SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGTRAP"] {
+        signals.entry(name.to_owned()).or_default();
+    }
+    signals
 }
 
 /// Page faults by the mode in which they were taken.

@@ -11,6 +11,7 @@ use crate::Views;
 use crate::grid::Grid;
 use crate::{kernel, table as tables};
 use wasiscope_model::events::Distribution;
+use wasiscope_model::kernel_figures::KERNEL_DISTRIBUTIONS;
 use wasiscope_model::kind::{GENERATED, find};
 use wasiscope_model::names;
 use wasiscope_model::record::Status;
@@ -301,17 +302,16 @@ fn measurements(id: &str, case: &CaseReport) -> Markup {
 
 fn kernel_section(case: &CaseReport, seen: &KernelReport, exact: bool) -> Markup {
     let sum = |of: fn(&KernelPhase) -> Option<&Distribution>| added(seen.phases.values().filter_map(of));
-    let waits = [
-        ("waits in the run queue", sum(|phase| phase.run_queue_ns.as_ref())),
-        ("off the processor, blocked", sum(|phase| phase.off_cpu_ns.as_ref().map(|off| &off.blocked_spans))),
-        ("off the processor, runnable", sum(|phase| phase.off_cpu_ns.as_ref().map(|off| &off.runnable_spans))),
-    ];
     html! {
         @for grid in kernel::tables(case, exact) {
             @let heat = heat(&grid);
             (table_with(&grid, &format!("the kernel's side of {}", case.id), &|_| None, &|row, column| heat.get(&(row, column)).copied()))
         }
-        div.row { @for (title, waits) in &waits { @if let Some(chart) = charts::histogram(title, waits) { (chart) } } }
+        div.row {
+            @for of in KERNEL_DISTRIBUTIONS {
+                @if let Some(chart) = charts::histogram(of.name, &sum(of.value)) { (chart) }
+            }
+        }
     }
 }
 

@@ -1,47 +1,17 @@
-//! Every metric that there is: name, unit, kind and meaning. Dashboards are built on these: add to them, change nothing.
+//! The metrics of telemetry, but for those of the table of kernel figures, which has its own: name, unit, kind and meaning. Dashboards
+//! are built on these: add to them, change nothing.
 
-/// What a metric is.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Definition {
-    /// Its name in OpenTelemetry. Prometheus has it with underscores and the unit.
-    pub name: &'static str,
-    /// Its unit, by UCUM: that of the report, so that values are the same numbers.
-    pub unit: &'static str,
-    /// How its values go together.
-    pub kind: Kind,
-    /// What it tells, for people.
-    pub description: &'static str,
-    /// Whether its name is used as it is, in every output.
-    pub is_plain: bool,
-}
-
-/// How the values of a metric go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A state: values of two things added up mean nothing.
-    Gauge,
-    /// How much there was from the start of the run to its end.
-    Sum,
-    /// How many values lie where, likewise.
-    Histogram,
-}
+#[cfg(test)]
+use wasiscope_model::kernel_figures::{KERNEL_COUNTS_BY_NAME, KERNEL_DISTRIBUTIONS, KERNEL_FIGURES};
+pub use wasiscope_model::telemetry::{Definition, Kind};
 
 use Kind::{Gauge, Histogram, Sum};
 
-const fn new(name: &'static str, unit: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, unit, kind, description, is_plain: false }
-}
-
-const fn plain(name: &'static str, unit: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, unit, kind, description, is_plain: true }
-}
-
 macro_rules! metrics {
     ($($constant:ident = $make:ident($($part:expr),+);)+) => {
-        $(pub(crate) static $constant: Definition = $make($($part),+);)+
-        /// All of them.
+        $(pub(crate) static $constant: Definition = Definition::$make($($part),+);)+
         #[cfg(test)]
-        pub(crate) const ALL: &[&Definition] = &[$(&$constant),+];
+        const OWN: &[&Definition] = &[$(&$constant),+];
     };
 }
 
@@ -95,19 +65,6 @@ metrics! {
     CALL_ERRORS = new("wasiscope.kernel.syscall.errors", "{call}", Sum, "System calls that returned an error");
     CALL_TIME = new("wasiscope.kernel.syscall.time", "ns", Sum, "Time in system calls that returned");
     CALL_SPREAD = new("wasiscope.kernel.syscall.latency", "ns", Histogram, "Time in each system call that returned");
-    FAULTS = new("wasiscope.kernel.faults", "{fault}", Sum, "Page faults, in user mode and in the kernel");
-    REGION_FAULTS = new("wasiscope.kernel.region.faults", "{fault}", Sum, "Page faults by the kind of memory in which the address lies");
-    SIGNALS = new("wasiscope.kernel.signals", "{signal}", Sum, "Signals delivered");
-    SWITCHES = new("wasiscope.kernel.switches", "{switch}", Sum, "How often threads lost their processor");
-    MIGRATIONS = new("wasiscope.kernel.migrations", "{migration}", Sum, "How often threads were moved to another processor");
-    RUN_QUEUE = new("wasiscope.kernel.run_queue", "ns", Histogram, "Time from runnable to running");
-    OFF_CPU = new("wasiscope.kernel.off_cpu.time", "ns", Sum, "Time without a processor");
-    OFF_CPU_SPREAD = new("wasiscope.kernel.off_cpu.span", "ns", Histogram, "Each time without a processor");
-    FUTEX_WAITS = new("wasiscope.kernel.futex_wait", "ns", Histogram, "Time in futex waits");
-    MEMORY = new("wasiscope.kernel.memory", "By", Sum, "Address space mapped, unmapped, protected, advised");
-    CREATED = new("wasiscope.kernel.created", "{task}", Sum, "Threads and processes started");
-    BLOCK_REQUESTS = new("wasiscope.kernel.block_io.requests", "{request}", Sum, "Requests to block devices");
-    BLOCK_SIZE = new("wasiscope.kernel.block_io.size", "By", Sum, "Bytes asked of block devices");
 
     // Pipelines of kernel events are watched under these names, whoever makes them.
     PROBE_LATENCY = plain("probe_latency_us", "us", Histogram, "Time from an event in the kernel to the guest's answer");
@@ -127,19 +84,32 @@ pub(crate) const PLAIN_MEASUREMENTS: [&Definition; 1] = [&PROBE_LATENCY];
 pub(crate) const BY_UNIT: [(&str, &Definition, &Definition); 4] =
     [("ns", &DURATION, &DURATIONS), ("bytes", &SIZE, &SIZES), ("1/s", &RATE, &RATES), ("", &NUMBER, &NUMBERS)];
 
+/// All that there are, each once.
+#[cfg(test)]
+pub(crate) fn all() -> Vec<&'static Definition> {
+    let figures = KERNEL_FIGURES.iter().filter_map(|figure| figure.exported);
+    let distributions = KERNEL_DISTRIBUTIONS.iter().map(|distribution| distribution.exported);
+    let numbers = figures.chain(distributions).map(|exported| exported.metric);
+    let mut of_kernel: Vec<&Definition> = numbers.chain(KERNEL_COUNTS_BY_NAME.iter().map(|of| of.metric)).collect();
+    of_kernel.sort_by_key(|metric| metric.name);
+    of_kernel.dedup();
+    OWN.iter().copied().chain(of_kernel).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_those_that_both_sides_allow_and_none_is_the_beginning_of_a_series_of_another() {
-        for Definition { name, unit, is_plain, description, .. } in ALL.iter().copied() {
+        let all = all();
+        for Definition { name, unit, is_plain, description, .. } in &all {
             let allowed =
                 |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._".contains(letter);
             assert!(name.chars().all(allowed) && name.starts_with(|first: char| first.is_ascii_lowercase()), "{name}");
-            assert_eq!(name.starts_with("wasiscope."), !is_plain, "{name}");
+            assert_eq!(name.starts_with("wasiscope."), !*is_plain, "{name}");
             assert!(unit.is_ascii() && !unit.is_empty() && !description.is_empty(), "{name}");
-            assert_eq!(ALL.iter().filter(|other| other.name == *name).count(), 1, "{name}");
+            assert_eq!(all.iter().filter(|other| other.name == *name).count(), 1, "{name}");
         }
     }
 }

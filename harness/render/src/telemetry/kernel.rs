@@ -1,48 +1,34 @@
 //! What the kernel charged to a phase of a case. Totals over the passes that `wasiscope.kernel.iterations` counts.
 
+use std::collections::BTreeMap;
+
 use super::case::{Of, buckets};
 use super::catalogue::{self, Definition};
 use super::label::{self, Label};
 use super::{Histogram, Value};
 use wasiscope_model::events::Distribution;
-use wasiscope_model::report::{Calls, Faults, KernelPhase, OffCpu};
+use wasiscope_model::kernel_figures::{
+    Exported, KERNEL_COUNTS_BY_NAME, KERNEL_DISTRIBUTIONS, KERNEL_FIGURES, KernelCountsByName, KernelDistribution,
+};
+use wasiscope_model::report::{Calls, KernelPhase};
 use wasiscope_stats as stats;
 
 /// Everything that was charged to one phase.
-pub(crate) fn add(of: &mut Of<'_>, phase: &str, figures: &KernelPhase) {
+pub(crate) fn add(of: &mut Of<'_>, phase: &str, charged: &KernelPhase) {
     let mut phase = Phase { of, label: label::text("wasiscope.phase", phase) };
-    phase.count(&catalogue::ITERATIONS, None, Some(figures.iterations));
-    for (name, calls) in &figures.syscalls {
+    phase.count(&catalogue::ITERATIONS, None, Some(charged.iterations));
+    for (name, calls) in &charged.syscalls {
         phase.add_calls(name, calls);
     }
-    phase.add_faults(&figures.faults);
-    for (name, count) in figures.signals.iter().flatten() {
-        phase.count(&catalogue::SIGNALS, Some(("wasiscope.signal", name)), Some(*count));
+    for figure in KERNEL_FIGURES {
+        let Some(Exported { metric, attribute }) = figure.exported else { continue };
+        phase.count(metric, attribute, (figure.value)(charged));
     }
-    phase.count(&catalogue::MIGRATIONS, None, figures.migrations);
-    phase.spread(&catalogue::RUN_QUEUE, None, figures.run_queue_ns.as_ref());
-    phase.spread(&catalogue::FUTEX_WAITS, None, figures.futex_waits_ns.as_ref());
-    if let Some(off_cpu) = &figures.off_cpu_ns {
-        phase.add_off_cpu(off_cpu);
+    for KernelDistribution { exported: Exported { metric, attribute }, value, .. } in KERNEL_DISTRIBUTIONS {
+        phase.spread(metric, *attribute, value(charged));
     }
-    let (switches, created, io) = (figures.switches, figures.created, figures.block_io);
-    let kinds = [
-        (&catalogue::SWITCHES, "wasiscope.switch", "voluntary", switches.map(|of| of.voluntary)),
-        (&catalogue::SWITCHES, "wasiscope.switch", "involuntary", switches.map(|of| of.involuntary)),
-        (&catalogue::MEMORY, "wasiscope.operation", "mapped", figures.mapped_bytes),
-        (&catalogue::MEMORY, "wasiscope.operation", "unmapped", figures.unmapped_bytes),
-        (&catalogue::MEMORY, "wasiscope.operation", "protected", figures.protected_bytes),
-        (&catalogue::MEMORY, "wasiscope.operation", "advised", figures.advised_bytes),
-        (&catalogue::CREATED, "wasiscope.task", "thread", created.map(|of| of.threads)),
-        (&catalogue::CREATED, "wasiscope.task", "process", created.map(|of| of.processes)),
-        (&catalogue::BLOCK_REQUESTS, "wasiscope.direction", "read", io.map(|of| of.reads)),
-        (&catalogue::BLOCK_REQUESTS, "wasiscope.direction", "write", io.map(|of| of.writes)),
-        (&catalogue::BLOCK_REQUESTS, "wasiscope.direction", "other", io.map(|of| of.others)),
-        (&catalogue::BLOCK_SIZE, "wasiscope.direction", "read", io.map(|of| of.read_bytes)),
-        (&catalogue::BLOCK_SIZE, "wasiscope.direction", "write", io.map(|of| of.written_bytes)),
-    ];
-    for (definition, name, kind, count) in kinds {
-        phase.count(definition, Some((name, kind)), count);
+    for counts in KERNEL_COUNTS_BY_NAME {
+        phase.add_by_name(counts, (counts.value)(charged));
     }
 }
 
@@ -81,30 +67,15 @@ impl Phase<'_, '_> {
         self.spread(&catalogue::CALL_SPREAD, name, calls.latency_ns.as_ref());
     }
 
-    fn add_faults(&mut self, faults: &Faults) {
-        let modes =
-            [("user", faults.user, &faults.user_by_region), ("kernel", faults.kernel, &faults.kernel_by_region)];
-        for (mode, count, by_region) in modes {
-            self.count(&catalogue::FAULTS, Some(("wasiscope.mode", mode)), count);
-            for (region, count) in by_region {
-                let labels =
-                    [self.label.clone(), label::text("wasiscope.mode", mode), label::text("wasiscope.region", region)];
-                self.of.add(&catalogue::REGION_FAULTS, labels, Value::Count(*count));
+    fn add_by_name(&mut self, of: &KernelCountsByName, counts: Option<&BTreeMap<String, u64>>) {
+        for (name, count) in counts.into_iter().flatten() {
+            let (phase, name, count) = (self.label.clone(), label::text(of.name_attribute, name), Value::Count(*count));
+            match of.attribute {
+                Some((attribute, value)) => {
+                    self.of.add(of.metric, [phase, label::text(attribute, value), name], count);
+                }
+                None => self.of.add(of.metric, [phase, name], count),
             }
-        }
-    }
-
-    fn add_off_cpu(&mut self, off_cpu: &OffCpu) {
-        let reasons = [
-            ("blocked", off_cpu.blocked, &off_cpu.blocked_spans),
-            ("runnable", off_cpu.runnable, &off_cpu.runnable_spans),
-        ];
-        for (reason, total, spans) in reasons {
-            let reason = Some(("wasiscope.reason", reason));
-            self.count(&catalogue::OFF_CPU, reason, Some(total));
-            // Reports of old have the total only; that is not to be read as no wait at all.
-            let is_known = spans.count > 0 || total == 0;
-            self.spread(&catalogue::OFF_CPU_SPREAD, reason, is_known.then_some(spans));
         }
     }
 }

@@ -154,13 +154,13 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::ALL;
+    use super::super::catalogue::all;
     use super::*;
 
     #[test]
     fn names_and_units_are_prometheus_own_and_no_two_series_share_a_name() {
         let mut series: Vec<String> = Vec::new();
-        for definition in ALL {
+        for definition in all() {
             let Written { name, .. } = Written::of(definition);
             match definition.kind {
                 Kind::Histogram => series.extend(["bucket", "sum", "count"].map(|of| format!("{name}_{of}"))),

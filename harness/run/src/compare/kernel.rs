@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_model::comparison::KernelRow;
-use wasiscope_model::kernel_figures::{Compared, KERNEL_FIGURES, KernelFigure};
+use wasiscope_model::kernel_figures::{Compared, KERNEL_COUNTS_BY_NAME, KERNEL_FIGURES, KernelFigure};
 
 use wasiscope_model::report::{Calls, KernelPhase, KernelReport};
 
@@ -55,7 +55,7 @@ fn share(row: &KernelRow) -> f64 {
 }
 
 fn is_worth_telling(row: &KernelRow) -> bool {
-    let of_machine = |figure: &&KernelFigure| figure.name == row.what && figure.compared == Compared::Machine;
+    let of_machine = |figure: &&KernelFigure| figure.name == row.what && figure.compared == Some(Compared::Machine);
     let is_of_machine = KERNEL_FIGURES.iter().any(|figure| of_machine(&figure));
     let (least, at_least) = match (is_of_machine, row.unit.as_str()) {
         (true, "ns") => (WAIT_MIN_NS, TIME_SHARE),
@@ -79,12 +79,15 @@ fn figures(old: &KernelPhase, now: &KernelPhase) -> Vec<(String, &'static str, O
         add(&format!("{name} calls"), "count", &|phase| Some(calls(phase).count));
         add(&format!("in {name}"), "ns", &|phase| calls(phase).total_ns);
     }
-    let signals: BTreeSet<&String> =
-        [old, now].iter().filter_map(|of| of.signals.as_ref()).flat_map(BTreeMap::keys).collect();
-    for name in signals {
-        add(name, "count", &|phase| phase.signals.as_ref().map(|of| of.get(name).copied().unwrap_or(0)));
+    for counts in KERNEL_COUNTS_BY_NAME.iter().filter(|counts| counts.compared.is_some()) {
+        let names: BTreeSet<&String> =
+            [old, now].into_iter().filter_map(counts.value).flat_map(BTreeMap::keys).collect();
+        for name in names {
+            // One that never happened is none.
+            add(name, "count", &|phase| (counts.value)(phase).map(|of| of.get(name).copied().unwrap_or(0)));
+        }
     }
-    for figure in KERNEL_FIGURES.iter().filter(|figure| figure.compared != Compared::InParts) {
+    for figure in KERNEL_FIGURES.iter().filter(|figure| figure.compared.is_some()) {
         add(figure.name, figure.unit.name(), &figure.value);
     }
     figures

@@ -64,8 +64,9 @@ impl Measured<'_> {
     }
 
     fn coverage(&self, capture: &CaptureReport) -> Coverage {
-        let lossless = self.options.source.is_live() && capture.ledger.counts_are_exact();
-        Coverage { lossless, ..Coverage::of(&capture.programs) }
+        let mut coverage = Coverage::of(&capture.programs);
+        coverage.lossless = self.options.source.is_live() && capture.ledger.counts_are_exact();
+        coverage
     }
 
     fn take_scenarios(&mut self, coverage: Coverage) -> Vec<ScenarioReport> {

@@ -1,44 +1,81 @@
 //! What the kernel charged to a worker: plain values, as stored and read back.
+//!
+//! Kinds of events are fields here and in [`KernelPhase`](crate::report::KernelPhase), and not entries of a map: documents give each a
+//! name and a shape of its own, and what reads one says which. That none is left out is for the compiler, which knows all kinds.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wasiscope_ebpf_abi::{Counter, Phase, RegionKind};
+use wasiscope_ebpf_abi::{Counter, Kind, Phase, RegionKind};
 
-use crate::figures::total;
+mod tally;
+
+pub use tally::Charged;
+use tally::Tally;
 
 /// What the kernel charged to one worker, by phase.
 pub type KernelEvents = BTreeMap<Phase, PhaseEvents>;
 
-/// What the kernel charged to one phase.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PhaseEvents {
+macro_rules! phase_events {
+    ($($(#[$attribute:meta])+ $field:ident: $tally:ty, of $($kind:ident),+;)+) => {
+        /// What the kernel charged to one phase.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct PhaseEvents {
+            $($(#[$attribute])+ pub $field: $tally,)+
+        }
+
+        impl PhaseEvents {
+            /// Adds what one counter of the kernel programs holds.
+            pub fn add(&mut self, charged: &Charged<'_>) {
+                match charged.kind {
+                    $($(Kind::$kind)|+ => self.$field.charge(charged),)+
+                }
+            }
+
+            /// Adds what another worker, or another part of it, was charged.
+            pub fn merge(&mut self, other: &Self) {
+                $(self.$field.include(&other.$field);)+
+            }
+
+            /// How many events of a kind there are, or how many bytes where nothing but bytes is counted.
+            #[must_use]
+            pub fn total(&self, kind: Kind) -> u64 {
+                match kind {
+                    $($(Kind::$kind)|+ => self.$field.total(kind),)+
+                }
+            }
+        }
+    };
+}
+
+// One row for each field, with the kinds of events that it counts: the compiler refuses a kind that none of them does.
+phase_events! {
     /// System calls by name.
-    pub syscalls: BTreeMap<String, Calls>,
+    syscalls: BTreeMap<String, Calls>, of Syscall, SyscallError;
     /// Page faults taken in user mode, by the kind of region in which the address lies.
-    pub faults_user: BTreeMap<String, u64>,
+    faults_user: BTreeMap<String, u64>, of FaultUser;
     /// Page faults taken by the kernel on the worker's behalf (inside a system call), likewise.
-    pub faults_kernel: BTreeMap<String, u64>,
+    faults_kernel: BTreeMap<String, u64>, of FaultKernel;
     /// Signals delivered, by name.
-    pub signals: BTreeMap<String, u64>,
+    signals: BTreeMap<String, u64>, of Signal;
     /// How often threads lost their processor.
-    pub switches: Switches,
+    switches: Switches, of Switch;
     /// How often threads were moved to another processor.
-    pub migrations: u64,
+    migrations: u64, of Migration;
     /// Nanoseconds from runnable to running.
-    pub run_queue_ns: Distribution,
+    run_queue_ns: Distribution, of RunQueue;
     /// Nanoseconds without a processor, by the reason.
-    pub off_cpu_ns: OffCpu,
+    off_cpu_ns: OffCpu, of OffCpu;
     /// Nanoseconds in futex waits.
-    pub futex_waits_ns: Distribution,
+    futex_waits_ns: Distribution, of FutexWait;
     /// Bytes of address space.
-    pub memory: Memory,
+    memory: Memory, of Memory;
     /// Threads and processes started.
     #[serde(rename = "births")]
-    pub tasks_created: TasksCreated,
+    tasks_created: TasksCreated, of Birth;
     /// Requests to block devices.
-    pub block_io: BlockIo,
+    block_io: BlockIo, of BlockIo;
 }
 
 /// System calls of one kind in one phase.
@@ -175,54 +212,16 @@ impl Distribution {
 }
 
 impl PhaseEvents {
-    /// Adds what another worker, or another part of it, was charged.
-    pub fn merge(&mut self, other: &Self) {
-        for (name, calls) in &other.syscalls {
-            let sum = self.syscalls.entry(name.clone()).or_default();
-            raise(&mut sum.count, calls.count);
-            raise(&mut sum.errors, calls.errors);
-            sum.latency_ns.merge(&calls.latency_ns);
-        }
-        let by_name = [
-            (&mut self.faults_user, &other.faults_user),
-            (&mut self.faults_kernel, &other.faults_kernel),
-            (&mut self.signals, &other.signals),
-        ];
-        for (sum, more) in by_name {
-            for (name, count) in more {
-                raise(sum.entry(name.clone()).or_default(), *count);
-            }
-        }
-        raise(&mut self.switches.voluntary, other.switches.voluntary);
-        raise(&mut self.switches.involuntary, other.switches.involuntary);
-        raise(&mut self.migrations, other.migrations);
-        self.run_queue_ns.merge(&other.run_queue_ns);
-        self.off_cpu_ns.blocked.merge(&other.off_cpu_ns.blocked);
-        self.off_cpu_ns.runnable.merge(&other.off_cpu_ns.runnable);
-        self.futex_waits_ns.merge(&other.futex_waits_ns);
-        raise(&mut self.memory.mapped_bytes, other.memory.mapped_bytes);
-        raise(&mut self.memory.unmapped_bytes, other.memory.unmapped_bytes);
-        raise(&mut self.memory.protected_bytes, other.memory.protected_bytes);
-        raise(&mut self.memory.advised_bytes, other.memory.advised_bytes);
-        raise(&mut self.tasks_created.threads, other.tasks_created.threads);
-        raise(&mut self.tasks_created.processes, other.tasks_created.processes);
-        raise(&mut self.block_io.reads, other.block_io.reads);
-        raise(&mut self.block_io.read_bytes, other.block_io.read_bytes);
-        raise(&mut self.block_io.writes, other.block_io.writes);
-        raise(&mut self.block_io.written_bytes, other.block_io.written_bytes);
-        raise(&mut self.block_io.others, other.block_io.others);
-    }
-
     /// Page faults in user mode, wherever.
     #[must_use]
     pub fn user_faults(&self) -> u64 {
-        total(self.faults_user.values().copied())
+        self.total(Kind::FaultUser)
     }
 
     /// Page faults in the kernel, wherever.
     #[must_use]
     pub fn kernel_faults(&self) -> u64 {
-        total(self.faults_kernel.values().copied())
+        self.total(Kind::FaultKernel)
     }
 }
 
