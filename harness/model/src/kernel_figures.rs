@@ -293,7 +293,7 @@ impl KernelFigure {
 mod tests {
     use std::collections::BTreeSet;
 
-    use wasiscope_ebpf_abi::{Counter, KERNEL_EVENTS, KernelEvent, Kind};
+    use wasiscope_ebpf_abi::{Counter, KERNEL_EVENTS, KernelEvent, Kind, Shape};
 
     use super::*;
     use crate::capture::{Coverage, ProgramCost};
@@ -321,7 +321,7 @@ mod tests {
         let mut events = PhaseEvents::default();
         let counter = Counter { count: 1, total: 7, min: 7, max: 7 };
         events.add(&Charged { kind: event.kind, id: 0, name: "name", bucket: 7, counter });
-        assert_eq!(events.total(event.kind), if event.kind == Kind::Memory { 7 } else { 1 });
+        assert_eq!(events.total(event.kind), if event.shape == Shape::Bytes { 7 } else { 1 });
         let attached = |name: &&str| ProgramCost {
             name: (*name).to_owned(),
             run_count: None,
