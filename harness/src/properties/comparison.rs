@@ -58,11 +58,31 @@ fn slower(base: &Report) -> Report {
     new
 }
 
-type Key<'a> = (&'a str, Option<&'a str>, Option<&'a str>, &'a str);
+/// A case by all that it is called, the machine, and the metric.
+type Key<'a> = (Vec<(&'a str, Option<&'a str>)>, Option<&'a str>, &'a str);
 
 fn by_name(of: &Differences) -> BTreeMap<Key<'_>, &Row> {
     let rows = of.rows.iter();
-    rows.map(|row| ((&*row.case, row.scenario.as_deref(), row.machine.as_deref(), &*row.metric), row)).collect()
+    rows.map(|row| ((names(row), row.machine.as_deref(), &*row.metric), row)).collect()
+}
+
+/// Id and scenario, of a renamed case both old and new: which of them is the row's own depends on the direction.
+fn names(row: &Row) -> Vec<(&str, Option<&str>)> {
+    let scenario = row.scenario.as_deref();
+    let old = row.renamed_from.as_deref().map(|old| {
+        // `SCENARIO: ID` where only the scenario has another name.
+        let moved = old.strip_suffix(&*row.case).and_then(|rest| rest.strip_suffix(": "));
+        moved.map_or((old, scenario), |from| (&*row.case, scenario.map(|_| from)))
+    });
+    let mut names: Vec<_> = [(&*row.case, scenario)].into_iter().chain(old).collect();
+    names.sort_unstable();
+    names
+}
+
+/// What a case is called in both directions.
+fn name<'a>(of: &'a Differences, case: &'a str) -> &'a str {
+    let row = of.rows.iter().find(|row| row.case == case);
+    row.map_or(case, |row| names(row)[0].0)
 }
 
 fn mirror(there: &Differences, back: &Differences) {
@@ -80,8 +100,10 @@ fn mirror(there: &Differences, back: &Differences) {
         assert_eq!(other.verdict, wanted, "{key:?}: {row:?}\n{other:?}");
         assert_eq!((row.base, row.new), (other.new, other.base), "{key:?}");
     }
-    let turned: Vec<_> = back.facts.iter().map(|fact| (&fact.case, &fact.fact, &fact.new, &fact.base)).collect();
-    let facts: Vec<_> = there.facts.iter().map(|fact| (&fact.case, &fact.fact, &fact.base, &fact.new)).collect();
+    let turned: Vec<_> =
+        back.facts.iter().map(|fact| (name(back, &fact.case), &fact.fact, &fact.new, &fact.base)).collect();
+    let facts: Vec<_> =
+        there.facts.iter().map(|fact| (name(there, &fact.case), &fact.fact, &fact.base, &fact.new)).collect();
     assert_eq!(facts.len(), turned.len());
     assert!(facts.iter().all(|fact| turned.contains(fact)), "{facts:?}\n{turned:?}");
     assert_eq!(there.kernel.len(), back.kernel.len(), "{:?}\n{:?}", there.kernel, back.kernel);
