@@ -16,6 +16,12 @@ pub use wasiscope_scenario::plan;
 pub use wasiscope_stats as stats;
 pub use wasiscope_sys::{before_exec, clock, files, folder, git, interrupt, machine, privileges, scratch};
 
+/// Codes of errors.
+pub mod code {
+    pub use wasiscope_model::code::*;
+    pub use wasiscope_model::fail;
+    pub use wasiscope_run::code::code_of;
+}
 pub mod cli;
 #[doc(hidden)]
 pub mod properties;

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         return exit;
     }
     let exit = Cli::of_command_line().run().unwrap_or_else(|error| {
-        cli::say(&format!("error: {error:#}"));
+        cli::say(&cli::shown(&error));
         cli::Exit::of(&error)
     });
     exit.into()

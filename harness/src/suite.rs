@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde::Serialize;
 
+use crate::code::{Code, CodedError, fail};
 use crate::execute::{Note, Observer, Options, measure};
 use crate::interrupt::Interrupt;
 use crate::kinds;
@@ -92,28 +93,28 @@ pub fn list(places: &Places) -> List {
                 let of_case = |case: Case| listed(places, &file, &scenario, &case, &absent);
                 list.cases.extend(scenario.cases().into_iter().map(of_case));
             }
-            Err(reason) => list.broken.push(Broken { test: test_of_file(&file), reason }),
+            Err(reason) => list.broken.push(Broken { test: test_of_file(&file), reason: reason.to_string() }),
         }
     }
     list
 }
 
 /// The scenarios of a project, each with its file, or with what is wrong with it.
-fn scenarios(places: &Places) -> Vec<(PathBuf, Result<Scenario, String>)> {
+fn scenarios(places: &Places) -> Vec<(PathBuf, Result<Scenario, CodedError>)> {
     let folder = places.scenarios();
     match scenario::files(&folder) {
         Ok(files) if files.is_empty() => {
             let reason = format!("no scenario in {}", folder.display());
-            vec![(folder, Err(reason))]
+            vec![(folder, Err(Code::NoScenarioFolder.error(reason)))]
         }
         Ok(files) => {
             let read = |file: PathBuf| {
-                let scenario = kinds::read(&file).map_err(|error| error.to_string());
+                let scenario = kinds::read(&file).map_err(CodedError::from);
                 (file, scenario)
             };
             files.into_iter().map(read).collect()
         }
-        Err(error) => vec![(folder, Err(error.to_string()))],
+        Err(error) => vec![(folder, Err(error.into()))],
     }
 }
 
@@ -161,7 +162,9 @@ pub fn facts(places: &Places, test: &str) -> anyhow::Result<Facts> {
     let (scenario, case) = find(places, test)?;
     let case = run_once(places, case)?;
     if !case.outcome.expected {
-        anyhow::bail!("{}: {}", case.outcome.status.name(), case.outcome.detail.unwrap_or_default());
+        let code = case.outcome.code.unwrap_or(Code::NotRun);
+        let message = format!("{}: {}", case.outcome.status.name(), case.outcome.detail.unwrap_or_default());
+        return Err(code.error(message).into());
     }
     // What an engine does not offer shows only when it is asked for it.
     let note = (case.outcome.status == Status::Skipped)
@@ -196,11 +199,11 @@ fn find(places: &Places, test: &str) -> anyhow::Result<(String, Case)> {
                     return Ok((scenario.name, case));
                 }
             }
-            Err(reason) if test_of_file(&file) == test => return Err(anyhow!(reason)),
+            Err(reason) if test_of_file(&file) == test => return Err(reason.into()),
             Err(_) => {}
         }
     }
-    Err(anyhow!("there is no test `{test}`: `wasiscope suite list` has them"))
+    fail!(NothingMatches, "there is no test `{test}`: `wasiscope suite list` has them")
 }
 
 /// One worker for the facts, and one iteration to see that it can be timed.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::Trial;
 use tempfile::TempDir;
+use wasiscope::code::Code;
 use wasiscope::execute::{Depth, ExecuteError, Note, Observer, Options, Silent, Warning, execute, measure};
 use wasiscope::guest::NoGuest;
 use wasiscope::interrupt::Interrupt;
@@ -155,7 +156,7 @@ fn before_anything_was_measured_there_is_no_report() {
 fn facts_alone_have_no_samples() {
     let (folder, places, cases) = project();
     let scratch = scratch(&folder);
-    let refused = NoGuest { status: Status::Skipped, reason: "not here".to_owned() };
+    let refused = NoGuest { status: Status::Skipped, code: Code::NoToolchain, reason: "not here".to_owned() };
     let options = Options {
         depth: Depth::Facts,
         reference: false,

@@ -32,6 +32,8 @@ pub mod recorded;
 
 use std::os::fd::RawFd;
 
+use wasiscope_model::code::{Code, Coded};
+
 pub use wasiscope_model::capture::{Coverage, Ledger, ProgramCost};
 pub use wasiscope_model::events::{
     BlockIo, Calls, Distribution, KernelEvents, Memory, OffCpu, PhaseEvents, Switches, TasksCreated, Traced,
@@ -49,6 +51,15 @@ pub enum CaptureError {
     /// The kernel refused an operation that worked before.
     #[error("capture: {0}")]
     Kernel(String),
+}
+
+impl Coded for CaptureError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unavailable(_) => Code::CaptureUnavailable,
+            Self::Kernel(_) => Code::CaptureFailed,
+        }
+    }
 }
 
 /// What a worker must inherit to be watched.

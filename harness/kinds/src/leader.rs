@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use wasiscope_capture::{CaptureError, Pipeline, PipelineOptions};
+use wasiscope_model::code::{Code, Coded};
 
 /// A flow of events, as its parent sees it.
 pub trait Leader: fmt::Debug + Send + Sync {
@@ -53,4 +54,13 @@ pub enum FlowError {
     /// The kernel's side.
     #[error(transparent)]
     Kernel(#[from] CaptureError),
+}
+
+impl Coded for FlowError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Source(_) => Code::NotRun,
+            Self::Kernel(error) => error.code(),
+        }
+    }
 }

@@ -20,7 +20,7 @@ tolerance: {phase.instantiate: 3%}
 
 fn error_of(text: &str) -> String {
     match parse(Path::new("scenarios/startup.yaml"), text) {
-        Err(ScenarioError::Invalid(message)) => message,
+        Err(ScenarioError::Invalid { text, .. }) => text,
         other => panic!("expected an invalid scenario, got {other:?}"),
     }
 }

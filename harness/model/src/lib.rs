@@ -7,6 +7,7 @@
 pub const NAME: &str = "wasiscope";
 
 pub mod capture;
+pub mod code;
 pub mod comparison;
 pub mod engine;
 pub mod events;

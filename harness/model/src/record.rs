@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasiscope_ebpf_abi::Phase;
 
+use crate::code::{self, Code};
 use crate::events::{Distribution, KernelEvents, TracedEvent};
 
 /// Facts by name. Values are exact, so they are compared for equality and never averaged.
@@ -47,6 +48,9 @@ pub struct Outcome {
     pub status: Status,
     /// What happened, for a reader; `None` when all went well.
     pub detail: Option<String>,
+    /// The same for a script; `None` when all went well, or in a report of a version that had no codes.
+    #[serde(default, deserialize_with = "code::if_known", skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// Whether this is the ending that the scenario expects. A row that is not as expected makes the run exit with 1.
     #[serde(default = "yes")]
     pub expected: bool,
@@ -64,14 +68,15 @@ impl Outcome {
     /// Ran to its end.
     #[must_use]
     pub const fn ok() -> Self {
-        Self { status: Status::Ok, detail: None, expected: true }
+        Self { status: Status::Ok, detail: None, code: None, expected: true }
     }
 
     /// Ended otherwise, which nobody expected so far.
     #[must_use]
-    pub fn because(status: Status, detail: impl Into<String>) -> Self {
+    pub fn because(status: Status, code: Code, detail: impl Into<String>) -> Self {
         let detail = Some(bounded(detail.into())).filter(|detail| !detail.is_empty());
-        Self { status, detail: detail.or_else(|| Some("no reason was given".to_owned())), expected: false }
+        let detail = detail.or_else(|| Some("no reason was given".to_owned()));
+        Self { status, detail, code: Some(code), expected: false }
     }
 }
 
@@ -345,7 +350,7 @@ mod tests {
             id: "hello/std/cranelift".into(),
             process: 1,
             watched: true,
-            outcome: Outcome::because(Status::Timeout, "in run for 10s"),
+            outcome: Outcome::because(Status::Timeout, Code::TimedOut, "in run for 10s"),
             samples: BTreeMap::from([(Phase::InstantiateCold, vec![1, 2])]),
             memory: BTreeMap::from([(RSS_RUN.into(), vec![4096])]),
             measured: BTreeMap::from([("fairness".into(), vec![0.5])]),

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde_json::{Map, Value};
 
-use wasiscope_model::names;
+use wasiscope_model::code::Code;
+use wasiscope_model::{fail, names};
 use wasiscope_scenario::plan::{Case, Directory, GuestSource, Input};
 use wasiscope_scenario::{Engine, Expectation, ExpectedText, Limits};
 use wasiscope_sys::files;
@@ -48,13 +49,14 @@ pub struct Manifest {
 /// When a folder or manifest cannot be read, a manifest is not valid, or there is no guest at all.
 pub fn suites(folder: &Path) -> anyhow::Result<Vec<Suite>> {
     if folder.is_file() {
-        bail!("{}: a file; give its folder, and --only 'NAME/*' for one guest", folder.display());
+        fail!(NotAFolder, "{}: a file; give its folder, and --only 'NAME/*' for one guest", folder.display());
     }
     let mut suites = Vec::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(folder) = pending.pop() {
         let mut guests = Vec::new();
-        let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        let entries = fs::read_dir(&folder).map_err(|error| Code::of_read(&error).error(error));
+        let entries = entries.with_context(|| folder.display().to_string())?;
         for entry in entries {
             let entry = entry.with_context(|| folder.display().to_string())?;
             let path = entry.path();
@@ -73,7 +75,7 @@ pub fn suites(folder: &Path) -> anyhow::Result<Vec<Suite>> {
         }
     }
     if suites.is_empty() {
-        bail!("{}: no .wasm or .wat file in it or below it", folder.display());
+        fail!(NothingMatches, "{}: no .wasm or .wat file in it or below it", folder.display());
     }
     Ok(suites)
 }
@@ -100,15 +102,19 @@ fn test(guest: PathBuf) -> anyhow::Result<Test> {
     // One that is there and cannot be read is an error, and not the same as none.
     let manifest = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => manifest(&Map::new(), folder)?,
-        _ => manifest(&object(&path)?, folder).with_context(|| path.display().to_string())?,
+        _ => manifest(&object(&path)?, folder)
+            .map_err(|error| Code::InvalidManifest.error(error))
+            .with_context(|| path.display().to_string())?,
     };
     Ok(Test { name, guest, manifest })
 }
 
 /// A JSON object in a file.
 fn object(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    let bytes = files::read(path).with_context(|| path.display().to_string())?;
+    let bytes = files::read(path).map_err(|error| Code::of_read(&error).error(error));
+    let bytes = bytes.with_context(|| path.display().to_string())?;
     serde_json::from_slice(files::without_byte_order_mark(&bytes))
+        .map_err(|error| Code::InvalidManifest.error(error))
         .with_context(|| format!("{} is not a manifest", path.display()))
 }
 
@@ -224,7 +230,7 @@ fn read_key(manifest: &mut Manifest, key: &str, value: &Value, folder: &Path) ->
 fn directory(folder: &Path, name: &str, guest: Option<&str>) -> anyhow::Result<Directory> {
     let host = std::path::absolute(folder.join(name))?;
     if !host.is_dir() {
-        bail!("no folder `{name}` beside the guest");
+        fail!(NotAFolder, "no folder `{name}` beside the guest");
     }
     Ok(Directory { host, guest: guest.unwrap_or(name).to_owned(), shared: false })
 }
@@ -255,6 +261,7 @@ pub type KnownFailures = BTreeMap<String, BTreeMap<String, String>>;
 /// When the file cannot be read or has another format.
 pub fn known_failures(path: &Path) -> anyhow::Result<KnownFailures> {
     serde_json::from_value(Value::Object(object(path)?))
+        .map_err(|error| Code::InvalidManifest.error(error))
         .with_context(|| format!("{}: write {{\"SUITE\": {{\"TEST\": \"REASON\"}}}}", path.display()))
 }
 

@@ -4,6 +4,7 @@
 //! [`execute`](execute::execute) is a run as a library call. It knows no command line and prints nothing.
 
 pub mod calibrate;
+pub mod code;
 pub mod compare;
 pub mod conformance;
 pub mod execute;

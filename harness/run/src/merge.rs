@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_kinds as kinds;
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::kind::find;
 use wasiscope_model::report::Report;
 use wasiscope_model::report::machines::{capture, duration_s, of_sources, tools};
@@ -62,6 +63,17 @@ pub enum Conflict {
     /// A part of the suite that nobody brought.
     #[error("shard {} is missing: add its report, or join the others all the same with --incomplete", .0.iter().map(Shard::to_string).collect::<Vec<_>>().join(", "))]
     Missing(Vec<Shard>),
+}
+
+impl Coded for Conflict {
+    fn code(&self) -> Code {
+        match self {
+            Self::Differ { .. } => Code::ReportsDiffer,
+            Self::Twice { .. } => Code::CaseTwice,
+            Self::OtherGuest { .. } => Code::GuestsDiffer,
+            Self::Missing(_) => Code::ShardMissing,
+        }
+    }
 }
 
 /// A report with the name of its file.

@@ -5,13 +5,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 
+use crate::code::code_of;
 use crate::runner::{InputFiles, Prepared};
 use wasiscope_guest::guest::{self, Artifact, NoGuest};
 use wasiscope_guest::module::{self, Imports, ModuleError};
 use wasiscope_guest::places::Places;
 use wasiscope_kinds as kinds;
+use wasiscope_model::code::Code;
+use wasiscope_model::fail;
 use wasiscope_model::record::Status;
 use wasiscope_scenario::Engine;
 use wasiscope_scenario::plan::{Case, Directory, GuestSource, Input, START_NOT_CALLED};
@@ -27,7 +30,8 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
             let wasm = module::read(path)?;
             check_module(case, &wasm).with_context(|| path.display().to_string())?;
             if case.input.start_first && !module::exports_function(&wasm, "_start") {
-                bail!(
+                fail!(
+                    NoSuchFunction,
                     "{}: --start-first calls `_start`, which it does not export: leave the option out",
                     path.display()
                 );
@@ -37,8 +41,10 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
         GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => {}
     }
     let Some(settings) = case.engine.settings else { return Ok(()) };
-    wasiscope_engines::check_engine(settings, &case.limits)
-        .map_err(|reason| anyhow!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name))
+    wasiscope_engines::check_engine(settings, &case.limits).map_err(|reason| {
+        let message = format!("{}: engine {}: wasmtime refuses it: {reason}", case.scenario, case.engine.name);
+        Code::InvalidEngine.error(message).into()
+    })
 }
 
 /// What the guest of a case may import; `None` where that is not known here: handlers of events are offered other things, and so may
@@ -94,13 +100,16 @@ pub fn prepare(
         let guest = match &case.guest {
             GuestSource::Built { flavour, workload } => built[&(*flavour, workload.clone())].clone(),
             GuestSource::File(path) => match check(&case) {
-                Err(error) => Err(NoGuest { status: Status::Failed, reason: format!("{error:#}") }),
+                Err(error) => Err(no_guest(&error, format!("{error:#}"))),
                 Ok(()) => Ok(own_copy(path, scratch)?),
             },
             GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
                 Ok(artifact) => match check_built(&case, &artifact)? {
                     Ok(()) => Ok(kept(artifact, scratch)?),
-                    Err(error) => Err(NoGuest { status: Status::Failed, reason: error.to_string() }),
+                    Err(error) => {
+                        let reason = error.to_string();
+                        Err(no_guest(&error.into(), reason))
+                    }
                 },
                 Err(error) => Err(error.into()),
             },
@@ -118,11 +127,17 @@ fn has_engine(case: &Case) -> Result<(), NoGuest> {
     let Some(program) = case.engine.program else { return Ok(()) };
     program.executable().map(drop).map_err(|name| NoGuest {
         status: Status::Skipped,
+        code: Code::NoEngine,
         reason: format!(
             "no `{name}` beside wasiscope or on PATH, which runs guests for the engine {}",
             case.engine.name
         ),
     })
+}
+
+/// The failed row of an error.
+pub fn no_guest(error: &anyhow::Error, reason: String) -> NoGuest {
+    NoGuest { status: Status::Failed, code: code_of(error).unwrap_or(Code::NotRun), reason }
 }
 
 /// Copies of what guests are given, each made once in a run.

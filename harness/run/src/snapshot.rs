@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use wasiscope_kinds as kinds;
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::record::Facts;
 use wasiscope_model::report::CaseReport;
 use wasiscope_scenario::{Budgets, Flavour};
@@ -39,6 +40,15 @@ pub enum SnapshotError {
         /// What does not fit, and where.
         reason: serde_yaml::Error,
     },
+}
+
+impl Coded for SnapshotError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Io { reason, .. } => Code::of_read(reason),
+            Self::NotKept { .. } => Code::NotASnapshot,
+        }
+    }
 }
 
 /// Whether the tree and the toolchain decide the guests of this flavour and what becomes of them. Native code is the machine's, as

@@ -8,6 +8,7 @@ use crate::runner::Prepared;
 use wasiscope_capture::{Coverage, KernelEvents, PhaseEvents};
 use wasiscope_guest::guest::Artifact;
 use wasiscope_kinds::{self as kinds, Kind};
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use wasiscope_model::report::{
     ArtifactReport, CaseReport, Disturbance, KernelPhase, KernelReport, Measurement, ScenarioReport,
@@ -81,10 +82,11 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
     let mut outcome = checked_outcome.unwrap_or_else(|| worst(&outcomes));
     let problem =
         kernel.as_ref().filter(|_| coverage.lossless).and_then(|kernel| kind.kernel_problem(case, &outcome, kernel));
-    outcome = problem.map_or(outcome, |problem| Outcome::because(Status::Failed, problem));
+    outcome = problem.map_or(outcome, |problem| Outcome::because(Status::Failed, Code::KernelDisagrees, problem));
     if leaves_start_out(case, &facts) {
         let detail = outcome.detail.take().map(|detail| format!("{detail}; ")).unwrap_or_default();
         outcome.detail = Some(detail + START_NOT_CALLED);
+        outcome.code = outcome.code.or(Some(Code::StartNotCalled));
     }
     CaseReport {
         id: case.id(),
@@ -135,7 +137,7 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
     let last = outcomes.iter().rev().find(|outcome| outcome.status != Status::Skipped).or(outcomes.last());
     match unexpected.or(last) {
         Some(outcome) => (*outcome).clone(),
-        None => Outcome { status: Status::Skipped, detail: Some("not reached".to_owned()), expected: true },
+        None => Outcome { expected: true, ..Outcome::because(Status::Skipped, Code::NotReached, "not reached") },
     }
 }
 

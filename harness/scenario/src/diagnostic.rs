@@ -5,13 +5,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use wasiscope_model::code::{Code, Coded};
 
 /// Why a scenario cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// The file says something that cannot be; the text holds file, line, column, the line itself and the mend.
-    #[error("{0}")]
-    Invalid(String),
+    /// The file has a mistake; the text holds file, line, column, the line itself and the mend.
+    #[error("{text}")]
+    Invalid {
+        /// What kind of mistake it is.
+        code: Code,
+        /// The whole message.
+        text: String,
+    },
     /// The file exists but cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
@@ -57,6 +63,19 @@ pub enum ScenarioError {
         /// Every name that exists.
         present: Vec<String>,
     },
+}
+
+impl Coded for ScenarioError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid { code, .. } => *code,
+            Self::Unreadable { reason, .. } => Code::of_read(reason),
+            Self::NoFile(_) => Code::NoSuchFile,
+            Self::NoFolder { .. } => Code::NoScenarioFolder,
+            Self::SameName { .. } => Code::SameName,
+            Self::NoScenario { .. } => Code::NoSuchScenario,
+        }
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
@@ -113,6 +132,15 @@ impl Problem {
         quoted(self.message.strip_prefix("unknown field ")?).next()
     }
 
+    /// Serde and this crate say `unknown field`, or `unknown` and what the name is of.
+    fn code(&self) -> Code {
+        match self.message.strip_prefix("unknown ") {
+            Some(rest) if rest.starts_with("field ") => Code::UnknownKey,
+            Some(_) => Code::UnknownName,
+            None => Code::InvalidScenario,
+        }
+    }
+
     /// The same place with other words.
     pub(super) fn with_message(self, message: String) -> Self {
         Self { message, ..self }
@@ -132,7 +160,7 @@ impl Problem {
         let path = path.display().to_string();
         // In a file of blank lines there is nothing to point at.
         let Some((line, column)) = self.line_and_column(text).filter(|_| !text.trim().is_empty()) else {
-            return ScenarioError::Invalid(format!("{path}: {}", self.message));
+            return ScenarioError::Invalid { code: self.code(), text: format!("{path}: {}", self.message) };
         };
         let label = suggestion.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
         let word = quoted(&self.message).next();
@@ -141,7 +169,8 @@ impl Problem {
         let report = [Level::ERROR.primary_title(&self.message).element(snippet)];
         let rendered = Renderer::plain().render(&report).to_string();
         // The caller prefixes `error:` itself, to this error as to any other.
-        ScenarioError::Invalid(rendered.strip_prefix("error: ").unwrap_or(&rendered).to_owned())
+        let text = rendered.strip_prefix("error: ").unwrap_or(&rendered).to_owned();
+        ScenarioError::Invalid { code: self.code(), text }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use clap::Args;
 use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::selection;
-use super::{Exit, ListFormat, StoppedEarly, print};
+use super::{Exit, ListFormat, is_stopped_early, print, stopped_early};
+use crate::code::{Code, fail};
 use crate::compare::bisect::{Answer, Search};
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::{Row, Tolerances, revision};
@@ -18,7 +19,8 @@ use crate::git;
 use crate::interrupt::Interrupt;
 use crate::places::Places;
 use crate::plan::Case;
-use crate::record::{self, Facts, metric_of};
+use crate::prepare;
+use crate::record::{Facts, metric_of};
 use crate::runner::{self, ChildWorkers, InputFiles, Pair, Pairs, Prepared, Settings};
 use crate::scratch;
 use crate::stats::Verdict;
@@ -71,7 +73,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let mut commits = vec![(good.clone(), git::subject(&places.root, &good)?)];
     commits.extend(git::between(&places.root, &good, &bad)?);
     if good == bad {
-        bail!("{} and {} are one commit", arguments.good, arguments.bad);
+        fail!(SameCommit, "{} and {} are one commit", arguments.good, arguments.bad);
     }
     if commits.len() < 2 {
         let hint = match git::between(&places.root, &bad, &good)? {
@@ -79,7 +81,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             _ if git::is_shallow(&places.root) => format!("; they may be missing from this clone, {}", git::SHALLOW),
             _ => String::new(),
         };
-        bail!(
+        fail!(
+            NotAnAncestor,
             "{} is not among the commits that {} grew from, along first parents{hint}",
             arguments.good,
             arguments.bad
@@ -124,7 +127,8 @@ fn check_metric(metric: &str) -> anyhow::Result<()> {
     }
     let meant = crate::scenario::nearest(metric, compared.iter().map(String::as_str));
     let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-    bail!(
+    fail!(
+        UnknownName,
         "--metric {metric}: not compared between two guests{meant}; what is: {}, and facts such as size.wasm and fuel",
         compared.join(", ")
     )
@@ -139,7 +143,11 @@ fn the_case(places: &Places, id: &str, scenario: Option<&str>) -> anyhow::Result
     let work = |case: &Case| format!("{:?} {:?} {:?} {:?}", case.guest, case.n, case.input, case.limits);
     if found.iter().any(|case| work(case) != work(&found[0])) {
         let names: Vec<&str> = found.iter().map(|case| case.scenario.as_str()).collect();
-        bail!("--case {id} is another in each of the scenarios {}: choose one with --scenario", names.join(", "));
+        fail!(
+            SameName,
+            "--case {id} is another in each of the scenarios {}: choose one with --scenario",
+            names.join(", ")
+        );
     }
     if !found.is_empty() {
         return Ok(found.remove(0));
@@ -147,7 +155,7 @@ fn the_case(places: &Places, id: &str, scenario: Option<&str>) -> anyhow::Result
     let meant = crate::scenario::nearest(id, ids.iter().map(String::as_str));
     let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
     let of = scenario.map(|name| format!(" `{name}`")).unwrap_or_default();
-    Err(anyhow!("--case {id}: no scenario{of} in {} has such a case{meant}", places.scenarios().display()))
+    fail!(NothingMatches, "--case {id}: no scenario{of} in {} has such a case{meant}", places.scenarios().display())
 }
 
 /// What came of it.
@@ -196,7 +204,7 @@ impl Bisection<'_> {
         let mut search = Search::new(last);
         while let Some(at) = search.next() {
             let answer = match self.try_commit(at, search.range(), &effect) {
-                Err(error) if error.is::<StoppedEarly>() => {
+                Err(error) if is_stopped_early(&error) => {
                     let (good, bad) = search.range();
                     return Ok(Found::Stopped(good + 1, bad));
                 }
@@ -215,7 +223,7 @@ impl Bisection<'_> {
             return Ok(Found::Range(before + 1, at));
         }
         let change = match self.change(before, at) {
-            Err(error) if error.is::<StoppedEarly>() => return Ok(Found::Stopped(at, at)),
+            Err(error) if is_stopped_early(&error) => return Ok(Found::Stopped(at, at)),
             change => change?,
         };
         Ok(change.map_or(Found::Range(at, at), |change| Found::Commit { at, change }))
@@ -226,7 +234,7 @@ impl Bisection<'_> {
         let (good, bad) = (self.guest(0)?, self.guest(last)?);
         for (prepared, name) in [(&good, "GOOD"), (&bad, "BAD")] {
             if let Err(no_guest) = &prepared.guest {
-                bail!("{name} has no guest: {}", no_guest.reason);
+                return Err(no_guest.code.error(format!("{name} has no guest: {}", no_guest.reason)).into());
             }
         }
         if !self.timed {
@@ -264,7 +272,7 @@ impl Bisection<'_> {
             Change::Fact(old, new) => {
                 let value = self.fact(&prepared);
                 if self.interrupt.raised() {
-                    return Err(StoppedEarly.into());
+                    return Err(stopped_early());
                 }
                 Ok(value.map_or(Answer::Unclear, |value| of_fact(old, new, &value)))
             }
@@ -299,7 +307,7 @@ impl Bisection<'_> {
             return Ok(known.clone());
         }
         if self.interrupt.raised() {
-            return Err(StoppedEarly.into());
+            return Err(stopped_early());
         }
         self.say(at, "building");
         let (place, commit) = (self.scratch.join(format!("commit-{at}")), self.commits[at].0.clone());
@@ -314,7 +322,7 @@ impl Bisection<'_> {
             // A commit that git cannot check out.
             Err(error) => Prepared {
                 case: self.case.clone(),
-                guest: Err(crate::guest::NoGuest { status: record::Status::Failed, reason: format!("{error:#}") }),
+                guest: Err(prepare::no_guest(&error, format!("{error:#}"))),
                 files: InputFiles::default(),
                 watch: false,
             },
@@ -332,11 +340,13 @@ impl Bisection<'_> {
 
     fn fact(&mut self, prepared: &Prepared) -> anyhow::Result<Value> {
         if self.interrupt.raised() {
-            return Err(StoppedEarly.into());
+            return Err(stopped_early());
         }
         let (facts, outcome) = runner::facts_of(&mut self.workers(), prepared, &self.scratch);
         if !outcome.expected {
-            bail!("{}: {}", outcome.status.name(), outcome.detail.unwrap_or_default());
+            let code = outcome.code.unwrap_or(Code::NotRun);
+            let message = format!("{}: {}", outcome.status.name(), outcome.detail.unwrap_or_default());
+            return Err(code.error(message).into());
         }
         facts.get(&self.metric).cloned().ok_or_else(|| no_such(&self.metric, &facts))
     }
@@ -367,7 +377,7 @@ impl Bisection<'_> {
         let done =
             live::compare(&[candidate], &mut runner, &settings, &mut |event| self.progress.on_comparison(&event));
         if done.interrupted {
-            return Err(StoppedEarly.into());
+            return Err(stopped_early());
         }
         let none = || Row::without_figures(&self.case.id(), Verdict::Inconclusive, "nothing was measured");
         // A row that says that the answers differ comes first; what is looked for is the metric.
@@ -478,8 +488,9 @@ fn no_such(metric: &str, facts: &Facts) -> anyhow::Error {
     let names = || timed.iter().map(String::as_str).chain(facts.keys().map(String::as_str));
     let meant = crate::scenario::nearest(metric, names());
     let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-    anyhow!(
+    let message = format!(
         "--metric {metric}: neither measured nor a fact of this case{meant}; there are: {}",
         names().collect::<Vec<_>>().join(", ")
-    )
+    );
+    Code::UnknownName.error(message).into()
 }

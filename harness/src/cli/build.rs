@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Exit, ListFormat, print, selection};
+use super::{Exit, ListFormat, coded, print, say, selection, tell_error};
+use crate::code::{Coded, code_of};
 use crate::guest::{self, Artifact, NoGuest};
 use crate::kinds;
 use crate::places::Places;
@@ -98,17 +99,19 @@ fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Buil
             // Built with all others below, or made when it is run.
             GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => continue,
             GuestSource::File(path) => {
-                module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm)).map_err(|error| error.to_string())
+                let read = module::read(&path).map(|wasm| Artifact::of_bytes(&path, &wasm));
+                read.map_err(|error| (code_of(&error), error.to_string()))
             }
             GuestSource::Cargo(own) => {
-                guest::build_own(places, &own, &mut |line| tell!("{line}")).map_err(|error| error.to_string())
+                let artifact = guest::build_own(places, &own, &mut |line| tell!("{line}"));
+                artifact.map_err(|error| (Some(error.code()), error.to_string()))
             }
         };
         let name = format!("{workload}/custom");
         match artifact {
             Ok(artifact) => built.push(Built { name, artifact }),
-            Err(reason) => {
-                tell!("error: {name}: {reason}");
+            Err((code, reason)) => {
+                say(&coded(code, &format!("{name}: {reason}")));
                 exit = Exit::CaseFailed;
             }
         }
@@ -117,9 +120,9 @@ fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Buil
         let name = format!("{workload}/{}", flavour.name());
         match result {
             Ok(artifact) => built.push(Built { name, artifact }),
-            Err(NoGuest { status: Status::Skipped, reason }) => tell!("skipped: {name}: {reason}"),
-            Err(NoGuest { reason, .. }) => {
-                tell!("error: {name}: {reason}");
+            Err(NoGuest { status: Status::Skipped, reason, .. }) => tell!("skipped: {name}: {reason}"),
+            Err(NoGuest { code, reason, .. }) => {
+                tell_error(code, &format!("{name}: {reason}"));
                 exit = Exit::CaseFailed;
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use clap::Args;
 use rand::RngExt;
 use wasiscope_workloads::WORKLOADS;
@@ -11,6 +11,7 @@ use wasiscope_workloads::WORKLOADS;
 use super::progress::Progress;
 use super::{Exit, ListFormat, print};
 use crate::calibrate::{self, AA_PROCESSES, Calibration, Effort, ITERATIONS, TRIAL_BUDGET};
+use crate::code::fail;
 use crate::guest;
 use crate::interrupt::Interrupt;
 use crate::places::Places;
@@ -51,17 +52,18 @@ pub(super) struct Arguments {
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     if !places.is_checkout() {
         let root = places.root.display();
-        bail!(
+        fail!(
+            NoCheckout,
             "{root} is no checkout of wasiscope, whose guest `{WORKLOAD}` is built: run inside one or name it with --root"
         );
     }
     if arguments.comparisons == 0 && arguments.trials == 0 {
-        bail!("with no comparisons and no trials there is nothing to measure");
+        fail!(OptionDoesNotApply, "with no comparisons and no trials there is nothing to measure");
     }
     let progress = Progress::new();
     let wanted = BTreeSet::from([(Flavour::TinygoLike, WORKLOAD.to_owned())]);
     let built = guest::build(places, &wanted, &mut |line| progress.say(line)).into_values().next();
-    let artifact = built.context("the catalogue has no such guest")?.map_err(|none| anyhow!("{}", none.reason))?;
+    let artifact = built.context("the catalogue has no such guest")?.map_err(|none| none.code.error(none.reason))?;
     let workload = WORKLOADS.iter().find(|workload| workload.name == WORKLOAD).context("no such workload")?;
     let slower_by = |slowdown: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few percent more of a count")]

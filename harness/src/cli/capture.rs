@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 
 use super::sinks::destination;
+use crate::code::fail;
 use crate::execute::source::{Live, Source};
 
 #[derive(Debug, Args)]
@@ -43,7 +43,10 @@ impl CaptureArguments {
         }
         if self.capture == When::Off {
             if self.capture_save.is_some() || self.capture_cost {
-                bail!("--capture off leaves nothing for --capture-save to store and --capture-cost to count");
+                fail!(
+                    OptionDoesNotApply,
+                    "--capture off leaves nothing for --capture-save to store and --capture-cost to count"
+                );
             }
             return Ok(Source::Off);
         }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 
@@ -14,10 +14,11 @@ use super::input::{InputArguments, LimitArguments};
 use super::progress::Progress;
 use super::run::{Format, print_document};
 use super::selection;
-use super::sinks::{SinkArguments, check_distinct, destination};
-use super::{Exit, StoppedEarly};
+use super::sinks::{SinkArguments, cannot_write, check_distinct, destination};
+use super::{Exit, stopped_early};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
+use crate::code::fail;
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision::Worktree;
 use crate::compare::sides::{self, Listed, Ready, Sides};
@@ -195,22 +196,31 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let (base, new) = (kind(&arguments.base), kind(&arguments.new));
     if base != new {
         let (one, other) = (arguments.base_name(), arguments.new_name());
-        bail!("{one} is {} and {other} is {}: compare like with like", base.name(), new.name());
+        fail!(UnlikeSides, "{one} is {} and {other} is {}: compare like with like", base.name(), new.name());
     }
     if base != Kind::Guest
         && !(arguments.engines.is_empty() && arguments.base_engine.is_none() && arguments.input.is_empty())
     {
-        bail!("--engine, --base-engine, --arg, --env, --dir, --no-dir, --stdin and --invoke are for .wasm files");
+        fail!(
+            OptionDoesNotApply,
+            "--engine, --base-engine, --arg, --env, --dir, --no-dir, --stdin and --invoke are for .wasm files"
+        );
     }
     if base == Kind::Report && !arguments.limits.is_empty() {
-        bail!("--wall, --memory, --stack and --max-output are for .wasm files and revisions, which are run");
+        fail!(
+            OptionDoesNotApply,
+            "--wall, --memory, --stack and --max-output are for .wasm files and revisions, which are run"
+        );
     }
     if base != Kind::Revision && !arguments.scenarios.is_empty() {
         let (one, other) = (arguments.base_name(), arguments.new_name());
-        bail!("scenarios are named with revisions; {one} and {other} are compared as they are");
+        fail!(OptionDoesNotApply, "scenarios are named with revisions; {one} and {other} are compared as they are");
     }
     if base == Kind::Report && arguments.capture == When::On {
-        bail!("--capture is for .wasm files and revisions, which are run; reports bring their kernel's side along");
+        fail!(
+            OptionDoesNotApply,
+            "--capture is for .wasm files and revisions, which are run; reports bring their kernel's side along"
+        );
     }
     let out = arguments.out.as_deref().map(|path| destination("--out", path)).transpose()?;
     let renderings = arguments.sinks.open()?;
@@ -225,7 +235,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         of_answers.for_each(|row| row.failed = false);
     }
     if let Some(out) = &out {
-        out.write(&comparison).with_context(|| format!("cannot write {}", out.path().display()))?;
+        out.write(&comparison).map_err(|error| cannot_write(&out, error))?;
     }
     renderings.write(&comparison, "", &mut |_| ())?;
     print_document(&comparison, arguments.format)?;
@@ -287,7 +297,7 @@ fn of_guests(places: &Places, arguments: &Arguments) -> anyhow::Result<Compariso
     let side = |path: &OsStr, engines: &[String]| selection::guest_cases(Path::new(path), engines, &arguments.input);
     let new = side(&arguments.new, &arguments.engines)?;
     let base = match &arguments.base_engine {
-        Some(_) if new.len() > 1 => bail!("--base-engine is compared with one --engine"),
+        Some(_) if new.len() > 1 => fail!(OptionDoesNotApply, "--base-engine is compared with one --engine"),
         Some(engine) => side(&arguments.base, std::slice::from_ref(engine))?,
         None => side(&arguments.base, &arguments.engines)?,
     };
@@ -345,7 +355,7 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
         std::fs::create_dir_all(&place).with_context(|| place.display().to_string())?;
         let worktree = Worktree::add(&places.root, revision, &place.join("files"))?;
         if interrupt.raised() {
-            return Err(StoppedEarly.into());
+            return Err(stopped_early());
         }
         Ok(Listed::of(worktree, &arguments.scenarios))
     };
@@ -364,7 +374,7 @@ fn of_revisions(places: &Places, arguments: &Arguments) -> anyhow::Result<Compar
         let git = Some(Git { commit: listed.commit().to_owned(), dirty: false });
         let ready = listed.prepare(places, &scratch.path().join(name), &mut |line| progress.say(line))?;
         if interrupt.raised() {
-            return Err(StoppedEarly.into());
+            return Err(stopped_early());
         }
         Ok((SideReport { label: revision.to_owned(), git, ..here(places) }, ready))
     };

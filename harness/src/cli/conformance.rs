@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
 use super::progress::Progress;
 use super::run::Format;
 use super::selection;
 use super::{Exit, print};
+use crate::code::{Code, fail};
 use crate::conformance::{self, KnownFailures, Suite};
 use crate::execute::{Depth, Options, Start, execute};
 use crate::guest::NoGuest;
@@ -91,7 +92,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         note_unmatched(&report, &known);
     }
     if let Some(out) = &out {
-        out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
+        out.write(&report).map_err(|error| super::sinks::cannot_write(&out, error))?;
     }
     print(&match arguments.format {
         Format::Table => rendered::render(&report, Style::Plain),
@@ -115,14 +116,20 @@ fn cases(arguments: &Arguments, suites: &[Suite]) -> anyhow::Result<(Vec<Case>, 
         let of_test = engines.iter().map(|engine| test.case(&suite.name, engine, limits));
         for case in of_test.filter(|case| only.as_ref().is_none_or(|only| only.is_match(case.id()))) {
             if let Err(reason) = &test.manifest {
-                without_guest.insert(cases.len(), NoGuest { status: Status::Skipped, reason: reason.clone() });
+                without_guest.insert(
+                    cases.len(),
+                    NoGuest { status: Status::Skipped, code: Code::NotSupported, reason: reason.clone() },
+                );
             }
             cases.push(case);
         }
     }
     if cases.is_empty() {
         let only = arguments.only.as_deref().unwrap_or_default();
-        bail!("no guest matches --only {only} (it is matched against the whole id, as in 'lseek/custom/cranelift')");
+        fail!(
+            NothingMatches,
+            "no guest matches --only {only} (it is matched against the whole id, as in 'lseek/custom/cranelift')"
+        );
     }
     Ok((cases, without_guest))
 }

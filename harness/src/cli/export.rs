@@ -6,12 +6,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{ArgGroup, Args};
 
 use super::Exit;
-use super::sinks::{self, SinkArguments, check_distinct};
+use super::sinks::{self, SinkArguments, cannot_write, check_distinct};
 use super::telemetry::{MetricOutput, TelemetryArguments};
+use crate::code::{CodedError, fail};
 use crate::names;
 use crate::report::destination::Destination;
 use crate::report::sink::{Collector, Sink};
@@ -69,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 fn send(arguments: &Arguments, metrics: &MetricOutput) -> anyhow::Result<()> {
     // What is sent cannot be taken back: first it is seen whether all of it can be.
     for path in &arguments.reports {
-        telemetry::of(&json::read(path)?).with_context(|| path.display().to_string())?;
+        telemetry::of(&json::read(path)?).map_err(CodedError::from).with_context(|| path.display().to_string())?;
     }
     for path in &arguments.reports {
         metrics.send(&json::read(path)?, &|| false)?;
@@ -80,7 +81,7 @@ fn send(arguments: &Arguments, metrics: &MetricOutput) -> anyhow::Result<()> {
 fn render(path: &Path, sink: &dyn Sink<Report>, place: &Destination) -> anyhow::Result<()> {
     let report = json::read(path)?;
     if !sink.has_any(&report) {
-        bail!("--{}: {} has none: run with that option", sink.option(), path.display());
+        fail!(NotInReport, "--{}: {} has none: run with that option", sink.option(), path.display());
     }
     sinks::write(sink, place, &report, &name(path))?;
     tell!("{}: {}{}", sink.name(), place.path().display(), sink.hint(&report));
@@ -111,7 +112,7 @@ fn collect(
     if let Some(error) = unreadable {
         return Err(error.into());
     }
-    let held = written.with_context(|| format!("cannot write {}", place.path().display()))?;
+    let held = written.map_err(|error| cannot_write(place, error))?;
     let reports = arguments.reports.len();
     let s = if reports == 1 { "" } else { "s" };
     tell!("{}: {} ({held} of {reports} report{s})", sink.name(), place.path().display());
@@ -128,19 +129,19 @@ fn check_named(arguments: &Arguments) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     for path in &arguments.reports {
         if identity(path).is_some_and(|file| !seen.insert(file)) {
-            bail!("{} is named twice: its samples would count twice", path.display());
+            fail!(SameFile, "{} is named twice: its samples would count twice", path.display());
         }
     }
     for (option, path) in arguments.sinks.paths() {
         if identity(path).is_some_and(|file| seen.contains(&file)) {
-            bail!("--{option} {} is one of the reports: name another place", path.display());
+            fail!(SameFile, "--{option} {} is one of the reports: name another place", path.display());
         }
     }
     let is_asked_for = |sink: &&&dyn Sink<Report>| arguments.sinks.path(sink.option()).is_some();
     let of_one = Report::SINKS.iter().filter(is_asked_for).find(|sink| sink.collector().is_none());
     match of_one {
         Some(sink) if arguments.reports.len() > 1 => {
-            bail!("--{} takes one report: join them first with `wasiscope merge`", sink.option())
+            fail!(OptionDoesNotApply, "--{} takes one report: join them first with `wasiscope merge`", sink.option())
         }
         _ => Ok(()),
     }

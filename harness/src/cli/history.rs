@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use globset::{Glob, GlobMatcher};
 
 use super::{Exit, print};
+use crate::code::fail;
 use crate::git::{self, GitError};
 use crate::history::{Added, Gatherer, NOTES, Store, Wanted};
 use crate::places::Places;
@@ -75,7 +76,8 @@ impl Place {
         if folder.is_dir() {
             return Ok(Store::Folder(folder));
         }
-        bail!(
+        fail!(
+            NoReports,
             "no reports are kept here yet: say where, with --dir DIR (files) or --notes (git notes), and --add REPORT"
         )
     }
@@ -141,13 +143,17 @@ fn check_wanted(option: &str, wanted: &[GlobMatcher], present: &BTreeSet<String>
     let Some(glob) = wanted.iter().find(is_stray) else { return Ok(()) };
     let pattern = glob.glob().glob();
     if present.is_empty() {
-        bail!("no reports are kept there: wasiscope history … --add REPORT keeps one");
+        fail!(NoReports, "no reports are kept there: wasiscope history … --add REPORT keeps one");
     }
     let meant = crate::scenario::nearest(pattern, present.iter().map(String::as_str));
     let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
     let names: Vec<&str> = present.iter().take(SHOWN).map(String::as_str).collect();
     let more = if present.len() > SHOWN { ", …" } else { "" };
-    bail!("{option} {pattern}: nothing in these reports matches{meant}; there are: {}{more}", names.join(", "))
+    fail!(
+        NothingMatches,
+        "{option} {pattern}: nothing in these reports matches{meant}; there are: {}{more}",
+        names.join(", ")
+    )
 }
 
 fn add(store: &Store, path: &Path) -> anyhow::Result<()> {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
 use super::history::shallow;
-use super::sinks::destination;
+use super::sinks::{cannot_write, destination};
+use crate::code::fail;
 use crate::git::{self, GitError};
 use crate::history::{Gatherer, Wanted, belongs_to};
 use crate::kinds;
@@ -43,7 +44,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
             let before = files.len();
             collect(path, 0, &mut files)?;
             if files.len() == before {
-                bail!("{}: no report (.json) in this folder", path.display());
+                fail!(NoReports, "{}: no report (.json) in this folder", path.display());
             }
         } else {
             files.push(path.clone());
@@ -140,5 +141,5 @@ fn entry(href: String, report: &Report) -> Entry {
 fn write(path: &Path, page: &str) -> anyhow::Result<()> {
     let place = destination("--out", path)?;
     let written = place.write_with(|out| out.write_all(page.as_bytes()));
-    written.with_context(|| format!("cannot write {}", place.path().display()))
+    written.map_err(|error| cannot_write(&place, error))
 }

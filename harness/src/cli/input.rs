@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use crate::code::{Code, fail};
 use crate::files;
 use crate::names;
 use crate::plan::{Directory, GUEST_NAME, Input, OWN_FOLDER};
@@ -126,10 +127,13 @@ impl InputArguments {
                 continue;
             }
             if directories.iter().any(|other| other.guest == *guest) {
-                bail!("{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST");
+                fail!(
+                    SameName,
+                    "{option}: two folders would be `{guest}` for the guest: give each its own name, HOST::GUEST"
+                );
             }
             if !metadata.is_dir() {
-                bail!("{option} {}: not a folder; give the folder that contains it", host.display());
+                fail!(NotAFolder, "{option} {}: not a folder; give the folder that contains it", host.display());
             }
             directories.push(folder);
         }
@@ -137,7 +141,7 @@ impl InputArguments {
         directories.sort_by_key(|folder| folder.guest != OWN_FOLDER);
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.env.iter().find(|(name, _)| !names.insert(name)) {
-            bail!("--env: `{twice}` is given twice");
+            fail!(SameName, "--env: `{twice}` is given twice");
         }
         Ok(Input {
             argv0: Some(self.argv0.clone()).filter(|name| name != GUEST_NAME),
@@ -156,13 +160,15 @@ impl InputArguments {
 /// All of a file, pipe or device. A pipe can be read only once, and every pass is to get the same.
 fn standard_input(path: &Path) -> anyhow::Result<Arc<[u8]>> {
     let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
-    files::read(path).map(Arc::from).with_context(|| format!("--stdin {}", path.display()))
+    let read = files::read(path).map(Arc::from).map_err(|error| Code::of_read(&error).error(error));
+    read.with_context(|| format!("--stdin {}", path.display()))
 }
 
 /// The absolute path of what an option names, which must be there.
 fn found(option: &str, path: &Path) -> anyhow::Result<(PathBuf, fs::Metadata)> {
     let absolute = std::path::absolute(path);
     let looked_at = absolute.and_then(|absolute| fs::metadata(&absolute).map(|metadata| (absolute, metadata)));
+    let looked_at = looked_at.map_err(|error| Code::of_read(&error).error(error));
     looked_at.with_context(|| format!("{option} {}", path.display()))
 }
 

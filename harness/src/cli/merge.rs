@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Exit;
 use super::run::{Format, print_document};
-use super::sinks::destination;
+use super::sinks::{cannot_write, destination};
+use crate::code::fail;
 use crate::merge::{Named, merge};
 use crate::names;
 use crate::report::json;
@@ -44,11 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         _ => false,
     };
     if arguments.reports.iter().any(same) {
-        bail!("--out {} is one of the reports: name another place", arguments.out.display());
+        fail!(SameFile, "--out {} is one of the reports: name another place", arguments.out.display());
     }
     let out = destination("--out", &arguments.out)?;
-    let Some(report) = merge(reports, arguments.incomplete)? else { bail!("no report was named") };
-    out.write(&report).with_context(|| format!("cannot write {}", out.path().display()))?;
+    let Some(report) = merge(reports, arguments.incomplete)? else { fail!(NoReports, "no report was named") };
+    out.write(&report).map_err(|error| cannot_write(&out, error))?;
     if let Some(format) = arguments.format {
         print_document(&report, format)?;
     }

@@ -34,13 +34,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::capture::CaptureError;
+use crate::code::{Code, code_of, fail};
 use crate::places::Places;
 use crate::report::document::Invocation;
-use crate::report::telemetry::send::SendError;
 use crate::units;
 
 const EXAMPLES: &str = "\
@@ -141,7 +139,8 @@ impl Cli {
         // The worker is this very file, whatever its name may be by now.
         let starts_workers = !matches!(self.verb, Verb::Doctor(_) | Verb::List(_));
         if starts_workers && !Path::new("/proc/self/exe").exists() {
-            bail!(
+            fail!(
+                NoProc,
                 "there is no /proc here, without which no worker can be started or looked at: mount -t proc proc /proc"
             );
         }
@@ -167,10 +166,28 @@ impl Cli {
     }
 }
 
-/// Ctrl-C while there was nothing to report yet.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted before anything was measured")]
-struct StoppedEarly;
+/// An error as it is printed: `error[CODE]: MESSAGE`.
+#[must_use]
+pub fn shown(error: &anyhow::Error) -> String {
+    coded(code_of(error), &format!("{error:#}"))
+}
+
+fn coded(code: Option<Code>, message: &str) -> String {
+    code.map_or_else(|| format!("error: {message}"), |code| format!("error[{code}]: {message}"))
+}
+
+/// An error that does not end the command at once.
+fn tell_error(code: Code, message: &str) {
+    say(&coded(Some(code), message));
+}
+
+fn stopped_early() -> anyhow::Error {
+    Code::Interrupted.error("interrupted before anything was measured").into()
+}
+
+fn is_stopped_early(error: &anyhow::Error) -> bool {
+    code_of(error) == Some(Code::Interrupted)
+}
 
 /// How the command ends, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +211,17 @@ impl Exit {
     /// The status that belongs to an error.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<CaptureError>() || error.is::<SendError>() {
-            Self::CapabilityMissing
-        } else if error.is::<StoppedEarly>() {
-            Self::Interrupted
-        } else {
-            Self::BadInput
+        code_of(error).map_or(Self::BadInput, Self::of_code)
+    }
+
+    /// The status that belongs to a code of an error.
+    #[must_use]
+    pub const fn of_code(code: Code) -> Self {
+        match code {
+            Code::CaptureUnavailable | Code::CaptureFailed | Code::MetricsNotSent => Self::CapabilityMissing,
+            Code::Interrupted => Self::Interrupted,
+            Code::FaultNotFound => Self::CaseFailed,
+            _ => Self::BadInput,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rand::RngExt;
 use serde::Serialize;
@@ -14,7 +14,8 @@ use super::progress::Progress;
 use super::selection::{self, Selected, Selection};
 use super::sinks::{Outputs, SinkArguments, check_distinct, destination};
 use super::telemetry::{MetricOutput, TelemetryArguments};
-use super::{Exit, print};
+use super::{Exit, print, tell_error};
+use crate::code::{Code, fail};
 use crate::execute::source::Source;
 use crate::execute::{ExecuteError, Executed, Options, Start, execute};
 use crate::interrupt::Interrupt;
@@ -137,10 +138,13 @@ fn select(places: &Places, arguments: &Arguments) -> anyhow::Result<Selected> {
     let cases = &selected.cases;
     arguments.plant_fault.as_ref().map_or(Ok(()), |fault| planted::check(fault, cases))?;
     if arguments.traces() && !cases.iter().any(|case| case.work.runs_phases()) {
-        bail!("--trace: none of the selected cases has a timeline; checks of traps and experiments have none");
+        fail!(
+            OptionDoesNotApply,
+            "--trace: none of the selected cases has a timeline; checks of traps and experiments have none"
+        );
     }
     if arguments.instructions && machine::first_line("valgrind", &["--version"], &places.root).is_none() {
-        bail!("--instructions needs valgrind, which cannot be run: install the package valgrind");
+        fail!(NoProgram, "--instructions needs valgrind, which cannot be run: install the package valgrind");
     }
     let warnings: BTreeSet<String> = cases.iter().filter_map(prepare::warning).collect();
     warnings.iter().for_each(|warning| tell!("warning: {warning}"));
@@ -149,7 +153,7 @@ fn select(places: &Places, arguments: &Arguments) -> anyhow::Result<Selected> {
 
 fn exit(arguments: &Arguments, report: &Report, walk: Walk, is_sent: bool) -> Exit {
     if arguments.plant_fault.is_some() && !report.has_failures() {
-        tell!("error: a fault was planted, and not found");
+        tell_error(Code::FaultNotFound, "a fault was planted, and not found");
         return Exit::CaseFailed;
     }
     match walk {
@@ -175,7 +179,8 @@ impl Results {
         let report = destination("--out", &arguments.out.clone().unwrap_or_else(|| places.report()))?;
         // Beside a device there is no room for a journal.
         let journal = if report.is_file() { report.path().to_owned() } else { scratch.join("report") };
-        let journal = Journal::beside(&journal).context("cannot write the journal: name another place with --out")?;
+        let journal = Journal::beside(&journal).map_err(|error| Code::CannotWrite.error(error));
+        let journal = journal.context("cannot write the journal: name another place with --out")?;
         let renderings = arguments.sinks.open()?;
         let metrics = MetricOutput::open(&arguments.telemetry)?;
         let source = arguments.kernel.open(arguments.traces())?;

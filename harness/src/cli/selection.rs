@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use clap::Args;
 use globset::{Glob, GlobMatcher};
 use sha2::{Digest, Sha256};
 
 use super::input::{InputArguments, LimitArguments};
+use crate::code::{Code, fail};
 use crate::files::{self, Content};
 use crate::kinds;
 use crate::module::{self, ModuleError};
@@ -87,7 +88,8 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
             .map_err(|error| if guests.is_empty() { error } else { with_arguments_hint(error) })?
     };
     if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
-        bail!(
+        fail!(
+            OptionDoesNotApply,
             "--engine, and the options under \"For .wasm files\", are for guest files; a scenario has its own keys (engines, args, expect)"
         );
     }
@@ -99,7 +101,10 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
             }
         }
         if !any {
-            bail!("--full is for scenarios of `kind: traps` with the part `matrix`, and none was named");
+            fail!(
+                OptionDoesNotApply,
+                "--full is for scenarios of `kind: traps` with the part `matrix`, and none was named"
+            );
         }
     }
     for scenario in &scenarios {
@@ -121,7 +126,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let is_alone = files.len() < 2;
     // A guest that is no module is a failed row beside others; alone it is bad input.
     let check = |case: &Case| match prepare::check(case) {
-        Err(error) if !is_alone && error.is::<ModuleError>() => Ok(()),
+        Err(error) if !is_alone && error.downcast_ref().is_some_and(ModuleError::is_of_contents) => Ok(()),
         checked => checked,
     };
     cases.iter().chain(of_prices()).try_for_each(check)?;
@@ -138,7 +143,8 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
     check_amount(&cases)?;
     if cases.is_empty() && prices.is_empty() {
-        bail!(
+        fail!(
+            NoDefaultScenario,
             "no scenario in {} is marked `default: true`: name one ({}), or mark it",
             places.scenarios().display(),
             present.join(", ")
@@ -160,7 +166,8 @@ fn check_amount(cases: &[Case]) -> anyhow::Result<()> {
         return Ok(());
     };
     let Case { processes, iterations, .. } = largest;
-    bail!(
+    fail!(
+        TooManyIterations,
         "{all} iterations in one run, {processes} processes × {iterations} iterations of {} among them; every sample is kept, so \
          {MOST_ITERATIONS} is the most: fewer --iterations or --processes, or several runs",
         largest.id()
@@ -211,7 +218,8 @@ pub(super) fn matching(mut cases: Vec<Case>, only: Option<&str>) -> anyhow::Resu
         let present: BTreeSet<&String> = ids.iter().collect();
         let some: Vec<&str> = present.iter().take(SHOWN_IDS).map(|id| id.as_str()).collect();
         let more = if present.len() > SHOWN_IDS { ", …" } else { "" };
-        bail!(
+        fail!(
+            NothingMatches,
             "no case matches --only {pattern} (it is held against the whole id, workload/flavour/engine); there are: {}{more}",
             some.join(", ")
         );
@@ -229,7 +237,7 @@ fn check_distinct(cases: &[Case]) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     match cases.iter().find(|case| !seen.insert((&case.scenario, case.id()))) {
         Some(twice) => {
-            bail!("two cases would be {} of {}: name each file once", twice.id(), twice.scenario)
+            fail!(SameName, "two cases would be {} of {}: name each file once", twice.id(), twice.scenario)
         }
         None => Ok(()),
     }
@@ -239,7 +247,8 @@ fn check_distinct(cases: &[Case]) -> anyhow::Result<()> {
 fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case>) -> anyhow::Result<()> {
     let needs_checkout = cases.into_iter().any(|case| matches!(case.guest, GuestSource::Built { .. }));
     if needs_checkout && !places.is_checkout() {
-        bail!(
+        fail!(
+            NoCheckout,
             "{} is no checkout of wasiscope, and the guests of a scenario are built from one: run inside a checkout or name \
              it with --root",
             places.root.display()
@@ -249,7 +258,8 @@ fn check_buildable<'a>(places: &Places, cases: impl IntoIterator<Item = &'a Case
 }
 
 fn glob(pattern: &str) -> anyhow::Result<GlobMatcher> {
-    Ok(Glob::new(pattern).with_context(|| format!("--only {pattern} is not a pattern"))?.compile_matcher())
+    let glob = Glob::new(pattern).map_err(|error| Code::InvalidPattern.error(error));
+    Ok(glob.with_context(|| format!("--only {pattern} is not a pattern"))?.compile_matcher())
 }
 
 /// Whether a file is a guest by what it holds; by its name where it is not there, or holds nothing known.
@@ -282,11 +292,15 @@ fn with_arguments_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ScenarioError>() {
         Some(ScenarioError::NoScenario { name, .. } | ScenarioError::NoFolder { name: Some(name), .. }) => {
             let word = names::shell_word(OsStr::new(name));
-            anyhow!("`{name}` is neither a guest nor a scenario; to give it to the guest as an argument: --arg {word}")
+            let message = format!(
+                "`{name}` is neither a guest nor a scenario; to give it to the guest as an argument: --arg {word}"
+            );
+            Code::NoSuchScenario.error(message).into()
         }
         Some(ScenarioError::NoFile(path)) => {
             let word = names::shell_word(path.as_os_str());
-            anyhow!("{error}; to give it to the guest as an argument: --arg {word}")
+            let message = format!("{error}; to give it to the guest as an argument: --arg {word}");
+            Code::NoSuchFile.error(message).into()
         }
         _ => error,
     }
@@ -302,7 +316,8 @@ pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
             Engine::preset(name).ok_or_else(|| {
                 let meant = scenario::nearest(name, presets()).map(|name| format!(" (did you mean `{name}`?)"));
                 let all = presets().collect::<Vec<_>>().join(", ");
-                anyhow!("no engine `{name}`{}; there are: {all}", meant.unwrap_or_default())
+                let message = format!("no engine `{name}`{}; there are: {all}", meant.unwrap_or_default());
+                Code::UnknownName.error(message).into()
             })
         })
         .collect()

@@ -1,12 +1,13 @@
 //! `wasiscope selftest`.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use globset::Glob;
 
 use super::capture::When;
 use super::{Exit, ListFormat, print};
 use crate::cli::tables::selftest;
+use crate::code::{Code, fail};
 use crate::interrupt::Interrupt;
 use crate::report::table::Style;
 use crate::selftest::{Held, Settings, trials};
@@ -40,12 +41,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let only =
-        arguments.only.as_deref().map(Glob::new).transpose().context("--only")?.map(|glob| glob.compile_matcher());
+    let only = arguments.only.as_deref().map(Glob::new).transpose();
+    let only = only.map_err(|error| Code::InvalidPattern.error(error)).context("--only")?;
+    let only = only.map(|glob| glob.compile_matcher());
     let chosen: Vec<_> =
         trials().into_iter().filter(|trial| only.as_ref().is_none_or(|only| only.is_match(trial.name))).collect();
     if chosen.is_empty() {
-        bail!("--only: no trial matches; `wasiscope selftest --list` names them");
+        fail!(NothingMatches, "--only: no trial matches; `wasiscope selftest --list` names them");
     }
     if arguments.list {
         print(&(selftest::list(&chosen).text(Style::Plain) + "\n"))?;

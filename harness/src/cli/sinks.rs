@@ -1,14 +1,15 @@
 //! Options for files, made from the table of renderings: `--html FILE`, `--junit FILE` and the others.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
+use crate::code::{Code, Coded, fail};
 use crate::kinds;
-use crate::report::destination::Destination;
+use crate::report::destination::{Destination, DestinationError};
 use crate::report::sink::{RenderContext, Sink};
 use crate::report::sinks::Document;
 
@@ -118,12 +119,18 @@ impl<D: Document> Outputs<D> {
 pub(super) fn write<D>(sink: &dyn Sink<D>, place: &Destination, document: &D, name: &str) -> anyhow::Result<()> {
     let context = RenderContext { name, views: kinds::VIEWS };
     let written = place.write_with(|out| sink.write(document, &context, out));
-    written.with_context(|| format!("cannot write {}", place.path().display()))
+    written.map_err(|error| cannot_write(place, error))
+}
+
+/// A document that was not written.
+pub(super) fn cannot_write(place: &Destination, error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(Code::CannotWrite.error(error)).context(format!("cannot write {}", place.path().display()))
 }
 
 /// The place that an option names.
 pub(super) fn destination(option: &str, path: &Path) -> anyhow::Result<Destination> {
-    Destination::check(path).map_err(|error| anyhow!("{error} with {option} FILE"))
+    let named = |error: DestinationError| error.code().error(format!("{error} with {option} FILE")).into();
+    Destination::check(path).map_err(named)
 }
 
 /// Two documents in one file would be one.
@@ -137,7 +144,11 @@ pub(super) fn check_distinct<'a>(
     let mut seen = BTreeMap::new();
     for (option, place) in places.into_iter().filter(|(_, place)| place.is_file()) {
         if let Some(other) = seen.insert(absolute(place.path()), option) {
-            bail!("--{other} and --{option} would both write to {}: name another place", place.path().display());
+            fail!(
+                SameFile,
+                "--{other} and --{option} would both write to {}: name another place",
+                place.path().display()
+            );
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use rustix::process::{Pid, Signal};
 
-use super::{Exit, StoppedEarly, print, run};
+use super::{Exit, print, run, stopped_early};
 use crate::cli::tables::soak;
 use crate::interrupt::Interrupt;
 use crate::places::Places;
@@ -105,7 +105,7 @@ fn watch(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
     drop(to);
     let status = watched.wait()?;
     if rounds.is_empty() && interrupt.raised() {
-        return Err(StoppedEarly.into());
+        return Err(stopped_early());
     }
     if rounds.is_empty() {
         tell!("error: the first run failed");

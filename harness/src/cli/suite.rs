@@ -6,12 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Exit;
+use crate::code::code_of;
 use crate::places::Places;
 use crate::suite::{self, PROTOCOL};
 
 const ABOUT: &str = "\
 An answer is one JSON object on stdout, with `protocol`, the version of this format, and `wasiscope`, the version of this command. It has \
-`error` where the question could not be answered. Paths are absolute, or relative to the project's root.";
+`error`, and the `code` of it, where the question could not be answered. Paths are absolute, or relative to the project's root.";
 
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT)]
@@ -38,7 +39,10 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     };
     let (mut answer, exit) = match answer {
         Ok(answer) => (answer, Exit::Done),
-        Err(error) => (json!({"error": format!("{error:#}")}), Exit::of(&error)),
+        Err(error) => {
+            let code = code_of(&error);
+            (json!({"error": format!("{error:#}"), "code": code}), Exit::of(&error))
+        }
     };
     answer["protocol"] = Value::from(PROTOCOL);
     answer["wasiscope"] = Value::from(env!("CARGO_PKG_VERSION"));

@@ -2,9 +2,12 @@
 
 use clap::Args;
 
+use super::{coded, say};
+
+use crate::code::{Code, CodedError, code_of};
 use crate::report::Report;
 use crate::report::telemetry::receiver::Receiver;
-use crate::report::telemetry::send::{SendError, send};
+use crate::report::telemetry::send::send;
 use crate::report::telemetry::{self, otlp};
 
 #[derive(Debug, Args)]
@@ -23,18 +26,19 @@ pub(super) struct MetricOutput(Option<Receiver>);
 impl MetricOutput {
     pub(super) fn open(arguments: &TelemetryArguments) -> anyhow::Result<Self> {
         let variable = |name: &str| std::env::var(name).ok();
-        Ok(Self(arguments.otlp.as_deref().map(|url| Receiver::new(url, variable)).transpose()?))
+        let receiver = arguments.otlp.as_deref().map(|url| Receiver::new(url, variable).map_err(CodedError::from));
+        Ok(Self(receiver.transpose()?))
     }
 
     pub(super) const fn is_asked_for(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Sends the metrics, where that is wanted. An error of type [`SendError`] says that it was tried in vain.
+    /// Sends the metrics, where that is wanted. [`Code::MetricsNotSent`] says that it was tried in vain.
     pub(super) fn send(&self, report: &Report, stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
         let Some(receiver) = &self.0 else { return Ok(()) };
-        let requests = otlp::requests(&telemetry::of(report)?);
-        let sent = send(receiver, &requests, stop)?;
+        let requests = otlp::requests(&telemetry::of(report).map_err(CodedError::from)?);
+        let sent = send(receiver, &requests, stop).map_err(CodedError::from)?;
         for warning in &sent.warnings {
             tell!("warning: otlp: {warning}");
         }
@@ -51,9 +55,10 @@ impl MetricOutput {
         match self.send(report, stop) {
             Ok(()) => true,
             Err(error) => {
-                let advice =
-                    if error.is::<SendError>() { "; `wasiscope export REPORT --otlp URL` tries it again" } else { "" };
-                tell!("error: otlp: {error:#}{advice}");
+                let code = code_of(&error);
+                let is_in_vain = code == Some(Code::MetricsNotSent);
+                let advice = if is_in_vain { "; `wasiscope export REPORT --otlp URL` tries it again" } else { "" };
+                say(&coded(code, &format!("otlp: {error:#}{advice}")));
                 false
             }
         }

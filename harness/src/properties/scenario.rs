@@ -22,7 +22,7 @@ pub fn scenario(bytes: &[u8]) {
                 "it reads otherwise the second time"
             );
         }
-        Err(ScenarioError::Invalid(message)) => points_into(text, &message),
+        Err(ScenarioError::Invalid { text: message, .. }) => points_into(text, &message),
         Err(other) => panic!("the text alone gives {other:?}"),
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use wasiscope_model::code::{Code, Coded};
+
 use serde::Serialize;
 
 /// A place that a report can be written to.
@@ -29,6 +31,15 @@ pub enum DestinationError {
         /// The system's reason.
         reason: io::Error,
     },
+}
+
+impl Coded for DestinationError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Occupied(_) => Code::WouldOverwrite,
+            Self::NotWritable { .. } => Code::CannotWrite,
+        }
+    }
 }
 
 impl Destination {

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use wasiscope_model::code::{Code, Coded};
+
 /// Why git cannot do what is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
@@ -50,6 +52,19 @@ pub enum GitError {
 /// What a shallow clone is, and how to get the rest of it.
 pub const SHALLOW: &str = "which is shallow and lacks older commits: run `git fetch --unshallow` \
     (in GitHub Actions, give actions/checkout `fetch-depth: 0`)";
+
+impl Coded for GitError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoGit(_) => Code::NoGit,
+            Self::NoRepository(_) => Code::NoRepository,
+            Self::NoCommits(_) => Code::NoCommits,
+            Self::NoSuchRevision { .. } => Code::NoSuchRevision,
+            Self::Shallow { .. } => Code::ShallowClone,
+            Self::Refused { .. } => Code::GitFailed,
+        }
+    }
+}
 
 fn did_you_mean(remote: &[String]) -> String {
     if remote.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", remote.join("` or `")) }

@@ -7,6 +7,7 @@ use serde::de::Error;
 
 use crate::files;
 
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::report::{Report, SCHEMA_VERSION, Shard};
 
 /// Why a report cannot be read.
@@ -36,6 +37,16 @@ pub enum ReadError {
         /// Its version.
         found: u64,
     },
+}
+
+impl Coded for ReadError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Io { reason, .. } => Code::of_read(reason),
+            Self::Malformed { .. } => Code::NotAReport,
+            Self::OtherVersion { .. } => Code::OtherVersion,
+        }
+    }
 }
 
 /// Reads a report, whatever fields it has beyond those known here. It may be compressed, as a page saves it.

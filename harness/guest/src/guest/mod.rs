@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::places::Places;
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::names;
 use wasiscope_model::record::{Outcome, Status};
 use wasiscope_scenario::{CargoGuest, Flavour};
@@ -60,6 +61,8 @@ impl Artifact {
 pub struct NoGuest {
     /// [`Status::Skipped`] when this machine or this catalogue simply has no such guest, else [`Status::Failed`].
     pub status: Status,
+    /// Why, for a script.
+    pub code: Code,
     /// Why.
     pub reason: String,
 }
@@ -70,7 +73,8 @@ impl NoGuest {
     pub fn outcome(&self) -> Outcome {
         // What cannot be had here is a row that says so, and no failure.
         let expected = self.status == Status::Skipped;
-        Outcome { status: self.status, detail: Some(self.reason.clone()), expected }
+        let (code, detail) = (Some(self.code), Some(self.reason.clone()));
+        Outcome { status: self.status, detail, code, expected }
     }
 }
 
@@ -134,10 +138,20 @@ pub enum GuestError {
     },
 }
 
+impl Coded for GuestError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Absent { .. } | Self::NoTool { .. } | Self::NoTarget { .. } => Code::NoToolchain,
+            Self::NoBinary { .. } => Code::NoSuchBinary,
+            Self::Build { .. } | Self::Io { .. } => Code::BuildFailed,
+        }
+    }
+}
+
 impl From<GuestError> for NoGuest {
     fn from(error: GuestError) -> Self {
         let status = if matches!(error, GuestError::Absent { .. }) { Status::Skipped } else { Status::Failed };
-        Self { status, reason: error.to_string() }
+        Self { status, code: error.code(), reason: error.to_string() }
     }
 }
 
@@ -202,7 +216,10 @@ pub fn build(
             of_flavour.partition(|workload| builder.has(&places.root, workload));
         for workload in absent {
             let reason = format!("there is no {} source of {workload}", flavour.name());
-            built.insert((flavour, workload.to_owned()), Err(NoGuest { status: Status::Skipped, reason }));
+            built.insert(
+                (flavour, workload.to_owned()),
+                Err(NoGuest { status: Status::Skipped, code: Code::NoSource, reason }),
+            );
         }
         if there.is_empty() {
             continue;
@@ -212,6 +229,7 @@ pub fn build(
             let guest = match &result {
                 Ok(artifacts) => artifacts.get(workload).cloned().ok_or_else(|| NoGuest {
                     status: Status::Failed,
+                    code: Code::BuildFailed,
                     reason: format!("the compiler left no guest for {workload}"),
                 }),
                 Err(no_guest) => Err(no_guest.clone()),

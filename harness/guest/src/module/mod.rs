@@ -4,11 +4,13 @@ mod imports;
 mod ledger;
 mod value;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use wasmparser::types::Types;
 use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures};
 
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_sys::files::{self, Content};
 
 pub use imports::{Family, Offered, UnknownImport, UnknownImports, signature};
@@ -18,6 +20,17 @@ pub use value::{Number, NumberType};
 /// Why a file cannot be run as a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
+    /// A file that cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// Text that is not valid WebAssembly; the message has the file, the line and the column.
+    #[error("{0}")]
+    Text(wat::Error),
     /// Not valid WebAssembly.
     #[error("not a WebAssembly module: {message} (at byte {offset})")]
     Invalid {
@@ -73,6 +86,29 @@ pub enum ModuleError {
     },
 }
 
+impl ModuleError {
+    /// Whether there are bytes that are no such module, rather than none that could be looked at.
+    #[must_use]
+    pub const fn is_of_contents(&self) -> bool {
+        !matches!(self, Self::Unreadable { .. } | Self::Text(_))
+    }
+}
+
+impl Coded for ModuleError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unreadable { reason, .. } => Code::of_read(reason),
+            Self::Text(_) => Code::InvalidText,
+            Self::Invalid { .. } | Self::OtherFormat => Code::NotWebassembly,
+            Self::LfsPointer => Code::LfsPointer,
+            Self::Component => Code::Component,
+            Self::NoSuchFunction { .. } => Code::NoSuchFunction,
+            Self::Imports(_) => Code::UnknownImports,
+            Self::Arguments { .. } => Code::WrongArguments,
+        }
+    }
+}
+
 /// What a handler of kernel events exports.
 const HANDLER: &str = "handle_event";
 
@@ -89,7 +125,7 @@ fn convention(wanted: &str) -> &'static str {
 /// # Errors
 /// When the file cannot be read or its text is not WebAssembly.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = files::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+    let bytes = files::read(path).map_err(|reason| ModuleError::Unreadable { path: path.to_owned(), reason })?;
     if is_lfs_pointer(&bytes) {
         return Err(anyhow::Error::new(ModuleError::LfsPointer).context(path.display().to_string()));
     }
@@ -104,7 +140,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     }
     wat::parse_bytes(files::without_byte_order_mark(&bytes)).map(|wasm| wasm.into_owned()).map_err(|mut error| {
         error.set_path(path);
-        anyhow::anyhow!("{error}")
+        ModuleError::Text(error).into()
     })
 }
 
@@ -122,8 +158,8 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 ///
 /// # Errors
 /// When it is none.
-pub fn assemble(text: &str) -> anyhow::Result<Vec<u8>> {
-    wat::parse_str(text).map_err(|error| anyhow::anyhow!("{error}"))
+pub fn assemble(text: &str) -> Result<Vec<u8>, ModuleError> {
+    wat::parse_str(text).map_err(ModuleError::Text)
 }
 
 /// What a module may import.

@@ -1,6 +1,6 @@
 //! `--plant-fault`: a fault that is put into the checks of traps on purpose.
 
-use anyhow::bail;
+use wasiscope_model::fail;
 use wasiscope_model::work::Work;
 
 use crate::traps::{Check, Family, OPERATIONS, Planted};
@@ -46,5 +46,8 @@ pub fn check(fault: &Planted, cases: &[Case]) -> anyhow::Result<()> {
             OPERATIONS.iter().any(|operation| operation.name == name && families.contains(&operation.family))
         }
     };
-    if held { Ok(()) } else { bail!("--plant-fault: none of the selected cases is of the matrix and tries that") }
+    if !held {
+        fail!(OptionDoesNotApply, "--plant-fault: none of the selected cases is of the matrix and tries that");
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use wasiscope_ebpf_abi::{Kind, Phase, RegionKind};
 
 use super::{Check, GENERATED, TESTSUITE};
 use wasiscope_model::capture::Coverage;
+use wasiscope_model::code::Code;
 use wasiscope_model::events::KernelEvents;
 use wasiscope_model::record::{Caught, CheckRecord, Facts, Outcome, Status};
 use wasiscope_model::report::{CaseReport, KernelPhase, KernelReport, ScenarioReport};
@@ -71,7 +72,7 @@ pub(crate) fn outcome(record: &CheckRecord, coverage: Coverage) -> Outcome {
     let seen = record.kernel.as_ref().filter(|_| coverage.sees(Kind::Signal) && coverage.lossless);
     match (seen, record.outcome.status) {
         (Some(kernel), Status::Ok) => match difference(&record.totals.caught, kernel, coverage.sees(Kind::FaultUser)) {
-            Some(difference) => Outcome::because(Status::Failed, difference),
+            Some(difference) => Outcome::because(Status::Failed, Code::KernelDisagrees, difference),
             None => record.outcome.clone(),
         },
         _ => record.outcome.clone(),

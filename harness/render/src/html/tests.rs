@@ -6,6 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 use super::*;
 use crate::fixtures::{around, case, machine, report};
 use crate::{View, Views};
+use wasiscope_model::code::Code;
 use wasiscope_model::comparison::{Comparison, Row};
 use wasiscope_model::events::{Traced, TracedEvent};
 use wasiscope_model::history::{Commit, History, Point, SCHEMA_VERSION, Series, Shift};
@@ -69,7 +70,7 @@ fn hostile(text: &str) -> Report {
         *part = text.to_owned();
     }
     bad.args = vec![text.to_owned()];
-    bad.outcome = Outcome { status: Status::Failed, detail: Some(text.to_owned()), expected: false };
+    bad.outcome = Outcome { detail: Some(text.to_owned()), ..Outcome::because(Status::Failed, Code::WrongOutput, "") };
     bad.facts.insert("check".into(), text.into());
     bad.facts.insert("size.wasm".into(), 10.into());
     bad.facts.insert(format!("size.section.{text}"), 10.into());

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use catalogue::{Definition, Kind};
 pub use label::{Label, Text};
 
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::report::{Report, by_machine};
 use wasiscope_stats as stats;
 
@@ -111,6 +112,12 @@ pub enum TelemetryError {
         /// The attributes.
         labels: String,
     },
+}
+
+impl Coded for TelemetryError {
+    fn code(&self) -> Code {
+        Code::InvalidReport
+    }
 }
 
 /// The metrics of a report: one entry for each machine.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wasiscope_model::code::{Code, Coded};
+
 use percent_encoding::percent_decode_str;
 use tonic::codegen::http::uri::{PathAndQuery, Scheme};
 use tonic::codegen::http::{HeaderName, HeaderValue, Uri};
@@ -56,6 +58,12 @@ pub enum ReceiverError {
         /// What is wrong; without its value, which may be a secret.
         reason: String,
     },
+}
+
+impl Coded for ReceiverError {
+    fn code(&self) -> Code {
+        Code::InvalidReceiver
+    }
 }
 
 impl Receiver {

@@ -5,6 +5,8 @@ mod http;
 
 use std::time::Duration;
 
+use wasiscope_model::code::{Code, Coded};
+
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use rand::RngExt;
 
@@ -43,6 +45,12 @@ pub struct SendError {
     sent: usize,
     /// All requests.
     requests: usize,
+}
+
+impl Coded for SendError {
+    fn code(&self) -> Code {
+        Code::MetricsNotSent
+    }
 }
 
 fn progress(sent: usize, requests: usize) -> String {

@@ -13,6 +13,7 @@ use crate::prepare::prepare;
 use crate::runner::{InputFiles, Prepared};
 use wasiscope_guest::guest::NoGuest;
 use wasiscope_guest::places::Places;
+use wasiscope_model::code::Code;
 use wasiscope_model::record::Status;
 use wasiscope_scenario::CargoGuest;
 use wasiscope_scenario::plan::{Case, GuestSource};
@@ -227,7 +228,7 @@ pub fn guest(
     let there = Places { root: worktree.root.clone(), ..places.clone() };
     let case = at_revision(case, &worktree);
     if let Err(reason) = presence(&case, &worktree) {
-        let guest = Err(NoGuest { status: Status::Failed, reason });
+        let guest = Err(NoGuest { status: Status::Failed, code: Code::NotInRevision, reason });
         return Ok(Prepared { case, guest, files: InputFiles::default(), watch: true });
     }
     Ok(prepare(&there, vec![case], place, say)?.remove(0))

@@ -6,8 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-
 use super::input::share_input;
 use super::live::Candidate;
 use super::matching::{Key, Matched, pair_up};
@@ -15,10 +13,11 @@ use super::revision::{Worktree, at_revision, presence};
 use super::{Row, SKIPPED, Side, Tolerances, unlike};
 use crate::prepare::{self, prepare};
 use crate::runner::{self, InputFiles, Pair, Prepared, Workers};
-use wasiscope_guest::guest::{GuestError, NoGuest};
+use wasiscope_guest::guest::GuestError;
 use wasiscope_guest::module::ModuleError;
 use wasiscope_guest::places::Places;
 use wasiscope_kinds as kinds;
+use wasiscope_model::fail;
 use wasiscope_model::names;
 use wasiscope_model::record::Status;
 use wasiscope_scenario::plan::{self, Case, GuestSource, Input};
@@ -173,7 +172,7 @@ impl Listed {
         if lacks_function(&error) || lacks_binary {
             return Err(format!("{}: {reason}", self.worktree.revision));
         }
-        let guest = Err(NoGuest { status: Status::Failed, reason });
+        let guest = Err(prepare::no_guest(&error, reason));
         Ok(Some(Prepared { case: case.clone(), guest, files: InputFiles::default(), watch: true }))
     }
 
@@ -246,14 +245,16 @@ pub fn check_named(base: &Listed, new: &Listed, checkout: &Places) -> anyhow::Re
         };
         let names = present.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let names = if names.is_empty() { "none".to_owned() } else { names };
-        bail!(
+        fail!(
+            NoSuchScenario,
             "no scenario `{name}` in {} or {}{hint}; there are: {names}",
             base.worktree.revision,
             new.worktree.revision
         );
     }
     if base.files.is_empty() && new.files.is_empty() {
-        bail!(
+        fail!(
+            NoScenarioFolder,
             "neither {} nor {} has scenarios: run inside a project with a folder scenarios/, or name it with --root",
             base.worktree.revision,
             new.worktree.revision
@@ -263,7 +264,7 @@ pub fn check_named(base: &Listed, new: &Listed, checkout: &Places) -> anyhow::Re
         && base.cases.is_empty()
         && new.cases.is_empty()
     {
-        bail!("{}: {reason}", new.worktree.revision);
+        fail!(InvalidScenario, "{}: {reason}", new.worktree.revision);
     }
     Ok(())
 }

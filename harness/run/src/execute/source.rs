@@ -8,6 +8,7 @@ use rustix::process::DumpableBehavior;
 use wasiscope_capture::ebpf::{EbpfCapture, Options};
 use wasiscope_capture::recorded::{RecordedCapture, Recorder, Recording};
 use wasiscope_capture::{Capture, CaptureError};
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::report::{CaptureReport, CaptureStatus};
 use wasiscope_sys::destination::Destination;
 use wasiscope_sys::files;
@@ -61,6 +62,12 @@ pub struct NotRecorded {
     pub some: Vec<String>,
 }
 
+impl Coded for NotRecorded {
+    fn code(&self) -> Code {
+        Code::OtherCapture
+    }
+}
+
 impl Source {
     /// Loads the kernel programs; with a place, what they give is stored there by [`save`](Self::save).
     ///
@@ -81,7 +88,10 @@ impl Source {
     /// When the file cannot be read, or is none.
     pub fn replayed(path: &Path) -> anyhow::Result<Self> {
         let named = || path.display().to_string();
-        let recording = files::read_document(path).and_then(|json| Recording::from_json(&json)).with_context(named)?;
+        let json =
+            files::read_document(path).map_err(|error| Code::of_read(&error).error(error)).with_context(named)?;
+        let recording =
+            Recording::from_json(&json).map_err(|error| Code::NotACapture.error(error)).with_context(named)?;
         Ok(Self::Replayed(RecordedCapture::new(recording).with_context(named)?, path.to_owned()))
     }
 

@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::report::Report;
 use wasiscope_model::report::SCHEMA_VERSION;
 use wasiscope_sys::git::{self, GitError};
@@ -45,6 +46,19 @@ pub enum HistoryError {
     /// JSON that cannot be written; never in practice.
     #[error("the report cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl Coded for HistoryError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoCommit => Code::NoCommit,
+            Self::Dirty(_) => Code::UncommittedChanges,
+            Self::Unusual(_) => Code::UnusualRun,
+            Self::Io { reason, .. } => Code::of_read(reason),
+            Self::Git(error) => error.code(),
+            Self::Json(_) => Code::InvalidReport,
+        }
+    }
 }
 
 /// Where reports are kept.

@@ -6,6 +6,7 @@ use super::judge::judge_death;
 use super::{Death, Prepared, Runner, label};
 use wasiscope_capture::KernelEvents;
 use wasiscope_kinds as kinds;
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{CheckRecord, Failure, Outcome, Record, Status, Totals};
 use wasiscope_scenario::plan::Case;
 use wasiscope_worker::{Message, Request, Subject, Task};
@@ -125,9 +126,10 @@ fn judge(totals: &Totals) -> Outcome {
         let reasons: Vec<&str> = totals.unsupported.keys().map(String::as_str).collect();
         let detail = if reasons.is_empty() { "nothing was tried".to_owned() } else { reasons.join("; ") };
         let expected = !reasons.is_empty();
+        let code = if expected { Code::NotOffered } else { Code::NothingTried };
         return Outcome {
             expected,
-            ..Outcome::because(Status::Skipped, format!("not offered by this engine: {detail}"))
+            ..Outcome::because(Status::Skipped, code, format!("not offered by this engine: {detail}"))
         };
     }
     if all.passed == all.tried {
@@ -135,11 +137,12 @@ fn judge(totals: &Totals) -> Outcome {
     }
     let Some(wrong) = all.tried.checked_sub(all.passed) else {
         let detail = format!("the worker says that {} of {} are as they must be", all.passed, all.tried);
-        return Outcome::because(Status::Failed, detail);
+        return Outcome::because(Status::Failed, Code::WrongCounts, detail);
     };
     let first = totals.failures.first().map(|failure| format!("; first {}: {}", failure.what, failure.got));
     Outcome::because(
         Status::Failed,
+        Code::CheckFailed,
         format!("{wrong} of {} are not as they must be{}", all.tried, first.unwrap_or_default()),
     )
 }
@@ -165,7 +168,7 @@ mod tests {
         assert_eq!(judge(&totals(10, 10, 0)), Outcome::ok());
         assert_eq!(judge(&totals(10, 10, 5)), Outcome::ok());
         let failed = judge(&totals(10, 9, 0));
-        assert_eq!((failed.status, failed.expected), (Status::Failed, false));
+        assert_eq!((failed.status, failed.code, failed.expected), (Status::Failed, Some(Code::CheckFailed), false));
     }
 
     #[test]
@@ -180,8 +183,9 @@ mod tests {
     #[test]
     fn what_an_engine_does_not_offer_is_skipped_and_says_why() {
         let skipped = judge(&totals(0, 0, 7));
-        assert_eq!((skipped.status, skipped.expected), (Status::Skipped, true));
+        assert_eq!((skipped.status, skipped.code, skipped.expected), (Status::Skipped, Some(Code::NotOffered), true));
         assert!(skipped.detail.is_some_and(|detail| detail.contains("threads are not enabled")));
-        assert!(!judge(&Totals::default()).expected, "a check that tries nothing says nothing");
+        let nothing = judge(&Totals::default());
+        assert_eq!((nothing.code, nothing.expected), (Some(Code::NothingTried), false));
     }
 }

@@ -7,6 +7,7 @@ use super::{Prepared, Workers, subject};
 use wasiscope_guest::executable;
 use wasiscope_guest::guest::Artifact;
 use wasiscope_guest::module;
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Facts, Outcome, Status};
 use wasiscope_scenario::plan::Case;
 use wasiscope_worker::{LastMark, Message, Pace, Request, Task};
@@ -64,7 +65,7 @@ fn measure(
     let case = &prepared.case;
     match of_file(case, artifact) {
         Ok(found) => facts.extend(found),
-        Err(reason) => return (Outcome::because(Status::Failed, reason), None),
+        Err(reason) => return (Outcome::because(Status::Failed, Code::CannotRead, reason), None),
     }
     let request = match subject(prepared, &scratch.join("guest"), None) {
         Ok(subject) => Request::new(subject, None, Task::Facts),

@@ -4,6 +4,7 @@ use super::facts::Known;
 use super::{Death, Prepared, Runner, take_iterations};
 use wasiscope_capture::CaptureError;
 use wasiscope_kinds::Leader;
+use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::record::{Outcome, ProcessRecord, Status};
 use wasiscope_worker::Task;
 
@@ -18,7 +19,8 @@ impl Runner<'_> {
             Ok(kernel) => kernel,
             Err(error) => {
                 let reason = format!("a flow of events needs a live kernel: {error}");
-                record.outcome = Outcome { expected: true, ..Outcome::because(Status::Skipped, reason) };
+                record.outcome =
+                    Outcome { expected: true, ..Outcome::because(Status::Skipped, Code::CaptureUnavailable, reason) };
                 return;
             }
         };
@@ -40,12 +42,14 @@ impl Runner<'_> {
         match led {
             Ok(counts) => record.counts.extend(counts),
             // Of what follows from it the worker knows less.
-            Err(error) if !parent_decided => record.outcome = Outcome::because(Status::Failed, error.to_string()),
+            Err(error) if !parent_decided => {
+                record.outcome = Outcome::because(Status::Failed, error.code(), error.to_string());
+            }
             Err(_) => {}
         }
         if record.outcome.status == Status::Ok {
             let wrong = leader.problem(&record.counts, kernel.as_ref());
-            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, wrong));
+            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, Code::WrongCounts, wrong));
         }
     }
 }

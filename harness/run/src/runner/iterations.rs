@@ -1,5 +1,6 @@
 //! From the messages of a worker to its record.
 
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Outcome, ProcessRecord, Status};
 use wasiscope_scenario::plan::Case;
 use wasiscope_worker::Message;
@@ -26,7 +27,7 @@ pub(super) fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, recor
         let mut measured = iteration.measured.iter().filter(|(_, samples)| samples.iter().any(|sample| *sample < 0.0));
         if let Some((metric, _)) = measured.next() {
             let detail = format!("negative sample from worker: {metric}");
-            outcome = Some(Outcome::because(Status::Failed, detail));
+            outcome = Some(Outcome::because(Status::Failed, Code::InvalidSample, detail));
             break;
         }
         for timed in &iteration.timed {

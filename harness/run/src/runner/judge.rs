@@ -6,6 +6,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasiscope_workloads as catalogue;
 
 use super::{Death, Stuck, WorkerRun, limits};
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Outcome, Status};
 use wasiscope_scenario::plan::Case;
 use wasiscope_scenario::{Expectation, ExpectedText};
@@ -49,12 +50,16 @@ impl<'a> From<&'a Iteration> for Answer<'a> {
 
 /// Whether the guest ended as the scenario expects, with the right answer.
 pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Outcome {
-    let failed = |detail| Outcome::because(Status::Failed, detail);
+    let failed = |(code, detail): (Code, String)| Outcome::because(Status::Failed, code, detail);
     let judged = |outcome: Outcome| judge_outputs(&case.expect, answer.outputs).map_or_else(failed, |()| outcome);
     let wanted = case.expect.exit_code;
     match answer.ending {
-        Ending::Returned if case.expect.trap => failed("the guest was expected to trap and returned".to_owned()),
-        Ending::Returned if wanted != 0 => failed(format!("the guest exited with code 0, expected {wanted}")),
+        Ending::Returned if case.expect.trap => {
+            failed((Code::NoTrap, "the guest was expected to trap and returned".to_owned()))
+        }
+        Ending::Returned if wanted != 0 => {
+            failed((Code::WrongExitCode, format!("the guest exited with code 0, expected {wanted}")))
+        }
         Ending::Returned => judge_answer(case, answer.line, check).map_or_else(failed, |()| judged(Outcome::ok())),
         Ending::Exited { code, .. } if *code == wanted && !case.expect.trap => judged(Outcome::ok()),
         Ending::Exited { code, stderr, context } => {
@@ -64,7 +69,7 @@ pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Ou
                 wanted => format!(", expected {wanted}"),
             };
             let what = format!("the guest exited with code {code}{}{expected}", early(context));
-            failed(because(context, case, &with_stderr(&what, stderr)))
+            failed(because(context, case, Code::WrongExitCode, &with_stderr(&what, stderr)))
         }
         Ending::Trapped { trap, stderr, context } => {
             let trapped = format!("{trap}{}", early(context));
@@ -72,26 +77,27 @@ pub(super) fn judge(case: &Case, answer: &Answer<'_>, check: Option<&str>) -> Ou
             let is_right = messages.is_empty() || messages.iter().any(|message| trap.contains(message));
             if case.expect.trap && !is_right {
                 let what = format!("{trapped}, where `{}` is expected", messages.join("` or `"));
-                return failed(because(context, case, &with_stderr(&what, stderr)));
+                return failed(because(context, case, Code::OtherTrap, &with_stderr(&what, stderr)));
             }
             let what = with_stderr(&trapped, stderr);
             if case.expect.trap {
                 // A limit that is met on purpose needs no advice.
-                return judged(Outcome { expected: true, ..Outcome::because(Status::Trapped, what) });
+                return judged(Outcome { expected: true, ..Outcome::because(Status::Trapped, Code::Trapped, what) });
             }
-            Outcome::because(Status::Trapped, because(context, case, &what))
+            let (code, detail) = because(context, case, Code::Trapped, &what);
+            Outcome::because(Status::Trapped, code, detail)
         }
         Ending::Broken { reason, context } => {
             // A limit brings its phase along.
             let during = context.during.filter(|_| context.limits.is_empty());
             let during = during.map(|phase| format!(", in {}", phase.name())).unwrap_or_default();
-            failed(because(context, case, &format!("{reason}{during}")))
+            failed(because(context, case, Code::GuestFailed, &format!("{reason}{during}")))
         }
     }
 }
 
-fn because(context: &EndingContext, case: &Case, what: &str) -> String {
-    limits::explain(&context.limits, &case.limits, what)
+fn because(context: &EndingContext, case: &Case, code: Code, what: &str) -> (Code, String) {
+    limits::explain(&context.limits, &case.limits, code, what)
 }
 
 /// Where the guest was, if it did not get to the function that is measured.
@@ -103,25 +109,29 @@ fn early(context: &EndingContext) -> &'static str {
     }
 }
 
-fn judge_answer(case: &Case, line: Option<&ProtocolLine>, check: Option<&str>) -> Result<(), String> {
+fn judge_answer(case: &Case, line: Option<&ProtocolLine>, check: Option<&str>) -> Result<(), (Code, String)> {
     let Some(check) = check else { return Ok(()) };
-    let line = line.ok_or_else(|| format!("the guest printed no line `{} n=… check={check}`", case.workload))?;
+    let none = || (Code::NoCheck, format!("the guest printed no line `{} n=… check={check}`", case.workload));
+    let line = line.ok_or_else(none)?;
     if line.check != check {
-        return Err(format!("wrong check: the guest says {}, expected {check} (n={})", line.check, line.n));
+        let detail = format!("wrong check: the guest says {}, expected {check} (n={})", line.check, line.n);
+        return Err((Code::WrongCheck, detail));
     }
     if case.n.is_some_and(|n| n != line.n) || case.n.is_some() && case.workload != line.workload {
         let n = case.n.unwrap_or_default();
-        return Err(format!("the guest did {} n={}, asked for {} n={n}", line.workload, line.n, case.workload));
+        let detail = format!("the guest did {} n={}, asked for {} n={n}", line.workload, line.n, case.workload);
+        return Err((Code::OtherWork, detail));
     }
     Ok(())
 }
 
-fn judge_outputs(expect: &Expectation, outputs: &[Output]) -> Result<(), String> {
+fn judge_outputs(expect: &Expectation, outputs: &[Output]) -> Result<(), (Code, String)> {
     for output in outputs {
         for (stream, expected, written) in
             [("stdout", &expect.stdout, &output.stdout), ("stderr", &expect.stderr, &output.stderr)]
         {
-            expected.as_ref().map_or(Ok(()), |expected| judge_text(stream, expected, written))?;
+            let judged = expected.as_ref().map_or(Ok(()), |expected| judge_text(stream, expected, written));
+            judged.map_err(|detail| (Code::WrongOutput, detail))?;
         }
     }
     Ok(())
@@ -180,22 +190,23 @@ fn with_stderr(what: &str, stderr: &str) -> String {
 
 /// How a worker ended that did not get as far as a guest's ending.
 pub(super) fn judge_death(run: &WorkerRun, case: &Case) -> Outcome {
+    let ended = |status, code, how: &str| {
+        let (code, detail) = limits::explain(&run.limits, &case.limits, code, how);
+        Outcome::because(status, code, detail)
+    };
     for message in &run.messages {
         if let Message::Refused { reason } = message {
-            return Outcome::because(Status::Failed, limits::explain(&run.limits, &case.limits, reason));
+            return ended(Status::Failed, Code::NotRun, reason);
         }
     }
     match &run.death {
-        Some(Death::TimedOut(stuck)) => {
-            let timeout = timeout(stuck, case.limits.wall);
-            Outcome::because(Status::Timeout, limits::explain(&run.limits, &case.limits, &timeout))
-        }
+        Some(Death::TimedOut(stuck)) => ended(Status::Timeout, Code::TimedOut, &timeout(stuck, case.limits.wall)),
         Some(Death::Interrupted) => Outcome {
             expected: true,
-            ..Outcome::because(Status::Skipped, "interrupted before its first iteration ended")
+            ..Outcome::because(Status::Skipped, Code::Interrupted, "interrupted before its first iteration ended")
         },
-        Some(Death::Lost(how)) => Outcome::because(Status::Failed, limits::explain(&run.limits, &case.limits, how)),
-        None => Outcome::because(Status::Failed, "the worker ended without a word"),
+        Some(Death::Lost(how)) => ended(Status::Failed, Code::WorkerDied, how),
+        None => Outcome::because(Status::Failed, Code::WorkerDied, "the worker ended without a word"),
     }
 }
 

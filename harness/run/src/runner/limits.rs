@@ -3,16 +3,17 @@
 use rustix::process::Resource;
 use wasiscope_ebpf_abi::Phase;
 
+use wasiscope_model::code::Code;
 use wasiscope_model::units;
 use wasiscope_scenario::Limits;
 use wasiscope_worker::limits::{DESCRIPTORS, FILE_BYTES};
 use wasiscope_worker::{Limit, LimitMet};
 
-/// What happened, behind the limits that were met before it.
-pub(super) fn explain(met: &[LimitMet], limits: &Limits, what: &str) -> String {
+/// What happened, behind the limits that were met before it: those are the cause.
+pub(super) fn explain(met: &[LimitMet], limits: &Limits, code: Code, what: &str) -> (Code, String) {
     let mut reasons: Vec<String> = met.iter().map(|met| reason(*met, limits)).collect();
     reasons.push(what.to_owned());
-    reasons.join("; ")
+    (if met.is_empty() { code } else { Code::LimitMet }, reasons.join("; "))
 }
 
 fn reason(met: LimitMet, limits: &Limits) -> String {
@@ -82,10 +83,12 @@ mod tests {
     #[test]
     fn a_reason_names_the_limit_its_value_the_phase_and_the_option() {
         let met = [LimitMet { limit: Limit::Memory, phase: Phase::Run }];
-        let text = explain(&met, &Limits::default(), "unreachable");
+        let (code, text) = explain(&met, &Limits::default(), Code::Trapped, "unreachable");
+        assert_eq!(code, Code::LimitMet);
         for part in ["memory limit", "in run", "1.00 GiB", "--memory", "limits: memory", "; unreachable"] {
             assert!(text.contains(part), "no {part:?} in {text:?}");
         }
-        assert_eq!(explain(&[], &Limits::default(), "unreachable"), "unreachable");
+        let none = explain(&[], &Limits::default(), Code::Trapped, "unreachable");
+        assert_eq!(none, (Code::Trapped, "unreachable".to_owned()));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Prepared;
 use super::facts::Known;
 use wasiscope_guest::guest::NoGuest;
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Outcome, Status};
 use wasiscope_scenario::plan::{GUEST_NAME, Input};
 use wasiscope_sys::folder;
@@ -26,7 +27,7 @@ pub(super) fn subject(prepared: &Prepared, directory: &Path, known: Option<&Know
     let artifact = guest.as_ref().map_err(NoGuest::outcome)?;
     let failed = |place: &Path, error: io::Error| {
         let reason = format!("cannot make the guest's folder {}: {error}", place.display());
-        Outcome::because(Status::Failed, reason)
+        Outcome::because(Status::Failed, Code::CannotWrite, reason)
     };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let folders = folders(prepared, directory).map_err(|(place, error)| failed(&place, error))?;

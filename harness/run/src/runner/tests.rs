@@ -7,6 +7,7 @@ use wasiscope_capture::recorded::{RecordedCapture, Recording};
 use wasiscope_kinds::traps::{Check, Family, Share};
 use wasiscope_model::work::{Spec, Work};
 
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{CheckRecord, Facts, Status, Tally, Totals};
 use wasiscope_scenario::plan::GuestSource;
 use wasiscope_scenario::{Engine, Expectation, Flavour};
@@ -204,7 +205,7 @@ fn a_worker_that_dies_leaves_what_it_said_and_how_it_died() {
     let walked = walk(vec![facts_run(Ending::Returned, RIGHT), died]);
     let Record::Process(process) = &walked.records[1] else { panic!("{:?}", walked.records[1]) };
     assert_eq!(process.samples[&Phase::Run], [100]);
-    assert_eq!(process.outcome, Outcome::because(Status::Failed, "worker killed by SIGSEGV"));
+    assert_eq!(process.outcome, Outcome::because(Status::Failed, Code::WorkerDied, "worker killed by SIGSEGV"));
 
     let walked = walk(vec![WorkerRun { death: Some(Death::TimedOut(STUCK)), ..WorkerRun::default() }]);
     assert_eq!(outcome_of(&walked.records[0]).status, Status::Timeout);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::merge::merge;
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Facts, Outcome};
 use wasiscope_render::fixtures::{around, case, machine, report};
 
@@ -84,7 +85,7 @@ fn one_side_that_marks_its_measured_part_leaves_run_without_a_verdict() {
 #[test]
 fn what_fails_now_and_did_not_before_has_regressed_and_not_the_other_way_round() {
     let good = || case("a", "1", &around(100_000));
-    let failed = || CaseReport { outcome: Outcome::because(Status::Failed, "exit 1"), ..good() };
+    let failed = || CaseReport { outcome: Outcome::because(Status::Failed, Code::WrongExitCode, "exit 1"), ..good() };
     let row = only_row(good(), failed(), (50_000, 50_000));
     assert_eq!((row.verdict, row.failed), (Verdict::Regressed, true));
     assert!(row.note.is_some_and(|note| note.contains("new: failed: exit 1")));
@@ -115,7 +116,8 @@ fn cases_of_one_side_only_are_named() {
     let only = |case: &String, side| (case.clone(), Some(side), Verdict::Unchanged, false);
     assert_eq!(shown(rows(&base, &new)), [only(&a, Side::Base), only(&b, Side::New)]);
     // A guest that was added and fails is a failure; one that failed and is gone is none.
-    let broken = CaseReport { outcome: Outcome::because(Status::Failed, "exit 1"), ..case("b", "2", &[]) };
+    let broken =
+        CaseReport { outcome: Outcome::because(Status::Failed, Code::WrongExitCode, "exit 1"), ..case("b", "2", &[]) };
     let broken = report(vec![broken], None);
     assert!(shown(rows(&base, &broken)).contains(&(b, Some(Side::New), Verdict::Inconclusive, true)));
     assert!(shown(rows(&broken, &base)).iter().all(|(.., failed)| !failed));
