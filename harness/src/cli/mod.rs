@@ -259,3 +259,47 @@ fn print(text: &str) -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The rows of the table under a heading of docs/errors.md: code, and what stands in the second column.
+    fn rows(heading: &str) -> Vec<(Code, String)> {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+        let page = std::fs::read_to_string(page).expect("the page");
+        let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect("the heading");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let row = |line: &str| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(|cell| cell.trim().trim_matches('`'));
+            let name = cells.next()?;
+            Some((Code::from_name(name).unwrap_or_else(|| panic!("no code `{name}`")), cells.next()?.to_owned()))
+        };
+        section.lines().filter_map(row).collect()
+    }
+
+    #[test]
+    fn the_page_of_errors_has_every_code_once_with_its_exit_status() {
+        let (errors, outcomes) = (rows("Errors"), rows("Outcomes"));
+        for table in [&errors, &outcomes] {
+            let distinct: BTreeSet<Code> = table.iter().map(|(code, _)| *code).collect();
+            assert_eq!(distinct.len(), table.len());
+        }
+        for (code, exit) in &errors {
+            assert_eq!((*code, exit), (*code, &(Exit::of_code(*code) as u8).to_string()));
+        }
+        let listed: BTreeSet<Code> = errors.into_iter().chain(outcomes).map(|(code, _)| code).collect();
+        let missing: Vec<Code> = Code::ALL.iter().copied().filter(|code| !listed.contains(code)).collect();
+        assert_eq!(missing, []);
+    }
+
+    #[test]
+    fn an_error_is_printed_with_its_code() {
+        let error = anyhow::Error::new(Code::NoCommits.error("a")).context("b");
+        assert_eq!((shown(&error).as_str(), Exit::of(&error)), ("error[no-commits]: b: a", Exit::BadInput));
+        assert_eq!(shown(&anyhow::anyhow!("c")), "error: c");
+        assert_eq!(Exit::of(&stopped_early()), Exit::Interrupted);
+    }
+}
