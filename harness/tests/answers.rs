@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{Run, file};
+use common::{Run, ended, file};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use wasiscope::code::Code;
 
 const FEW: [&str; 6] = ["--capture", "off", "--processes", "1", "--iterations", "2"];
 
@@ -96,7 +97,8 @@ fn an_expected_exit_code_is_a_good_ending_and_is_timed() {
         [(writes(1, "", 7), "{exit_code: 8}"), (writes(1, "", 7), "{}"), (writes(1, "", 0), "{exit_code: 7}")]
     {
         let (code, case) = expecting(guest, expect);
-        assert_eq!((code, &case["outcome"]["status"]), (1, &json!("failed")), "{expect}");
+        assert_eq!(code, 1, "{expect}");
+        ended(&case, "failed", Code::WrongExitCode, &[]);
     }
 }
 
@@ -119,32 +121,30 @@ fn output_is_expected_as_text_as_pattern_or_as_file() {
         let (code, case) = expecting(prints(), good);
         assert_eq!((code, &case["outcome"]["status"]), (0, &json!("ok")), "{good}: {}", case["outcome"]);
     }
-    for (bad, says) in [
-        (r#"{stdout: "one\n2\n"}"#, "line 2 is \"two\", expected \"2\""),
-        (r#"{stdout: "one\ntwo\nthree\n"}"#, "line 3 is"),
-        ("{stdout: {pattern: '^three'}}", "`^three`"),
-        ("{stderr: {file: wanted.txt}}", "wrong stderr"),
+    for (bad, values) in [
+        (r#"{stdout: "one\n2\n"}"#, &["stdout", "line 2", "\"two\"", "\"2\""][..]),
+        (r#"{stdout: "one\ntwo\nthree\n"}"#, &["stdout", "line 3"]),
+        ("{stdout: {pattern: '^three'}}", &["stdout", "`^three`"]),
+        ("{stderr: {file: wanted.txt}}", &["stderr"]),
     ] {
         let (code, case) = expecting(prints(), bad);
-        assert_eq!((code, &case["outcome"]["status"]), (1, &json!("failed")), "{bad}");
-        assert!(case["outcome"]["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{}", case["outcome"]);
+        assert_eq!(code, 1, "{bad}");
+        ended(&case, "failed", Code::WrongOutput, values);
     }
 }
 
 #[test]
 fn mistakes_in_what_is_expected_point_into_the_file() {
-    for (expect, place, says) in [
-        ("{stdout: {patern: a}}", "s.yaml:3:", "did you mean `pattern`?"),
-        ("{stdout: {pattern: '('}}", "s.yaml:3:", "not a regular expression"),
-        ("{stdout: {file: nowhere.txt}}", "s.yaml:3:", "nowhere.txt"),
-        ("{stdout: {file: a, pattern: b}}", "s.yaml:3:", "either `pattern` or `file`"),
-        ("{outcome: trapped, exit_code: 3}", "s.yaml:3:", "no exit code"),
+    for (expect, code, values) in [
+        ("{stdout: {patern: a}}", Code::UnknownKey, ["s.yaml:3:", "did you mean `pattern`?"]),
+        ("{stdout: {pattern: '('}}", Code::InvalidScenario, ["s.yaml:3:", "`(`"]),
+        ("{stdout: {file: nowhere.txt}}", Code::InvalidScenario, ["s.yaml:3:", "nowhere.txt"]),
+        ("{stdout: {file: a, pattern: b}}", Code::InvalidScenario, ["s.yaml:3:", "`pattern` or `file`"]),
+        ("{outcome: trapped, exit_code: 3}", Code::InvalidScenario, ["s.yaml:3:", "exit_code"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         file(&folder, "g.wat", writes(1, "", 0));
         let path = file(&folder, "s.yaml", format!("name: s\nwasm: g.wat\nexpect: {expect}\n"));
-        let run = Run::in_folder(folder, &[&path]);
-        assert_eq!(run.code(), 2, "{expect}");
-        assert!(run.stderr().contains(place) && run.stderr().contains(says), "{expect}: {}", run.stderr());
+        Run::in_folder(folder, &[&path]).fails_with(code, &values);
     }
 }

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Run, WASISCOPE, copy_guests, file, spin};
+use common::{Run, WASISCOPE, copy_guests, fails_with, file, is_bad_usage, spin};
 use serde_json::Value;
+use wasiscope::code::Code;
 
 fn compare(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(WASISCOPE).current_dir(folder).arg("compare").args(arguments).output().unwrap()
@@ -91,24 +92,21 @@ fn reports_that_cannot_be_read_are_refused() {
     let at = good.find(sample).unwrap();
     let digits = at + good[at..].find(|c: char| c.is_ascii_digit()).unwrap();
     let with = |text: &str| format!("{}{text}{}", &good[..digits], &good[digits..]);
-    for (name, text, part) in [
-        ("other.json", good.replacen("\"schema_version\": 1", "\"schema_version\": 2", 1), "schema_version 2"),
-        ("cut.json", good[..good.len() / 2].to_owned(), "EOF"),
-        ("nan.json", with("NaN"), "expected value"),
-        ("negative.json", with("-"), "invalid value"),
-        ("none.json", "{}".to_owned(), "missing field"),
-        ("source.json", good.replacen("\"workload\":", "\"source\": 7, \"workload\":", 1), "of the run 7"),
+    for (name, text, code) in [
+        ("other.json", good.replacen("\"schema_version\": 1", "\"schema_version\": 2", 1), Code::OtherVersion),
+        ("cut.json", good[..good.len() / 2].to_owned(), Code::NotAReport),
+        ("nan.json", with("NaN"), Code::NotAReport),
+        ("negative.json", with("-"), Code::NotAReport),
+        ("none.json", "{}".to_owned(), Code::NotAReport),
+        ("source.json", good.replacen("\"workload\":", "\"source\": 7, \"workload\":", 1), Code::NotAReport),
         (
             "shard.json",
             good.replacen("\"seed\":", "\"shard\": {\"index\": 1, \"count\": 4000000000}, \"seed\":", 1),
-            "no shard 1 of",
+            Code::NotAReport,
         ),
     ] {
         let path = file(&run.folder, name, text);
-        let output = compare(run.folder.path(), &[&path, "report.json"]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
-        assert!(stderr.contains(name) && stderr.contains(part), "{name}: {stderr}");
+        fails_with(&compare(run.folder.path(), &[&path, "report.json"]), code, &[name]);
     }
     let output = compare(run.folder.path(), &["report.json", "report.json", "--fail-on", "inconclusive"]);
     assert_eq!(output.status.code(), Some(0), "identical code, if only one process of it");
@@ -118,19 +116,19 @@ fn reports_that_cannot_be_read_are_refused() {
 fn what_is_not_alike_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let guest = file(&folder, "a.wat", spin(10));
-    for (arguments, part) in [
-        (vec![&*guest, "nothing.json"], "compare like with like"),
-        (vec!["nothing.json", "nothing.json"], "cannot read nothing.json"),
-        (vec!["nowhere", "nowhere"], "not in a git repository"),
-        (vec![&guest, &guest, "startup"], "scenarios are named with revisions"),
-        (vec![&guest, &guest, "--metric", "phase.rnu"], "did you mean `phase.run`?"),
-        (vec![&guest, &guest, "--tolerance", "phase.run=much"], "not a percentage"),
-        (vec![&guest, &guest, "--engine", "wnich"], "did you mean `winch`?"),
+    for (arguments, code, value) in [
+        (vec![&*guest, "nothing.json"], Code::UnlikeSides, "nothing.json"),
+        (vec!["nothing.json", "nothing.json"], Code::NoSuchFile, "nothing.json"),
+        (vec!["nowhere", "nowhere"], Code::NoRepository, ""),
+        (vec![&guest, &guest, "startup"], Code::OptionDoesNotApply, "a.wat"),
+        (vec![&guest, &guest, "--engine", "wnich"], Code::UnknownName, "did you mean `winch`?"),
     ] {
-        let output = compare(folder.path(), &arguments);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+        fails_with(&compare(folder.path(), &arguments), code, &[value]);
+    }
+    for (option, value, named) in
+        [("--metric", "phase.rnu", "did you mean `phase.run`?"), ("--tolerance", "phase.run=much", "phase.run=much")]
+    {
+        is_bad_usage(&compare(folder.path(), &[&guest, &guest, option, value]), &[option, named]);
     }
 }
 

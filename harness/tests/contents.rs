@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::{WASISCOPE, guest};
 use serde_json::Value;
+use wasiscope::code::Code;
 
 const TEXT: &str = "(module (func (export \"_start\")))";
 const MARK: &str = "\u{feff}";
@@ -29,10 +30,10 @@ fn run(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap()
 }
 
-fn error(folder: &Path, arguments: &[&str]) -> String {
-    let output = wasiscope(folder, arguments);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// It ends with an error of this code, which says where.
+#[track_caller]
+fn assert_fails(folder: &Path, arguments: &[&str], code: Code, place: &str) {
+    common::fails_with(&wasiscope(folder, arguments), code, &[place]);
 }
 
 #[test]
@@ -82,11 +83,11 @@ fn scenarios_have_any_name_line_ending_and_a_byte_order_mark() {
         assert_eq!(report["scenarios"][0]["name"], "s", "{name}");
     }
     fs::write(place.join("bad.yml"), format!("{MARK}name: s\r\nwasm: g.wat\r\nprocesess: 1\r\n")).unwrap();
-    assert!(error(place, &["run", "bad.yml"]).contains("bad.yml:3:1"));
+    assert_fails(place, &["run", "bad.yml"], Code::UnknownKey, "bad.yml:3:1");
     fs::write(place.join("first.yml"), format!("{MARK}nmae: s\r\nwasm: g.wat\r\n")).unwrap();
-    assert!(error(place, &["run", "first.yml"]).contains("first.yml:1:1"));
+    assert_fails(place, &["run", "first.yml"], Code::UnknownKey, "first.yml:1:1");
     fs::write(place.join("bad.wat"), format!("{MARK}(module\r\n  (func i32.addd))\r\n")).unwrap();
-    assert!(error(place, &["run", "bad.wat"]).contains("bad.wat:2:9"));
+    assert_fails(place, &["run", "bad.wat"], Code::InvalidText, "bad.wat:2:9");
 }
 
 #[test]
@@ -94,11 +95,11 @@ fn what_is_something_else_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     fs::write(place.join("report.json"), "{\"schema_version\": 1}").unwrap();
-    assert!(error(place, &["run", "report.json"]).contains("no scenario"));
+    assert_fails(place, &["run", "report.json"], Code::NotAScenario, "report.json");
     fs::write(place.join("utf16.yaml"), b"\xff\xfen\0a\0m\0e\0").unwrap();
-    assert!(error(place, &["run", "utf16.yaml"]).contains("UTF-16"));
+    assert_fails(place, &["run", "utf16.yaml"], Code::NotAScenario, "UTF-16");
     fs::write(place.join("picture.png"), b"\x89PNG\r\n\x1a\n").unwrap();
-    assert!(error(place, &["run", "picture.png"]).contains("neither WebAssembly nor a scenario"));
+    assert_fails(place, &["run", "picture.png"], Code::NotAScenario, "picture.png");
 }
 
 /// The document that a page would save, as its reader's browser does.
@@ -144,7 +145,7 @@ fn reports_are_read_as_pages_save_them_and_compressed_or_edited() {
     fs::rename(place.join("saved.json.zst"), place.join("kept/saved.json.zst")).unwrap();
     assert_eq!(wasiscope(place, &["html", "kept", "--out", "more"]).status.code(), Some(0));
     fs::write(place.join("cut.json.zst"), b"\x28\xb5\x2f\xfd\x04").unwrap();
-    assert!(error(place, &["compare", "cut.json.zst", "report.json"]).contains("cut.json.zst"));
+    assert_fails(place, &["compare", "cut.json.zst", "report.json"], Code::CannotRead, "cut.json.zst");
 }
 
 /// Runs it with what `text` says on standard input.
@@ -181,7 +182,7 @@ fn a_pipe_that_nobody_writes_to_and_a_device_without_end_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    assert!(error(folder.path(), &["run", "pipe"]).contains("nothing has opened this pipe for writing"));
-    assert!(error(folder.path(), &["run", "/dev/zero"]).contains("more than 256 MiB"));
-    assert!(error(folder.path(), &["compare", "/dev/zero", "/dev/zero"]).contains("more than 256 MiB"));
+    assert_fails(folder.path(), &["run", "pipe"], Code::CannotRead, "pipe");
+    assert_fails(folder.path(), &["run", "/dev/zero"], Code::CannotRead, "256 MiB");
+    assert_fails(folder.path(), &["compare", "/dev/zero", "/dev/zero"], Code::CannotRead, "256 MiB");
 }

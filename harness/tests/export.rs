@@ -9,8 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Run, WASISCOPE, file, guest, root};
+use common::{Run, WASISCOPE, fails_with, file, guest, is_bad_usage, root};
 use serde_json::Value;
+use wasiscope::code::Code;
 
 /// Scenario, case and metric.
 type Key = (Option<String>, String, String);
@@ -144,7 +145,7 @@ fn reports_become_one_table_which_is_replaced_and_goes_through_a_pipe() {
 }
 
 #[test]
-fn mistakes_are_told_and_leave_what_was_there() {
+fn mistakes_are_errors_and_leave_other_files_alone() {
     let run = run();
     let folder = run.folder.path();
     let report = fs::read_to_string(folder.join("report.json")).unwrap();
@@ -152,20 +153,20 @@ fn mistakes_are_told_and_leave_what_was_there() {
     file(&run.folder, "cut.json", &report[..report.len() / 2]);
     file(&run.folder, "mine.parquet", "PAR1 somebody else's");
     std::os::unix::fs::symlink("report.json", folder.join("link.json")).unwrap();
-    for (arguments, part) in [
-        (&["report.json"][..], "--parquet <FILE>"),
-        (&["--parquet", "a.parquet"], "<REPORT>"),
-        (&["nothing.json", "--parquet", "a.parquet"], "cannot read nothing.json"),
-        (&["report.json", "other.json", "--parquet", "a.parquet"], "other.json has schema_version 2"),
-        (&["cut.json", "--parquet", "a.parquet"], "cut.json is not a wasiscope report"),
-        (&["report.json", "--parquet", "report.json"], "is one of the reports"),
-        (&["report.json", "--parquet", "link.json"], "is one of the reports"),
-        (&["report.json", "link.json", "--parquet", "a.parquet"], "link.json is named twice"),
-        (&["report.json", "--parquet", "mine.parquet"], "name another place with --parquet FILE"),
+    for (arguments, code, value) in [
+        (&["nothing.json", "--parquet", "a.parquet"][..], Code::NoSuchFile, "nothing.json"),
+        (&["report.json", "other.json", "--parquet", "a.parquet"], Code::OtherVersion, "other.json"),
+        (&["cut.json", "--parquet", "a.parquet"], Code::NotAReport, "cut.json"),
+        (&["report.json", "--parquet", "report.json"], Code::SameFile, "--parquet report.json"),
+        (&["report.json", "--parquet", "link.json"], Code::SameFile, "--parquet link.json"),
+        (&["report.json", "link.json", "--parquet", "a.parquet"], Code::SameFile, "link.json"),
+        (&["report.json", "--parquet", "mine.parquet"], Code::WouldOverwrite, "--parquet FILE"),
     ] {
-        let output = export(folder, arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(part), "no {part:?} in:\n{}", stderr(&output));
+        fails_with(&export(folder, arguments), code, &[value]);
+    }
+    for (arguments, missing) in [(&["report.json"][..], "--parquet <FILE>"), (&["--parquet", "a.parquet"], "<REPORT>")]
+    {
+        is_bad_usage(&export(folder, arguments), &[missing]);
     }
     assert!(!folder.join("a.parquet").exists(), "nothing is left of a table that was begun");
     assert_eq!(fs::read_to_string(folder.join("report.json")).unwrap(), report);

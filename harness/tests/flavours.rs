@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Run, WASISCOPE, file, root};
+use common::{Run, WASISCOPE, ended, file, root};
+use wasiscope::code::Code;
 
 const SCENARIO: &str = "name: f\nworkloads: [hello, sha256]\nflavours: [go, tinygo]\n";
 
@@ -42,9 +43,7 @@ fn what_is_not_on_path_is_a_skipped_row_with_the_way_to_get_it() {
     let run = run_with(path_without_go(None));
     assert_eq!(run.code(), 0, "{}", run.stderr());
     for (flavour, mend) in [("go", "ci/setup --go"), ("tinygo", "https://tinygo.org")] {
-        let outcome = run.case(&format!("hello/{flavour}/cranelift"))["outcome"].clone();
-        assert_eq!(outcome["status"], "skipped");
-        assert!(outcome["detail"].as_str().is_some_and(|detail| detail.contains(mend)), "{outcome}");
+        ended(&run.case(&format!("hello/{flavour}/cranelift")), "skipped", Code::NoToolchain, &[mend]);
     }
 }
 

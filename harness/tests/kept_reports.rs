@@ -7,7 +7,8 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::WASISCOPE;
+use common::{WASISCOPE, fails_with, is_bad_usage};
+use wasiscope::code::Code;
 
 fn wasiscope(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(WASISCOPE).current_dir(folder).args(arguments).output().unwrap()
@@ -45,8 +46,7 @@ const REPORT: &str = "target/wasiscope/report.json";
 fn notes_or_a_folder_are_found_where_they_are() {
     let folder = repository();
     let here = folder.path();
-    let (status, text) = said(here, &["history"]);
-    assert!(status == 2 && text.contains("say where"), "{text}");
+    fails_with(&wasiscope(here, &["history"]), Code::NoReports, &["--add"]);
     assert_eq!(said(here, &["history", "--dir", "history", "--add", REPORT]).0, 0);
     let (status, text) = said(here, &["history"]);
     assert!(status == 0 && text.starts_with("1 commit, 1 machine"), "{text}");
@@ -57,25 +57,25 @@ fn notes_or_a_folder_are_found_where_they_are() {
 }
 
 #[test]
-fn what_is_misspelt_is_told() {
+fn misspelt_names_and_places_are_errors() {
     let folder = repository();
     let here = folder.path();
     assert_eq!(said(here, &["history", "--notes", "--add", REPORT]).0, 0);
-    for (arguments, part) in [
-        (&["history", "--metric", "phase.rum"][..], "did you mean `phase.run`?"),
-        (&["history", "--case", "nosuch/*"], "there are: tiny/custom/cranelift"),
-        (&["history", "--notes", "bad name"], "name notes so"),
-        (&["history", "--branch", "nobranch"], "`nobranch`"),
-        (&["history", "--dir", "nowhere"], "nowhere"),
-        (&["bisect", "HEAD", "HEAD", "--case", "tiny/custom/cranelift", "--metric", "fuel"], "are one commit"),
-        (&["bisect", "HEAD", "HEAD", "--case", "tiny/custom/cranelift", "--metric", "phase.link"], "not compared"),
-        (&["merge", REPORT, "--out", REPORT], "is one of the reports"),
-        (&["merge", REPORT, REPORT, "--out", "both.json"], "of one machine"),
-        (&["run", "--shard", "4/3"], "no shard 4 of 3"),
+    let bisect = ["bisect", "HEAD", "HEAD", "--case", "tiny/custom/cranelift", "--metric"];
+    for (arguments, code, value) in [
+        (&["history", "--metric", "phase.rum"][..], Code::NothingMatches, "did you mean `phase.run`?"),
+        (&["history", "--case", "nosuch/*"], Code::NothingMatches, "tiny/custom/cranelift"),
+        (&["history", "--notes", "bad name"], Code::GitFailed, "bad name"),
+        (&["history", "--branch", "nobranch"], Code::NoSuchRevision, "`nobranch`"),
+        (&["history", "--dir", "nowhere"], Code::NoSuchFile, "nowhere"),
+        (&[&bisect[..], &["fuel"]].concat(), Code::SameCommit, "HEAD"),
+        (&[&bisect[..], &["phase.link"]].concat(), Code::UnknownName, "phase.link"),
+        (&["merge", REPORT, "--out", REPORT], Code::SameFile, REPORT),
+        (&["merge", REPORT, REPORT, "--out", "both.json"], Code::CaseTwice, "tiny/custom/cranelift"),
     ] {
-        let (status, text) = said(here, arguments);
-        assert!(status == 2 && text.contains(part), "{arguments:?}: no {part:?} in:\n{text}");
+        fails_with(&wasiscope(here, arguments), code, &[value]);
     }
+    is_bad_usage(&wasiscope(here, &["run", "--shard", "4/3"]), &["--shard", "4"]);
 }
 
 #[test]
@@ -91,6 +91,5 @@ fn a_report_from_elsewhere_writes_no_snapshot_outside_of_its_folder() {
     assert!(here.join("snapshots/-..-..-escape").is_dir(), "{text}");
     // Nor may a scenario be named so.
     std::fs::write(here.join("scenarios/tiny.yaml"), "name: ../../escape\nwasm: ../tiny.wat\n").unwrap();
-    let (status, text) = said(here, &["run", "tiny"]);
-    assert!(status == 2 && text.contains("cannot name a scenario"), "{text}");
+    fails_with(&wasiscope(here, &["run", "tiny"]), Code::InvalidScenario, &["tiny.yaml:1:", "../../escape"]);
 }

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Run, file};
+use common::{Run, ended, file};
+use wasiscope::code::Code;
 
 fn scenario(text: &str) -> Run {
     let folder = tempfile::tempdir().expect("a folder");
@@ -11,43 +12,37 @@ fn scenario(text: &str) -> Run {
 }
 
 #[test]
-fn without_a_kernel_to_watch_flows_are_skipped_and_say_why() {
+fn without_capture_flows_are_skipped() {
     let run = scenario("parts: [rates, misbehaving]\nflavours: [tinygo-like]\n");
     assert_eq!(run.code(), 0, "{}", run.stderr());
     for id in ["rate-10k/tinygo-like/cranelift", "handler-wild/generated/cranelift"] {
         let case = run.case(id);
-        assert_eq!(case["outcome"]["status"], "skipped");
-        let detail = case["outcome"]["detail"].as_str().expect("a reason");
-        assert!(detail.contains("needs a live kernel"), "{detail}");
+        ended(&case, "skipped", Code::CaptureUnavailable, &[]);
     }
     assert!(run.stdout().contains("skipped: rate-10k/tinygo-like/cranelift"), "{}", run.stdout());
 }
 
 #[test]
-fn what_cannot_be_is_an_error_that_points_into_the_file() {
-    for (text, wanted) in [
-        ("calls: [read, open]\n", "open"),
-        ("calls: []\n", "flows.yaml:5"),
-        ("parts: [rates, matrix]\n", "unknown variant `matrix`"),
-        ("flavours: [go]\n", "go"),
-        ("parts: [misbehaving]\nflavours: [std]\n", "`flavours` are for the parts rates, swaps, settings"),
-        ("workloads: [sort]\n", "workloads"),
-        ("maps: [joint, events]\n", "events"),
-        ("wasm: none.wasm\n", "no file"),
+fn mistakes_are_errors_that_point_into_the_file() {
+    for (text, code, value) in [
+        ("calls: [read, open]\n", Code::UnknownName, "open"),
+        ("calls: []\n", Code::InvalidScenario, "flows.yaml:5"),
+        ("parts: [rates, matrix]\n", Code::UnknownName, "`matrix`"),
+        ("flavours: [go]\n", Code::InvalidScenario, "go"),
+        ("parts: [misbehaving]\nflavours: [std]\n", Code::InvalidScenario, "rates, swaps, settings"),
+        ("workloads: [sort]\n", Code::InvalidScenario, "workloads"),
+        ("maps: [joint, events]\n", Code::UnknownName, "events"),
+        ("wasm: none.wasm\n", Code::InvalidScenario, "none.wasm"),
     ] {
-        let run = scenario(text);
-        assert_eq!(run.code(), 2, "{text}: {}", run.stdout());
-        assert!(run.stderr().contains(wanted), "{text}: {}", run.stderr());
+        scenario(text).fails_with(code, &[value]);
     }
     let folder = tempfile::tempdir().expect("a folder");
     file(&folder, "command.wasm", common::guest(""));
     let path = file(&folder, "flows.yaml", "name: flows\nkind: pipeline\nwasm: command.wasm\n");
     let run = Run::in_folder(folder, &[&path]);
-    assert_eq!(run.code(), 2);
-    assert!(run.stderr().contains("handle_event"), "{}", run.stderr());
+    run.fails_with(Code::NoSuchFunction, &["handle_event"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(&folder, "flows.yaml", "name: flows\nworkloads: [sort]\nflavours: [std]\ncalls: [read]\n");
     let run = Run::in_folder(folder, &[&path]);
-    assert_eq!(run.code(), 2);
-    assert!(run.stderr().contains("`calls` is for scenarios of `kind: pipeline`"), "{}", run.stderr());
+    run.fails_with(Code::InvalidScenario, &["flows.yaml:4:1", "`calls`", "`kind: pipeline`"]);
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use common::{Run, WASISCOPE};
 use serde_json::{Value, json};
+use wasiscope::code::Code;
 
 /// Two scenarios, one of which has a fact that compares its cases with each other.
 const SUITE: [&str; 12] = [
@@ -78,8 +79,6 @@ fn three_shards_merged_are_the_whole() {
     assert_eq!(without_samples(merged), without_samples(whole.report()));
 
     let output = merge(folder, &[&reports[0], &reports[2], "--out", "part.json"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("shard 2/3 is missing"), "{stderr}");
+    common::fails_with(&output, Code::ShardMissing, &["2/3"]);
     assert!(!folder.join("part.json").exists());
 }

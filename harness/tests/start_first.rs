@@ -6,7 +6,8 @@ mod common;
 
 use std::process::Command;
 
-use common::{Run, WASISCOPE, file};
+use common::{Run, WASISCOPE, ended, file};
+use wasiscope::code::Code;
 
 const FEW: [&str; 6] = ["--capture", "off", "--processes", "1", "--iterations", "2"];
 
@@ -33,8 +34,7 @@ fn a_command_that_is_not_started_is_warned_of() {
     let case = run.case("guest/custom/cranelift");
     assert_eq!(case["facts"]["result"], serde_json::json!(["0"]));
     assert!(run.stderr().contains("warning: ") && run.stderr().contains("--start-first"), "{}", run.stderr());
-    assert_eq!(case["outcome"]["status"], "ok");
-    assert!(case["outcome"]["detail"].as_str().unwrap().contains("--start-first"), "the row says it too");
+    ended(&case, "ok", Code::StartNotCalled, &["--start-first"]);
 }
 
 #[test]
@@ -51,14 +51,13 @@ fn started_first_it_is_initialised_however_that_ends() {
     }
     let run = run(&command("(call $exit (i32.const 4))"), &["--invoke", "sum", "--start-first"]);
     assert_eq!(run.code(), 1);
-    let detail = run.case("guest/custom/cranelift")["outcome"]["detail"].to_string();
-    assert!(detail.contains("exited with code 4") && detail.contains("in init"), "{detail}");
+    ended(&run.case("guest/custom/cranelift"), "failed", Code::WrongExitCode, &["code 4", "in init"]);
 }
 
 #[test]
 fn where_there_is_nothing_to_start_it_is_bad_usage() {
     let library = r#"(module (func (export "sum") (result i32) (i32.const 1)))"#;
-    assert_eq!(run(library, &["--invoke", "sum", "--start-first"]).code(), 2);
+    run(library, &["--invoke", "sum", "--start-first"]).fails_with(Code::NoSuchFunction, &["--start-first"]);
     assert_eq!(run(&command(""), &["--start-first"]).code(), 2, "without --invoke");
     let run = run(library, &["--invoke", "sum"]);
     assert!(run.code() == 0 && !run.stderr().contains("warning"), "{}", run.stderr());

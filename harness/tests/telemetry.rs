@@ -18,12 +18,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Run, WASISCOPE, file, guest, root};
+use common::{Run, WASISCOPE, fails_with, file, guest, is_bad_usage, root};
 use decoded::{received, resource};
 use expected::{Content, Figure, Figures, Series};
 use receivers::{grpc, grpcs, http, https, identity, ok, taken};
 use serde_json::{Value, json};
-use tonic::Code;
+use wasiscope::code::Code;
 
 /// Nothing of the environment that an exporter would heed.
 fn quiet(command: &mut Command) -> &mut Command {
@@ -259,8 +259,7 @@ fn headers_and_protocol_of_the_environment_hold() {
     let headers = got.lock().unwrap()[0].1.clone();
     assert!(headers.contains(&"x-tenant: a,b".to_owned()), "{headers:?}");
     let output = command.env("OTEL_EXPORTER_OTLP_HEADERS", "secret").output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("OTEL_EXPORTER_OTLP_HEADERS: write name=value"), "{}", stderr(&output));
+    fails_with(&output, Code::InvalidReceiver, &["OTEL_EXPORTER_OTLP_HEADERS"]);
 }
 
 /// Numbers that are 0 become numbers that are nowhere else, so that none can stand in the place of another.
@@ -307,8 +306,8 @@ fn an_encrypted_receiver_is_spoken_to_when_it_is_trusted_and_only_then() {
         // Another one that calls itself the same.
         receivers::identity(&folder.path().join("other.pem"));
         let output = command.env("SSL_CERT_FILE", "other.pem").output().unwrap();
-        assert_eq!((output.status.code(), got.lock().unwrap().len()), (Some(4), 1), "{}", stderr(&output));
-        assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+        fails_with(&output, Code::MetricsNotSent, &["certificate"]);
+        assert_eq!(got.lock().unwrap().len(), 1);
     }
 }
 
@@ -322,35 +321,52 @@ fn a_receiver_that_is_busy_is_asked_again_and_gets_the_same() {
     assert_eq!(requests.len(), 2);
     assert!(requests[0].0 == requests[1].0, "the same points, of the same time");
 
-    let (address, got) = grpc(vec![Err(Code::Unavailable), Ok(taken(0, ""))]);
+    let (address, got) = grpc(vec![Err(tonic::Code::Unavailable), Ok(taken(0, ""))]);
     let output = export(folder.path(), &["report.json", "--otlp", &format!("grpc://{address}")]);
     assert_eq!((output.status.code(), got.lock().unwrap().len()), (Some(0), 2), "{}", stderr(&output));
+}
+
+/// The answer of a receiver is an error of this code, or a warning; either has `value`.
+#[track_caller]
+fn assert_answered(output: &Output, code: Option<Code>, value: &str) {
+    if let Some(code) = code {
+        return fails_with(output, code, &[value]);
+    }
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+    let is_warning = |line: &str| line.starts_with("warning: otlp: ") && line.contains(value);
+    assert!(stderr(output).lines().any(is_warning), "{}", stderr(output));
 }
 
 #[test]
 fn what_a_receiver_rejects_is_a_warning_and_what_it_refuses_an_error() {
     let folder = small();
     let partial = prost::Message::encode_to_vec(&taken(2, "two are too old"));
-    for (answer, code, part) in [
-        (("200 OK", "", partial), 0, "warning: otlp: the receiver rejected 2 values: two are too old"),
-        (("400 Bad Request", "", b"no such tenant".to_vec()), 4, "400 Bad Request: no such tenant"),
-        (("307 Temporary Redirect", "location: http://elsewhere/\r\n", Vec::new()), 4, "which was not followed"),
-        (("200 OK", "", b"<html>".to_vec()), 4, "not of this protocol"),
+    for (answer, code, value) in [
+        (("200 OK", "", partial), None, "2 values: two are too old"),
+        (
+            ("400 Bad Request", "", b"no such tenant".to_vec()),
+            Some(Code::MetricsNotSent),
+            "400 Bad Request: no such tenant",
+        ),
+        (
+            ("307 Temporary Redirect", "location: http://elsewhere/\r\n", Vec::new()),
+            Some(Code::MetricsNotSent),
+            "http://elsewhere/",
+        ),
+        (("200 OK", "", b"<html>".to_vec()), Some(Code::MetricsNotSent), ""),
     ] {
         let (address, got) = http(vec![answer]);
         let output = export(folder.path(), &["report.json", "--otlp", &format!("http://{address}")]);
-        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
-        assert!(stderr(&output).contains(part), "no {part:?} in {}", stderr(&output));
+        assert_answered(&output, code, value);
         assert_eq!(got.lock().unwrap().len(), 1, "not asked again");
     }
-    for (answer, code, part) in [
-        (Ok(taken(0, "soon to be refused")), 0, "warning: otlp: the receiver says: soon to be refused"),
-        (Err(Code::PermissionDenied), 4, "says the receiver"),
+    for (answer, code, value) in [
+        (Ok(taken(0, "soon to be refused")), None, "soon to be refused"),
+        (Err(tonic::Code::PermissionDenied), Some(Code::MetricsNotSent), ""),
     ] {
         let (address, got) = grpc(vec![answer]);
         let output = export(folder.path(), &["report.json", "--otlp", &format!("grpc://{address}")]);
-        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
-        assert!(stderr(&output).contains(part), "no {part:?} in {}", stderr(&output));
+        assert_answered(&output, code, value);
         assert_eq!(got.lock().unwrap().len(), 1, "not asked again");
     }
 }
@@ -369,13 +385,8 @@ fn a_run_whose_receiver_is_down_keeps_its_report() {
         let url = format!("{scheme}://{}", nobody());
         let fixed = ["--capture", "off", "--processes", "1", "--iterations", "1", "--otlp"];
         let output = quiet(&mut command).arg(guest).args(fixed).arg(&url).output().unwrap();
-        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
-        let told = stderr(&output);
-        assert!(
-            told.contains("did not take the metrics") && told.contains("refused (os error 111) (4 attempts)"),
-            "{told}"
-        );
-        assert!(told.contains("wasiscope export REPORT --otlp URL"), "{told}");
+        let values = ["os error 111", "(4 attempts)", "wasiscope export REPORT --otlp URL"];
+        fails_with(&output, Code::MetricsNotSent, &values);
         let run = Run { folder, output };
         assert_eq!(run.report()["scenarios"][0]["cases"][0]["outcome"]["status"], "ok");
         assert!(!run.stdout().is_empty(), "the result is printed all the same");
@@ -393,32 +404,34 @@ fn a_case_that_failed_is_told_before_a_receiver_that_is_down() {
 }
 
 #[test]
-fn mistakes_are_told_before_anything_runs() {
+fn mistakes_are_errors_before_anything_runs() {
     let folder = small();
     let here = folder.path();
     let report = fs::read(here.join("report.json")).unwrap();
     fs::write(here.join("again.json"), &report).unwrap();
     fs::write(here.join("mine.prom"), "node_boots_total 1\n").unwrap();
-    for (arguments, part) in [
-        (&["report.json"][..], "--prometheus <FILE>|--otlp <URL>"),
-        (&["report.json", "--otlp", "localhost:4318"], "there is no scheme; write http://HOST:4318"),
-        (&["report.json", "--otlp", "grpc://localhost/v1/metrics"], "gRPC knows no path"),
-        (&["report.json", "--prometheus", "report.json"], "is one of the reports"),
-        (&["report.json", "--prometheus", "mine.prom"], "name another place with --prometheus FILE"),
-        (&["report.json", "again.json", "--prometheus", "w.prom"], "wasiscope merge"),
-        (&["report.json", "--parquet", "w.both", "--prometheus", "w.both"], "would both write to"),
-        (&["report.json", "nothing.json", "--otlp", "http://127.0.0.1:9"], "cannot read nothing.json"),
+    for (arguments, code, value) in [
+        (&["report.json", "--otlp", "localhost:4318"][..], Code::InvalidReceiver, "http://HOST:4318"),
+        (
+            &["report.json", "--otlp", "grpc://localhost/v1/metrics"],
+            Code::InvalidReceiver,
+            "grpc://localhost/v1/metrics",
+        ),
+        (&["report.json", "--prometheus", "report.json"], Code::SameFile, "--prometheus report.json"),
+        (&["report.json", "--prometheus", "mine.prom"], Code::WouldOverwrite, "--prometheus FILE"),
+        (&["report.json", "again.json", "--prometheus", "w.prom"], Code::OptionDoesNotApply, "wasiscope merge"),
+        (&["report.json", "--parquet", "w.both", "--prometheus", "w.both"], Code::SameFile, "w.both"),
+        (&["report.json", "nothing.json", "--otlp", "http://127.0.0.1:9"], Code::NoSuchFile, "nothing.json"),
     ] {
-        let output = export(here, arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(part), "no {part:?} in:\n{}", stderr(&output));
+        fails_with(&export(here, arguments), code, &[value]);
     }
+    is_bad_usage(&export(here, &["report.json"]), &["--prometheus <FILE>|--otlp <URL>"]);
     assert_eq!(fs::read(here.join("report.json")).unwrap(), report);
     let run = Run::new(&["nothing.wasm", "--otlp", "collector"]);
-    assert_eq!(run.code(), 2);
+    run.fails_with(Code::NoSuchFile, &["nothing.wasm"]);
     let never = Run::new(&[here.join("one.wasm").to_str().unwrap(), "--otlp", "collector"]);
-    assert_eq!((never.code(), never.folder.path().join("report.json").exists()), (2, false));
-    assert!(never.stderr().contains("there is no scheme"), "{}", never.stderr());
+    never.fails_with(Code::InvalidReceiver, &["collector"]);
+    assert!(!never.folder.path().join("report.json").exists());
 }
 
 #[test]

@@ -4,8 +4,9 @@ mod common;
 
 use std::process::Command;
 
-use common::{Run, WASISCOPE, file};
+use common::{Run, WASISCOPE, ended, file};
 use serde_json::Value;
+use wasiscope::code::Code;
 
 const FEW: [&str; 6] = ["--capture", "off", "--processes", "1", "--iterations", "1"];
 
@@ -22,13 +23,6 @@ fn sleeper(rounds: usize) -> String {
                 (i64.store (i32.const 24) (i64.const 1000000000))
                 (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#
     )
-}
-
-fn detail(run: &Run, id: &str) -> (String, String) {
-    assert_eq!(run.code(), 1, "{}", run.stderr());
-    let case = run.case(id);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    (text(&case["outcome"]["status"]), text(&case["outcome"]["detail"]))
 }
 
 #[test]
@@ -58,9 +52,9 @@ fn a_comparison_has_the_same_limit_for_each_pass() {
         serde_json::from_slice::<Value>(&output.stdout).unwrap()["rows"].to_string()
     };
     let notes = compare("1800ms");
-    assert!(!notes.contains("killed"), "{notes}");
+    assert!(!notes.contains(Code::TimedOut.name()), "{notes}");
     let notes = compare("400ms");
-    assert!(notes.contains("in run for"), "{notes}");
+    assert!(notes.contains(Code::TimedOut.name()), "{notes}");
 }
 
 #[test]
@@ -73,10 +67,9 @@ fn the_reason_names_the_phase_and_the_option() {
     let begins = r#"(module (func $s (loop (br 0))) (start $s) (func (export "_start")))"#;
     let begins = file(&folder, "begins.wat", begins);
     let run = Run::in_folder(folder, &[&[large.as_str(), &endless, &begins], &FEW[..], &["--wall", "300ms"]].concat());
+    assert_eq!(run.code(), 1, "{}", run.stderr());
     for (id, phase) in [("large", "compile"), ("endless", "run"), ("begins", "instantiate")] {
-        let (status, detail) = detail(&run, &format!("{id}/custom/cranelift"));
-        assert_eq!(status, "timeout");
-        assert!(detail.starts_with(&format!("in {phase} for ")), "{detail}");
-        assert!(detail.contains("--wall") && detail.contains("300ms"), "{detail}");
+        let case = run.case(&format!("{id}/custom/cranelift"));
+        ended(&case, "timeout", Code::TimedOut, &[&format!("in {phase} "), "--wall", "300ms"]);
     }
 }

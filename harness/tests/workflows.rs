@@ -361,7 +361,7 @@ fn what_cannot_be_compared_fails_and_says_so() {
     let inputs = [("arguments", "no-such-scenario")];
     let outcome = act(&repository, &Circumstances { inputs: &inputs, ..Circumstances::default() });
     assert_eq!((outcome.policy(), outcome.verdict()), (2, "failed"), "{}", outcome.log);
-    assert!(outcome.log.contains("no scenario `no-such-scenario`"), "{}", outcome.log);
+    assert!(outcome.log.contains("error[no-such-scenario]"), "{}", outcome.log);
     assert!(outcome.body.unwrap().contains("### wasiscope: failed (`wasiscope compare` ended with status 2"));
     let inputs = [("base", "no-such-commit")];
     let outcome = act(&repository, &Circumstances { inputs: &inputs, ..Circumstances::default() });

@@ -36,6 +36,8 @@ codes! {
     NoSuchScenario = "no-such-scenario",
     /// The project has no folder of scenarios.
     NoScenarioFolder = "no-scenario-folder",
+    /// The scenario is in the checkout and in neither revision.
+    NotCommitted = "not-committed",
     /// No scenario is marked `default: true`.
     NoDefaultScenario = "no-default-scenario",
     /// The guests of a scenario are built from a checkout, and this is none.
@@ -72,6 +74,8 @@ codes! {
     // Scenario files.
     /// A key that scenarios do not have.
     UnknownKey = "unknown-key",
+    /// A file that is no scenario.
+    NotAScenario = "not-a-scenario",
     /// A scenario with a value or a combination of values that cannot be.
     InvalidScenario = "invalid-scenario",
 

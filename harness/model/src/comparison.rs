@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasiscope_ebpf_abi::Phase;
 
+use crate::code::{self, Code};
 use crate::figures::Verdict;
 use crate::record::TRAP_LATENCY;
 use crate::report::{Git, Machine};
@@ -89,6 +90,9 @@ pub struct Row {
     pub verdict: Verdict,
     /// Why, where the figures alone do not say it.
     pub note: Option<String>,
+    /// The code of the outcome that the note tells of, where a side has no figures.
+    #[serde(default, deserialize_with = "code::if_known", skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// The relative change that is let pass, 0.03 for 3 %.
     #[serde(default)]
     pub tolerance: f64,
@@ -136,6 +140,7 @@ impl Row {
             ci_high: None,
             verdict,
             note: Some(note.into()),
+            code: None,
             tolerance: 0.0,
             log_ratios: Vec::new(),
             base_workers: Vec::new(),

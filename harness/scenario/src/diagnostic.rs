@@ -26,6 +26,14 @@ pub enum ScenarioError {
         /// The system's reason.
         reason: io::Error,
     },
+    /// The file is something else.
+    #[error("cannot read {}: {reason}", path.display())]
+    NotAScenario {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
     /// A path was given and nothing is there.
     #[error("no scenario file {}", .0.display())]
     NoFile(PathBuf),
@@ -70,6 +78,7 @@ impl Coded for ScenarioError {
         match self {
             Self::Invalid { code, .. } => *code,
             Self::Unreadable { reason, .. } => Code::of_read(reason),
+            Self::NotAScenario { .. } => Code::NotAScenario,
             Self::NoFile(_) => Code::NoSuchFile,
             Self::NoFolder { .. } => Code::NoScenarioFolder,
             Self::SameName { .. } => Code::SameName,
@@ -132,9 +141,10 @@ impl Problem {
         quoted(self.message.strip_prefix("unknown field ")?).next()
     }
 
-    /// Serde and this crate say `unknown field`, or `unknown` and what the name is of.
+    /// Serde and this crate say `unknown field`, or `unknown` and what the name is of, behind the path of the value if it has one.
     fn code(&self) -> Code {
-        match self.message.strip_prefix("unknown ") {
+        let behind_path = self.message.split_once(": ").filter(|(path, _)| !path.contains(' ')).map(|(_, rest)| rest);
+        match behind_path.unwrap_or(&self.message).strip_prefix("unknown ") {
             Some(rest) if rest.starts_with("field ") => Code::UnknownKey,
             Some(_) => Code::UnknownName,
             None => Code::InvalidScenario,

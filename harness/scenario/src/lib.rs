@@ -13,7 +13,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -222,14 +221,15 @@ pub fn read_without_guest(path: &Path, kinds: Kinds) -> Result<Scenario, Scenari
 
 fn read_file(path: &Path, kinds: Kinds) -> Result<(Scenario, String), ScenarioError> {
     let unreadable = |reason| ScenarioError::Unreadable { path: path.to_owned(), reason };
-    let text = files::read(path).and_then(text_of).map_err(unreadable)?;
+    let other = |reason| ScenarioError::NotAScenario { path: path.to_owned(), reason };
+    let text = text_of(files::read(path).map_err(unreadable)?).map_err(other)?;
     let mut scenario = parse(path, &text, kinds)?;
     wire::read_expected(&mut scenario).map_err(|problem| problem.in_file(path, &text))?;
     Ok((scenario, text))
 }
 
 /// The text of a scenario file, which must not be something else.
-fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     let reason = match files::content_of(&bytes) {
         Content::Document => "it is a report, or another document of wasiscope, and no scenario",
         Content::Wasm | Content::Wat => "it is WebAssembly and no scenario",
@@ -240,14 +240,11 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
             let text = files::without_byte_order_mark(&bytes).to_vec();
             return String::from_utf8(text).map_err(|error| {
                 let at = error.utf8_error().valid_up_to();
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("it is neither WebAssembly nor a scenario: not UTF-8 at byte {at}"),
-                )
+                format!("it is neither WebAssembly nor a scenario: not UTF-8 at byte {at}")
             });
         }
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    Err(reason.to_owned())
 }
 
 /// Validates the text of a scenario file; `path` is only for messages.

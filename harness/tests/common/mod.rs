@@ -12,6 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use wasiscope::cli::Exit;
+use wasiscope::code::Code;
 
 pub const WASISCOPE: &str = env!("CARGO_BIN_EXE_wasiscope");
 
@@ -64,6 +66,12 @@ impl Run {
         self.output.status.code().unwrap_or_else(|| panic!("killed: {:?}", self.output.status))
     }
 
+    /// It ended with an error of this code, whose message has all of `values`.
+    #[track_caller]
+    pub fn fails_with(&self, code: Code, values: &[&str]) {
+        fails_with(&self.output, code, values);
+    }
+
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.output.stdout).into_owned()
     }
@@ -85,6 +93,40 @@ impl Run {
         let cases = report["scenarios"].as_array().expect("scenarios").iter();
         let mut cases = cases.flat_map(|scenario| scenario["cases"].as_array().expect("cases").clone());
         cases.find(|case| case["id"] == id).unwrap_or_else(|| panic!("no case {id}; stderr: {}", self.stderr()))
+    }
+}
+
+/// A command ended with an error of this code and the exit status that belongs to it; its message has all of `values`.
+#[track_caller]
+pub fn fails_with(output: &Output, code: Code, values: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let begin = format!("error[{code}]: ");
+    assert!(stderr.lines().any(|line| line.starts_with(&begin)), "no {begin:?} in:\n{stderr}");
+    assert_eq!(output.status.code(), Some(Exit::of_code(code) as i32), "{stderr}");
+    assert_has(&stderr, values);
+}
+
+/// The command line was refused for what these options or arguments say.
+#[track_caller]
+pub fn is_bad_usage(output: &Output, named: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    assert_eq!(output.status.code(), Some(Exit::BadInput as i32), "{stderr}");
+    assert_has(&stderr, named);
+}
+
+/// A case ended so, for this reason; its detail has all of `values`.
+#[track_caller]
+pub fn ended(case: &Value, status: &str, code: Code, values: &[&str]) {
+    let outcome = &case["outcome"];
+    assert_eq!((&outcome["status"], &outcome["code"]), (&Value::from(status), &Value::from(code.name())), "{outcome}");
+    assert_has(outcome["detail"].as_str().unwrap_or_default(), values);
+}
+
+#[track_caller]
+pub fn assert_has(text: &str, values: &[&str]) {
+    for value in values {
+        assert!(text.contains(value), "no {value:?} in:\n{text}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use wasiscope::code::Code;
 
 use super::WASISCOPE;
 
@@ -88,6 +89,11 @@ pub fn compare(folder: &Path, arguments: &[&str]) -> Compared {
 impl Compared {
     pub fn code(&self) -> Option<i32> {
         self.output.status.code()
+    }
+
+    #[track_caller]
+    pub fn fails_with(&self, code: Code, values: &[&str]) {
+        super::fails_with(&self.output, code, values);
     }
 
     pub fn stderr(&self) -> String {

@@ -17,6 +17,7 @@ use wasiscope_guest::guest::GuestError;
 use wasiscope_guest::module::ModuleError;
 use wasiscope_guest::places::Places;
 use wasiscope_kinds as kinds;
+use wasiscope_model::code::Code;
 use wasiscope_model::fail;
 use wasiscope_model::names;
 use wasiscope_model::record::Status;
@@ -245,12 +246,12 @@ pub fn check_named(base: &Listed, new: &Listed, checkout: &Places) -> anyhow::Re
         };
         let names = present.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let names = if names.is_empty() { "none".to_owned() } else { names };
-        fail!(
-            NoSuchScenario,
+        let message = format!(
             "no scenario `{name}` in {} or {}{hint}; there are: {names}",
-            base.worktree.revision,
-            new.worktree.revision
+            base.worktree.revision, new.worktree.revision
         );
+        let code = if here { Code::NotCommitted } else { Code::NoSuchScenario };
+        return Err(code.error(message).into());
     }
     if base.files.is_empty() && new.files.is_empty() {
         fail!(

@@ -14,7 +14,8 @@ use wasiscope_worker::Side;
 /// Not a doubt: nobody could have measured it.
 pub(super) fn skipped(id: &str, pair: &Pair) -> Row {
     let reason = pair.new.guest.as_ref().err().map(|no_guest| no_guest.reason.clone()).unwrap_or_default();
-    Row::without_figures(id, Verdict::Unchanged, format!("{SKIPPED}: {reason}"))
+    let code = pair.new.guest.as_ref().err().map(|no_guest| no_guest.code);
+    Row { code, ..Row::without_figures(id, Verdict::Unchanged, format!("{SKIPPED}: {reason}")) }
 }
 
 const fn name(side: Side) -> &'static str {
@@ -28,7 +29,7 @@ pub(super) fn failure(id: &str, side: Side, outcome: &Outcome) -> Row {
     let detail = outcome.detail.as_deref().unwrap_or_default();
     let note = format!("{}: {}: {detail}", name(side), outcome.status.name());
     let failed = outcome.status != Status::Skipped;
-    Row { failed, ..Row::without_figures(id, Verdict::Inconclusive, note) }
+    Row { failed, code: outcome.code, ..Row::without_figures(id, Verdict::Inconclusive, note) }
 }
 
 /// The rows with the pair that each is of.
