@@ -65,7 +65,7 @@ fn misspelt_names_and_places_are_errors() {
     for (arguments, code, value) in [
         (&["history", "--metric", "phase.rum"][..], Code::NothingMatches, "did you mean `phase.run`?"),
         (&["history", "--case", "nosuch/*"], Code::NothingMatches, "tiny/custom/cranelift"),
-        (&["history", "--notes", "bad name"], Code::GitFailed, "bad name"),
+        (&["history", "--notes", "bad name"], Code::GitFailed, "`bad name`"),
         (&["history", "--branch", "nobranch"], Code::NoSuchRevision, "`nobranch`"),
         (&["history", "--dir", "nowhere"], Code::NoSuchFile, "nowhere"),
         (&[&bisect[..], &["fuel"]].concat(), Code::SameCommit, "HEAD"),

@@ -110,7 +110,11 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     let in_full = wanted.cases.is_some() || !wanted.metrics.is_empty();
     let mut gatherer = Gatherer::new(wanted);
     if let Store::Notes { name, repository } = &store {
-        git::printed(repository, "name notes so", &["check-ref-format", &format!("refs/notes/{name}")])?;
+        git::printed(
+            repository,
+            &format!("name notes `{name}`"),
+            &["check-ref-format", &format!("refs/notes/{name}")],
+        )?;
     }
     let unreadable = store.read(&mut |commit, report| gatherer.add(commit, report))?;
     // A folder of reports may be read anywhere; then commits follow each other as they were measured.

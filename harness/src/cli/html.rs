@@ -10,7 +10,7 @@ use clap::Args;
 use super::Exit;
 use super::history::shallow;
 use super::sinks::{cannot_write, destination};
-use crate::code::fail;
+use crate::code::{Code, fail};
 use crate::git::{self, GitError};
 use crate::history::{Gatherer, Wanted, belongs_to};
 use crate::kinds;
@@ -95,7 +95,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
 
 /// Reports of a folder, and of those in it: a history has one for each commit.
 fn collect(folder: &Path, depth: u32, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let entries = fs::read_dir(folder).map_err(|error| Code::of_read(&error).error(error));
+    let entries = entries.with_context(|| folder.display().to_string())?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
     paths.sort();
     for path in paths {

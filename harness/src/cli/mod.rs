@@ -255,7 +255,9 @@ pub fn say(line: &str) {
 fn print(text: &str) -> anyhow::Result<()> {
     use std::io::{ErrorKind, Write, stdout};
     match stdout().write_all(units::printable(text).as_bytes()).and_then(|()| stdout().flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).context("stdout")),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(Code::CannotWrite.error(error)).context("stdout"))
+        }
         _ => Ok(()),
     }
 }

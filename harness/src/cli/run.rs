@@ -225,6 +225,7 @@ impl Results {
             |why| format!("nor can it be kept elsewhere: {why}"),
             |path| format!("it is kept in {}", path.display()),
         );
+        let error = Code::CannotWrite.error(error);
         Err(error).with_context(|| format!("cannot write the report {}; {rescued}", self.report.path().display()))
     }
 }

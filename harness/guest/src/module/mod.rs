@@ -279,23 +279,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_guest_is_refused_with_the_reason() {
+    fn other_files_and_other_functions_are_errors() {
         assert!(check(&assemble(COMMAND), ("_start", &[]), None).is_ok());
-        let reason = |bytes: &[u8]| check(bytes, ("_start", &[]), None).expect_err("not a guest").to_string();
-        assert!(reason(b"MZ, surely not wasm").contains("not a WebAssembly module"));
-        assert!(reason(b"").contains("not a WebAssembly module"));
-        assert!(reason(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n").contains("git lfs pull"));
-        assert!(reason(&assemble(COMMAND)[..40]).contains("not a WebAssembly module"));
-        assert!(reason(&assemble("(component)")).contains("component"));
-        assert!(reason(&assemble("(module)")).contains("exports no function `_start`; it exports none"));
-        let library = assemble(r#"(module (func (export "add") (param i32 f64)))"#);
-        assert!(reason(&library).contains("it exports add"));
-        let call = |args: &[&str]| {
-            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-            check(&library, ("add", &args), None).map_err(|error| error.to_string())
+        let refused = |bytes: &[u8]| check(bytes, ("_start", &[]), None).expect_err("not a guest");
+        assert!(matches!(refused(b"MZ, surely not wasm"), ModuleError::OtherFormat));
+        assert!(matches!(refused(b""), ModuleError::OtherFormat));
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
+        assert!(matches!(refused(pointer), ModuleError::LfsPointer));
+        assert!(matches!(refused(&assemble(COMMAND)[..40]), ModuleError::Invalid { .. }));
+        assert!(matches!(refused(&assemble("(component)")), ModuleError::Component));
+        let exports = |bytes: &[u8]| match refused(bytes) {
+            ModuleError::NoSuchFunction { wanted, exported } => (wanted, exported),
+            other => panic!("{other}"),
         };
-        assert!(call(&["-1", "2.5"]).is_ok());
-        assert_eq!(call(&["1.5", "2"]).unwrap_err(), "`add` takes (i32, f64) and was given 1.5, 2");
-        assert_eq!(call(&[]).unwrap_err(), "`add` takes (i32, f64) and was given none: give each with --arg");
+        assert_eq!(exports(&assemble("(module)")), ("_start".to_owned(), vec![]));
+        let library = assemble(r#"(module (func (export "add") (param i32 f64)))"#);
+        assert_eq!(exports(&library), ("_start".to_owned(), vec!["add".to_owned()]));
+        let call = |given: &[&str]| {
+            let args: Vec<String> = given.iter().map(ToString::to_string).collect();
+            match check(&library, ("add", &args), None) {
+                Err(ModuleError::Arguments { function, params, args }) => Some((function, params.join(" "), args)),
+                checked => checked.map(|()| None).expect("a mistake in the arguments"),
+            }
+        };
+        assert_eq!(call(&["-1", "2.5"]), None);
+        for given in [&["1.5", "2"][..], &[]] {
+            let args = given.iter().map(ToString::to_string).collect();
+            assert_eq!(call(given), Some(("add".to_owned(), "i32 f64".to_owned(), args)));
+        }
     }
 }

@@ -103,8 +103,12 @@ fn reports_of_different_commits_are_not_one() {
         let git = Some(Git { commit: commit.to_owned(), dirty: false });
         (commit.to_owned(), Report { git, ..report(vec![case(id, "1", &around(1_000))], None) })
     };
-    let error = merge(vec![at("aaa", "a/f/e"), at("bbb", "b/f/e")], false).unwrap_err().to_string();
-    assert!(error.contains("the commit differs (aaa and bbb)"), "{error}");
+    let Err(Conflict::Differ { what, in_one, in_other, .. }) =
+        merge(vec![at("aaa", "a/f/e"), at("bbb", "b/f/e")], false)
+    else {
+        panic!("a conflict");
+    };
+    assert_eq!((what, in_one.as_str(), in_other.as_str()), ("the commit", "aaa", "bbb"));
 }
 
 #[test]

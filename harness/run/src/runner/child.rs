@@ -417,22 +417,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_told_and_nothing_behind_it_is_heard() {
+    fn a_malformed_message_ends_the_reading() {
         let garbled = heard(&format!("{READY}nonsense\n{READY}"), ReceiveLimits::default());
-        assert!(matches!(garbled, (1, Some(Received::Garbled(what))) if what.contains("malformed message")));
+        assert!(matches!(garbled, (1, Some(Received::Garbled(_)))));
         assert!(matches!(heard(&READY.repeat(2), ReceiveLimits::default()), (2, None)));
         assert!(matches!(heard(&format!("{READY}{{\"rea"), ReceiveLimits::default()), (1, Some(Received::Unfinished))));
     }
 
     #[test]
-    fn no_more_is_heard_than_may_be() {
+    fn messages_are_limited_by_line_and_in_all() {
         let limits = ReceiveLimits { line_bytes: 100, all_bytes: 60 };
         let of_all = heard(&READY.repeat(9), limits);
-        assert!(matches!(of_all, (2, Some(Received::Garbled(what))) if what.contains("more than 60 bytes in all")));
+        assert!(matches!(of_all, (2, Some(Received::Garbled(what))) if what.contains("60 bytes")));
         let limits = ReceiveLimits { line_bytes: 10, all_bytes: 1_000 };
         let of_line = heard(READY, limits);
-        assert!(
-            matches!(of_line, (0, Some(Received::Garbled(what))) if what.contains("more than 10 bytes in one line"))
-        );
+        assert!(matches!(of_line, (0, Some(Received::Garbled(what))) if what.contains("10 bytes")));
     }
 }
