@@ -235,7 +235,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         of_answers.for_each(|row| row.failed = false);
     }
     if let Some(out) = &out {
-        out.write(&comparison).map_err(|error| cannot_write(&out, error))?;
+        out.write(&comparison).map_err(|error| cannot_write(out, error))?;
     }
     renderings.write(&comparison, "", &mut |_| ())?;
     print_document(&comparison, arguments.format)?;

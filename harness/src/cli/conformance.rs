@@ -92,7 +92,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         note_unmatched(&report, &known);
     }
     if let Some(out) = &out {
-        out.write(&report).map_err(|error| super::sinks::cannot_write(&out, error))?;
+        out.write(&report).map_err(|error| super::sinks::cannot_write(out, error))?;
     }
     print(&match arguments.format {
         Format::Table => rendered::render(&report, Style::Plain),

@@ -7,6 +7,7 @@ use wasiscope_ebpf_abi::Phase;
 use super::matching::{Key, Matched, pair_up};
 use super::unlike::{self, Unlike};
 use super::{Differences, FactRow, KernelRow, Row, SKIPPED, Side, Tolerances, answers, facts, kernel, ratio_of};
+use wasiscope_model::code::Code;
 use wasiscope_model::record::{Status, TRAP_LATENCY, metric_of};
 use wasiscope_model::report::Report;
 use wasiscope_model::report::by_machine;
@@ -219,14 +220,15 @@ impl Sides<'_> {
         if [base, new].iter().all(|case| case.outcome.status == Status::Skipped) {
             // Not a doubt: nobody could have measured it.
             let note = format!("{SKIPPED}: {}", new.outcome.detail.as_deref().unwrap_or_default());
-            return vec![(Row { verdict: Verdict::Unchanged, ..without_figures(new, &note) }, None)];
+            let code = new.outcome.code;
+            return vec![(Row { verdict: Verdict::Unchanged, code, ..without_figures(new, &note) }, None)];
         }
-        if let Some(why) = failed(base, new) {
+        if let Some((code, why)) = failed(base, new) {
             let failed = !new.outcome.expected || !base.outcome.expected;
             // What was right and is wrong now got worse, whatever it takes.
             let broke = base.outcome.expected && !new.outcome.expected && base.outcome.status != Status::Skipped;
             let verdict = if broke { Verdict::Regressed } else { Verdict::Inconclusive };
-            return vec![(Row { failed, verdict, ..without_figures(new, &why) }, None)];
+            return vec![(Row { failed, verdict, code, ..without_figures(new, &why) }, None)];
         }
         let mut rows = Vec::new();
         let unlike = unlike(base, new);
@@ -344,11 +346,11 @@ impl Sides<'_> {
 }
 
 /// Which side did not end as it should, and how.
-fn failed(base: &CaseReport, new: &CaseReport) -> Option<String> {
+fn failed(base: &CaseReport, new: &CaseReport) -> Option<(Option<Code>, String)> {
     let of_side = |(side, case): (&str, &CaseReport)| {
         let detail = case.outcome.detail.as_deref().unwrap_or_default();
         let ended_well = case.outcome.expected && case.outcome.status != Status::Skipped;
-        (!ended_well).then(|| format!("{side}: {}: {detail}", case.outcome.status.name()))
+        (!ended_well).then(|| (case.outcome.code, format!("{side}: {}: {detail}", case.outcome.status.name())))
     };
     [("base", base), ("new", new)].into_iter().find_map(of_side)
 }

@@ -427,15 +427,16 @@ fn both((base, new): (&Ready, &Ready), matched: Matched, tolerances: &Tolerances
 fn alone(side: Side, listing: &Listing, guest: &Result<Prepared, String>, why: &str, is_broken: bool) -> Row {
     let Listing { case, .. } = listing;
     let failure = match guest {
-        Ok(Prepared { guest: Err(no_guest), .. }) => Some(no_guest.reason.as_str()),
+        Ok(Prepared { guest: Err(no_guest), .. }) => Some((Some(no_guest.code), no_guest.reason.as_str())),
         Ok(_) => None,
-        Err(reason) => Some(reason.as_str()),
+        Err(reason) => Some((None, reason.as_str())),
     };
     let failure = failure.filter(|_| side == Side::New);
-    let note = failure.map_or_else(|| why.to_owned(), |reason| format!("failed: {reason}"));
+    let code = failure.and_then(|(code, _)| code);
+    let note = failure.map_or_else(|| why.to_owned(), |(_, reason)| format!("failed: {reason}"));
     let failed = failure.is_some() || is_broken;
     let verdict = if failed { Verdict::Inconclusive } else { Verdict::Unchanged };
-    Row { failed, verdict, scenario: Some(case.scenario.clone()), ..Row::only_in(side, &case.id(), note) }
+    Row { failed, verdict, code, scenario: Some(case.scenario.clone()), ..Row::only_in(side, &case.id(), note) }
 }
 
 /// Scenario files that cannot be used and of which the other side has no case either, whose rows would say so.
