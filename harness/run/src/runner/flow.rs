@@ -49,7 +49,8 @@ impl Runner<'_> {
         }
         if record.outcome.status == Status::Ok {
             let wrong = leader.problem(&record.counts, kernel.as_ref());
-            record.outcome = wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, Code::WrongCounts, wrong));
+            record.outcome =
+                wrong.map_or_else(Outcome::ok, |wrong| Outcome::because(Status::Failed, Code::WrongCounts, wrong));
         }
     }
 }
