@@ -83,6 +83,7 @@ pub(crate) fn kernel(rows: &[&KernelRow]) -> Grid {
 }
 
 /// The same where case and phase are known.
+#[cfg(feature = "html")]
 pub(crate) fn kernel_of_phase(rows: &[&KernelRow]) -> Grid {
     let mut table = Grid::new(&["the kernel, for one iteration", "base", "new"]);
     rows.iter().for_each(|row| table.add_row(figures(row)));

@@ -3,6 +3,9 @@
 //!
 //! It renders and never recomputes. It knows no engine, no kernel program, and no kind of scenario: how the scenarios of a kind are shown
 //! is for its [`View`] to say.
+//!
+//! Features, all on by default: `html` has the pages, `parquet` the table of samples, `otlp` what sends metrics. A sink of a feature that is
+//! off is not in the table, so nothing offers it.
 
 pub mod comparison;
 pub mod conformance;
@@ -10,9 +13,11 @@ pub mod conformance;
 pub mod fixtures;
 pub mod grid;
 pub mod history;
+#[cfg(feature = "html")]
 pub mod html;
 pub mod junit;
 pub mod kernel;
+#[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod sink;
 pub mod sinks;

@@ -6,8 +6,10 @@ use std::io;
 use serde::Serialize;
 
 use super::comparison;
+#[cfg(feature = "html")]
 use super::html::Page;
 use super::junit::Junit;
+#[cfg(feature = "parquet")]
 use super::parquet::Samples;
 use super::sink::{Out, RenderContext, Sink};
 use super::table::{self, Style};
@@ -26,7 +28,15 @@ pub trait Document: Sized + 'static {
 }
 
 impl Document for Report {
-    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Timelines, &Page, &Samples, &Junit, &Metrics];
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[
+        &Timelines,
+        #[cfg(feature = "html")]
+        &Page,
+        #[cfg(feature = "parquet")]
+        &Samples,
+        &Junit,
+        &Metrics,
+    ];
 
     fn text(&self, style: Style, views: Views) -> String {
         table::render(self, style, views)
@@ -34,7 +44,11 @@ impl Document for Report {
 }
 
 impl Document for Comparison {
-    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Page, &Junit];
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[
+        #[cfg(feature = "html")]
+        &Page,
+        &Junit,
+    ];
 
     fn text(&self, style: Style, _views: Views) -> String {
         comparison::render(self, style)

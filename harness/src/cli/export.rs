@@ -11,13 +11,13 @@ use clap::{ArgGroup, Args};
 
 use super::Exit;
 use super::sinks::{self, SinkArguments, cannot_write, check_distinct};
-use super::telemetry::{MetricOutput, TelemetryArguments};
+use super::telemetry::{self, MetricOutput, TelemetryArguments};
 use crate::code::{CodedError, fail};
 use crate::names;
 use crate::report::destination::Destination;
 use crate::report::sink::{Collector, Sink};
 use crate::report::sinks::Document;
-use crate::report::{Report, json, telemetry};
+use crate::report::{Report, json, telemetry as metrics};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +39,7 @@ Exit status: 0 done · 2 bad usage or input · 4 the receiver did not take the m
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(group(ArgGroup::new("outputs").args(sinks::options::<Report>()).arg("otlp").required(true).multiple(true)))]
+#[command(group(ArgGroup::new("outputs").args(sinks::options::<Report>().chain(telemetry::OPTION)).required(true).multiple(true)))]
 pub(super) struct Arguments {
     /// A report, as `wasiscope run` writes it; several become one table, or are sent one after the other
     #[arg(value_name = "REPORT", required = true)]
@@ -53,7 +53,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     check_named(arguments)?;
     let renderings = arguments.sinks.open()?;
-    let metrics = MetricOutput::open(&arguments.telemetry)?;
+    let receiver = MetricOutput::open(&arguments.telemetry)?;
     check_distinct(renderings.places())?;
     for (sink, place) in renderings.each() {
         match sink.collector() {
@@ -61,19 +61,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             None => render(&arguments.reports[0], sink, place)?,
         }
     }
-    if metrics.is_asked_for() {
-        send(arguments, &metrics)?;
+    if let Some(receiver) = &receiver {
+        send(arguments, receiver)?;
     }
     Ok(Exit::Done)
 }
 
-fn send(arguments: &Arguments, metrics: &MetricOutput) -> anyhow::Result<()> {
+fn send(arguments: &Arguments, receiver: &MetricOutput) -> anyhow::Result<()> {
     // What is sent cannot be taken back: first it is seen whether all of it can be.
     for path in &arguments.reports {
-        telemetry::of(&json::read(path)?).map_err(CodedError::from).with_context(|| path.display().to_string())?;
+        metrics::of(&json::read(path)?).map_err(CodedError::from).with_context(|| path.display().to_string())?;
     }
     for path in &arguments.reports {
-        metrics.send(&json::read(path)?, &|| false)?;
+        receiver.send(&json::read(path)?, &|| false)?;
     }
     Ok(())
 }

@@ -13,7 +13,9 @@ mod compare;
 mod conformance;
 mod doctor;
 mod export;
+mod features;
 mod history;
+#[cfg(feature = "html")]
 mod html;
 mod input;
 mod list;
@@ -28,6 +30,7 @@ mod snapshot;
 mod soak;
 mod suite;
 pub(crate) mod tables;
+#[cfg_attr(not(feature = "otlp"), path = "no_telemetry.rs")]
 mod telemetry;
 
 use std::ffi::OsString;
@@ -85,6 +88,7 @@ enum Verb {
     /// Reports for other tools: samples in Parquet, figures for OpenTelemetry and Prometheus, cases as tests in JUnit XML, pages, timelines
     Export(export::Arguments),
     /// One page for each report, and an index with history across commits
+    #[cfg(feature = "html")]
     Html(html::Arguments),
     /// How often comparisons raise false alarms on this machine, and how small a slowdown they find
     Calibrate(calibrate::Arguments),
@@ -155,6 +159,7 @@ impl Cli {
             Verb::History(arguments) => history::run(&places, &arguments),
             Verb::Bisect(arguments) => bisect::run(&places, &arguments),
             Verb::Export(arguments) => export::run(&arguments),
+            #[cfg(feature = "html")]
             Verb::Html(arguments) => html::run(&places, &arguments),
             Verb::Calibrate(arguments) => calibrate::run(&places, &arguments),
             Verb::Soak(arguments) => soak::run(&places, *arguments),

@@ -7,14 +7,15 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::{Cli, sinks};
+use super::{Cli, features, sinks, telemetry};
 use crate::names;
 use crate::report::Report;
 use crate::report::document::Invocation;
 
 /// Where results go and how they are printed is no part of a run, nor is what goes into a file of its own.
 fn is_output(id: &str) -> bool {
-    ["out", "otlp", "capture_save", "format"].contains(&id) || sinks::options::<Report>().any(|option| option == id)
+    let outputs = ["out", "capture_save", "format"].into_iter().chain(telemetry::OPTION);
+    outputs.chain(sinks::options::<Report>()).any(|option| option == id)
 }
 
 /// Reads the command line. `run` knows afterwards how it was asked for.
@@ -25,7 +26,7 @@ pub(super) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(words).map_err(|error| match error.kind() {
         ErrorKind::InvalidUtf8 => not_utf8(&mut command, words),
-        _ => error,
+        _ => features::explained(&mut command, error),
     })?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     if let Some(("run", matches)) = matches.subcommand() {

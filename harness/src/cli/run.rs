@@ -128,7 +128,8 @@ pub(super) fn once(places: &Places, arguments: &Arguments, of_many: Option<&Inte
         executed => executed?,
     };
     let (walk, report) = (executed.walk, results.write(executed, arguments.format, of_many.is_some())?);
-    let is_sent = results.metrics.send_or_tell(&report, &|| interrupt.raised());
+    let receiver = results.metrics.as_ref();
+    let is_sent = receiver.is_none_or(|receiver| receiver.send_or_tell(&report, &|| interrupt.raised()));
     Ok(exit(arguments, &report, walk, is_sent))
 }
 
@@ -171,7 +172,7 @@ fn exit(arguments: &Arguments, report: &Report, walk: Walk, is_sent: bool) -> Ex
 struct Results {
     report: Destination,
     renderings: Outputs<Report>,
-    metrics: MetricOutput,
+    metrics: Option<MetricOutput>,
 }
 
 impl Results {

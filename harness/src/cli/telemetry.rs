@@ -10,6 +10,9 @@ use crate::report::telemetry::receiver::Receiver;
 use crate::report::telemetry::send::send;
 use crate::report::telemetry::{self, otlp};
 
+/// The option that names a receiver.
+pub(super) const OPTION: Option<&str> = Some("otlp");
+
 #[derive(Debug, Args)]
 pub(super) struct TelemetryArguments {
     /// Send every figure as metrics to a receiver of OpenTelemetry, such as its collector: http://HOST:4318 for HTTP (with the
@@ -17,26 +20,23 @@ pub(super) struct TelemetryArguments {
     /// OTEL_EXPORTER_OTLP_PROTOCOL decides, or else port 4317 is gRPC; OTEL_EXPORTER_OTLP_HEADERS and _TIMEOUT hold, too. When
     /// it does not take them, the exit status is 4, unless it would be another one anyhow; the report is written before
     #[arg(long, value_name = "URL")]
-    pub(super) otlp: Option<String>,
+    otlp: Option<String>,
 }
 
 /// The receiver, looked at before anything is run.
-pub(super) struct MetricOutput(Option<Receiver>);
+pub(super) struct MetricOutput(Receiver);
 
 impl MetricOutput {
-    pub(super) fn open(arguments: &TelemetryArguments) -> anyhow::Result<Self> {
+    /// `None` where none is named.
+    pub(super) fn open(arguments: &TelemetryArguments) -> anyhow::Result<Option<Self>> {
         let variable = |name: &str| std::env::var(name).ok();
         let receiver = arguments.otlp.as_deref().map(|url| Receiver::new(url, variable).map_err(CodedError::from));
-        Ok(Self(receiver.transpose()?))
+        Ok(receiver.transpose()?.map(Self))
     }
 
-    pub(super) const fn is_asked_for(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Sends the metrics, where that is wanted. [`Code::MetricsNotSent`] says that it was tried in vain.
+    /// Sends the metrics. [`Code::MetricsNotSent`] says that it was tried in vain.
     pub(super) fn send(&self, report: &Report, stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
-        let Some(receiver) = &self.0 else { return Ok(()) };
+        let Self(receiver) = self;
         let requests = otlp::requests(&telemetry::of(report).map_err(CodedError::from)?);
         let sent = send(receiver, &requests, stop).map_err(CodedError::from)?;
         for warning in &sent.warnings {
@@ -48,7 +48,7 @@ impl MetricOutput {
 
     /// Likewise, for a run that is over and whose report is written, which is no reason to fail it; whether all went well.
     pub(super) fn send_or_tell(&self, report: &Report, stop: &dyn Fn() -> bool) -> bool {
-        if self.is_asked_for() && report.interrupted {
+        if report.interrupted {
             tell!("otlp: nothing sent of a run that was interrupted; `wasiscope export REPORT --otlp URL` sends it");
             return true;
         }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{has_no_tags, is_plain, markup, survives_being_stored};
+#[cfg(feature = "html")]
+use super::markup;
+use super::{has_no_tags, is_plain, survives_being_stored};
 use crate::compare::Differences;
 use crate::compare::reports::compare;
 use crate::compare::{Row, SideReport, Tolerances};
 use crate::report::comparison::render;
+#[cfg(feature = "html")]
+use crate::report::html;
 use crate::report::table::Style;
-use crate::report::{Report, html, json};
+use crate::report::{Report, json};
 use crate::stats::Verdict;
 use wasiscope_model::metrics;
 
@@ -114,5 +118,6 @@ fn can_be_shown(differences: Differences) {
     survives_being_stored(&comparison);
     is_plain(&render(&comparison, Style::Plain));
     has_no_tags(&render(&comparison, Style::Markdown));
+    #[cfg(feature = "html")]
     markup::is_well_formed(&html::comparison_page(&comparison));
 }

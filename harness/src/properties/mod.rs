@@ -4,6 +4,7 @@
 mod arguments;
 mod comparison;
 mod events;
+#[cfg(feature = "html")]
 mod markup;
 mod messages;
 mod report;

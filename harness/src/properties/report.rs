@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-use super::{has_no_tags, is_plain, markup, survives_being_stored};
+#[cfg(feature = "html")]
+use super::markup;
+use super::{has_no_tags, is_plain, survives_being_stored};
 use crate::kinds;
+#[cfg(feature = "html")]
+use crate::report::html;
 use crate::report::table::Style;
-use crate::report::{Report, html, json, table, telemetry, timeline};
+use crate::report::{Report, json, table, telemetry, timeline};
 
 /// A report that is read is the same when it is written and read again, and can be shown in every way, with nothing of its text taken for
 /// anything but text.
@@ -22,6 +26,7 @@ pub fn report(bytes: &[u8]) {
 pub(super) fn can_be_shown(report: &Report) {
     is_plain(&table::render(report, Style::Plain, kinds::VIEWS));
     has_no_tags(&table::render(report, Style::Markdown, kinds::VIEWS));
+    #[cfg(feature = "html")]
     markup::is_well_formed(&html::report_page(report, kinds::VIEWS));
     let mut trace = Vec::new();
     timeline::write(report, &mut trace).expect("memory takes everything");
@@ -29,6 +34,7 @@ pub(super) fn can_be_shown(report: &Report) {
     // It refuses what has no times that telemetry could have.
     if let Ok(all) = telemetry::of(report) {
         telemetry::prometheus::write(&all, &mut Vec::new()).expect("memory takes everything");
+        #[cfg(feature = "otlp")]
         assert!(telemetry::otlp::requests(&all).len() <= all.len());
     }
 }

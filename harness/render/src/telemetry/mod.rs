@@ -1,17 +1,20 @@
 //! A report as telemetry: one list of metrics with units and attributes, and its two forms, OTLP for OpenTelemetry and text for
 //! Prometheus. `docs/telemetry.md` lists them.
 //!
-//! [`of`] makes the list, [`otlp`] and [`prometheus`] say it in their words, [`receiver`] knows where it goes, [`send`] brings it there.
+//! [`of`] makes the list, `otlp` and [`prometheus`] say it in their words, `receiver` knows where it goes, `send` brings it there.
 //! What the report does not know is not in the list: nothing that is `null` becomes 0.
 
 mod case;
 mod catalogue;
 mod kernel;
 mod label;
+#[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod prometheus;
+#[cfg(feature = "otlp")]
 pub mod receiver;
 mod run;
+#[cfg(feature = "otlp")]
 pub mod send;
 
 use std::collections::{BTreeMap, BTreeSet};

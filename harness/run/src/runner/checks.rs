@@ -127,10 +127,7 @@ fn judge(totals: &Totals) -> Outcome {
         let detail = if reasons.is_empty() { "nothing was tried".to_owned() } else { reasons.join("; ") };
         let expected = !reasons.is_empty();
         let code = if expected { Code::NotOffered } else { Code::NothingTried };
-        return Outcome {
-            expected,
-            ..Outcome::because(Status::Skipped, code, format!("not offered by this engine: {detail}"))
-        };
+        return Outcome { expected, ..Outcome::because(Status::Skipped, code, format!("not offered: {detail}")) };
     }
     if all.passed == all.tried {
         return Outcome::ok();

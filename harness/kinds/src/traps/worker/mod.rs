@@ -5,6 +5,7 @@ mod bench;
 mod matrix;
 mod other_traps;
 mod signals;
+#[cfg_attr(not(feature = "spec-tests"), path = "no_specification.rs")]
 mod specification;
 
 use anyhow::bail;

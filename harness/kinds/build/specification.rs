@@ -42,8 +42,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ("Traps", &["traps", "unreachable", "skip-stack-guard-page", "conversions", "int_exprs"]),
 ];
 
-fn main() -> io::Result<()> {
-    println!("cargo::rerun-if-changed=build.rs");
+pub(crate) fn write() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let latest = spec(SpecVersion::Latest).map(|file| (file.name().to_owned(), file.name().to_owned(), file.raw()));
     let of_proposals = PROPOSALS.into_iter().flat_map(|of| {
