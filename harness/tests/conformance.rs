@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::fails_with;
+use quick_junit::{Report, TestCaseStatus};
 use serde_json::Value;
 use wasiscope::code::Code;
 
@@ -110,4 +111,26 @@ fn a_manifest_that_cannot_be_read_is_named() {
     }
     let empty = tempfile::tempdir().unwrap();
     fails_with(&conformance(empty.path(), &[]), Code::NothingMatches, &[]);
+}
+
+#[test]
+fn every_guest_is_a_test_in_junit_xml() {
+    let folder = suite();
+    let output = conformance(folder.path(), &["--junit", "junit.xml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report =
+        Report::deserialize_from_str(&std::fs::read_to_string(folder.path().join("junit.xml")).unwrap()).unwrap();
+    let [suite] = &report.test_suites[..] else { panic!("{report:?}") };
+    assert_eq!(suite.name.as_str(), "mine");
+    for test in &suite.test_cases {
+        let is_as_expected = match test.name.as_str() {
+            "serves/custom/cranelift" => matches!(test.status, TestCaseStatus::Skipped { .. }),
+            "wrong/custom/cranelift" => matches!(test.status, TestCaseStatus::NonSuccess { .. }),
+            _ => matches!(test.status, TestCaseStatus::Success { .. }),
+        };
+        assert!(is_as_expected, "{test:?}");
+    }
+    assert_eq!(suite.test_cases.len(), 5);
+    let output = conformance(folder.path(), &["--junit", "one", "--out", "one"]);
+    assert_eq!(output.status.code(), Some(2), "two documents in one file");
 }

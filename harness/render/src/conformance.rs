@@ -2,14 +2,32 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
+use super::Views;
 use super::grid::{Grid, plain};
+use super::junit::Junit;
+use super::sink::Sink;
+use super::sinks::Document;
 use super::table::Style;
 use wasiscope_model::record::Status;
 use wasiscope_model::report::{CaseReport, Report};
 
+/// The report of a conformance run. Its guests run once, so it has no samples to draw or to send.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Conformance(pub Report);
+
+impl Document for Conformance {
+    const SINKS: &'static [&'static dyn Sink<Self>] = &[&Junit];
+
+    fn text(&self, style: Style, _views: Views) -> String {
+        render(&self.0, style)
+    }
+}
+
 /// A table of the guests that failed or were skipped, and a line with the counts.
-#[must_use]
-pub fn render(report: &Report, style: Style) -> String {
+fn render(report: &Report, style: Style) -> String {
     let mut table = Grid::new(&["suite", "guest", "engine", "outcome", "why"]).align_left(&[0, 1, 2, 3, 4]);
     for scenario in &report.scenarios {
         for case in scenario.cases.iter().filter(|case| !passed(case)) {

@@ -8,9 +8,9 @@ use anyhow::Context;
 use clap::Args;
 
 use super::progress::Progress;
-use super::run::Format;
-use super::selection;
-use super::{Exit, print};
+use super::run::{Format, print_document};
+use super::sinks::{SinkArguments, check_distinct};
+use super::{Exit, selection};
 use crate::code::{Code, fail};
 use crate::conformance::{self, KnownFailures, Suite};
 use crate::execute::{Depth, Options, Start, execute};
@@ -20,8 +20,7 @@ use crate::places::Places;
 use crate::plan::Case;
 use crate::record::Status;
 use crate::report::Report;
-use crate::report::conformance as rendered;
-use crate::report::table::Style;
+use crate::report::conformance::Conformance;
 use crate::scenario::{self, Limits};
 use crate::scratch;
 
@@ -62,6 +61,8 @@ pub(super) struct Arguments {
     /// Also write the report as JSON
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    sinks: SinkArguments<Conformance>,
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -74,6 +75,8 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         .concat();
     let known = arguments.known_failures.as_deref().map(conformance::known_failures).transpose()?.unwrap_or_default();
     let out = arguments.out.as_deref().map(|path| super::sinks::destination("--out", path)).transpose()?;
+    let renderings = arguments.sinks.open()?;
+    check_distinct(out.iter().map(|place| ("out", place)).chain(renderings.places()))?;
     let scratch = scratch::create(&places.state).context("cannot make a folder for the guests")?;
     let interrupt = Interrupt::on_signals().context("cannot listen for Ctrl-C")?;
     let (cases, without_guest) = cases(arguments, &suites)?;
@@ -94,14 +97,12 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
     if let Some(out) = &out {
         out.write(&report).map_err(|error| super::sinks::cannot_write(out, error))?;
     }
-    print(&match arguments.format {
-        Format::Table => rendered::render(&report, Style::Plain),
-        Format::Markdown => rendered::render(&report, Style::Markdown),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-    })?;
+    let report = Conformance(report);
+    renderings.write(&report, "", &mut |line| tell!("{line}"))?;
+    print_document(&report, arguments.format)?;
     Ok(match () {
-        () if report.interrupted => Exit::Interrupted,
-        () if report.has_failures() => Exit::CaseFailed,
+        () if report.0.interrupted => Exit::Interrupted,
+        () if report.0.has_failures() => Exit::CaseFailed,
         () => Exit::Done,
     })
 }
