@@ -29,7 +29,9 @@ use pair::{Layout, Pair};
 use wasiscope_guest::module::Offered;
 use wasiscope_worker::cell::PhaseCell;
 use wasiscope_worker::session::{Session, send};
-use wasiscope_worker::{BUSY_VERB, Iteration, Job, Kinds, Limit, Message, Request, Side, Task, VERB, native, thread};
+use wasiscope_worker::{
+    BUSY_VERB, Iteration, Job, Kinds, Limit, Message, Request, Side, Task, VERB, native::Native, thread,
+};
 
 pub use engine::{WASMTIME_VERSION, check as check_engine};
 pub use pass::{Linked, Worker};
@@ -84,7 +86,8 @@ fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
     let (heap, stack) = memory::heap_and_stack();
     cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
-        return serve(&task, &cell, || native::facts(&subject, &cell), |_| native::iterate(&subject, &cell));
+        let native = Native::new(subject, cell)?;
+        return serve(&task, &cell, || native.facts(), |_| native.iterate());
     }
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.

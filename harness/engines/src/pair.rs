@@ -2,7 +2,7 @@
 
 use super::pass::{Linked, Worker};
 use wasiscope_worker::cell::PhaseCell;
-use wasiscope_worker::native;
+use wasiscope_worker::native::Native;
 use wasiscope_worker::protocol::{Ending, Iteration, Message, Side, Subject, Timed};
 
 /// Fewest instances made in each pass of a pair.
@@ -20,7 +20,7 @@ pub struct Layout {
 /// One of the two guests.
 enum Guest {
     Wasm(Box<Worker>),
-    Native(Box<Subject>, PhaseCell),
+    Native(Box<Native>),
 }
 
 /// The two guests.
@@ -32,7 +32,7 @@ pub struct Pair {
 impl Guest {
     fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         if subject.native {
-            return Ok(Self::Native(Box::new(subject), cell));
+            return Ok(Self::Native(Box::new(Native::new(subject, cell)?)));
         }
         Ok(Self::Wasm(Box::new(Worker::new(subject, cell)?)))
     }
@@ -54,7 +54,7 @@ impl Guest {
                 Ok(pass)
             }
             (Self::Wasm(worker), None) => worker.iterate(repeats).map_err(reason),
-            (Self::Native(subject, cell), _) => native::iterate(subject, cell),
+            (Self::Native(native), _) => native.iterate(),
         }
     }
 }

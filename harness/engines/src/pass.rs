@@ -119,10 +119,7 @@ impl Worker {
     pub fn new(subject: Subject, cell: PhaseCell) -> anyhow::Result<Self> {
         let wasm = std::fs::read(&subject.guest)?;
         let stdin = subject.input.stdin.as_ref().map(std::fs::read).transpose()?.map(Bytes::from);
-        let own = Workspace::new(None, subject.directory.clone());
-        let given = subject.input.folders.iter().filter(|folder| folder.original.is_some());
-        let given = given.map(|folder| Workspace::new(folder.original.clone(), folder.place.clone()));
-        let workspaces = [own].into_iter().chain(given).collect::<std::io::Result<_>>()?;
+        let workspaces = subject.workspaces()?;
         let unseen = Arc::new(cell.unseen());
         let settings = engine::settings(&subject)?;
         Ok(Self { subject, settings, wasm, stdin, workspaces: RefCell::new(workspaces), cell: Arc::new(cell), unseen })

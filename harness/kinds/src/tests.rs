@@ -2,8 +2,8 @@ use std::path::Path;
 
 use crate::parse;
 use wasiscope_model::code::Code;
-use wasiscope_scenario::plan::Case;
-use wasiscope_scenario::{BoundsChecks, Flavour, OwnGuest, ScenarioError};
+use wasiscope_scenario::plan::{Case, GuestSource};
+use wasiscope_scenario::{BoundsChecks, Flavour, OwnGuest, OwnSource, ScenarioError};
 
 const GOOD: &str = "\
 name: startup
@@ -102,7 +102,7 @@ fn wrong_types_point_at_the_value() {
 fn what_ends_behind_a_line_or_the_file_points_at_the_last_thing_written() {
     let text = format!("{GOOD}a\n");
     assert_points(&text, "12:1", Code::InvalidScenario, &["':'"]);
-    assert_points("name: a\ncargo: {\"\":\n  x}\n", "2:9", Code::UnknownKey, &["``"]);
+    assert_points("name: a\ncargo: {\"\":\n  x}\n", "2:9", Code::InvalidScenario, &["``"]);
 }
 
 #[test]
@@ -143,11 +143,13 @@ fn what_is_not_yaml_at_all_is_an_error_too() {
 fn a_scenario_can_bring_its_own_guest() {
     let text = "name: mine\nwasm: guests/a.wasm\nargs: [x]\n";
     let scenario = parse(Path::new("some/where/mine.yaml"), text).expect("valid");
-    assert_eq!(scenario.own, Some(OwnGuest::Wasm("some/where/guests/a.wasm".into())));
-    assert_eq!(scenario.args, ["x"]);
+    assert_eq!(scenario.own[0].source, OwnSource::Wasm("some/where/guests/a.wasm".into()));
+    assert_eq!(scenario.input.args, ["x"]);
     let text = "name: mine\ncargo: {dir: .., bin: app}\n";
     let scenario = parse(Path::new("mine.yaml"), text).expect("valid");
-    let Some(OwnGuest::Cargo(cargo)) = scenario.own else { panic!("{:?}", scenario.own) };
+    let [OwnGuest { flavour: None, source: OwnSource::Cargo(cargo) }] = &scenario.own[..] else {
+        panic!("{:?}", scenario.own)
+    };
     assert_eq!((cargo.target.as_str(), cargo.profile.as_str()), ("wasm32-wasip1", "release"));
 }
 
@@ -238,4 +240,51 @@ fn mistakes_in_a_section_are_shown_where_they_stand() {
     assert_points(&with("traps: full"), "4:", Code::InvalidScenario, &["\"full\""]);
     assert_points(&with("traps: {share: full}\ntraps: {share: full}"), "1:", Code::InvalidScenario, &["`traps`"]);
     assert_points(&with("workload: {a: 1}"), "4:", Code::InvalidScenario, &["`kind: workload`"]);
+}
+
+#[test]
+fn guests_of_ones_own_are_flavours_of_one_workload_and_are_all_given_the_same() {
+    let text = "name: mine\n\
+                wasm: {no-std: a.wasm}\n\
+                cargo: {std: {dir: ., bin: app}, native: {dir: ., bin: app, target: native}}\n\
+                command: {c: {build: make, out: c.wasm, dir: sub}}\n\
+                argv0: me\nargs: [x]\nenv: {A: 1, B: two}\ndir: [data, out::., {host: h, guest: g, shared: true}]\n\
+                stdin: in.txt\ninvoke: f\nstart_first: true\n";
+    let scenario = parse(Path::new("at/mine.yaml"), text).expect("valid");
+    let cases = scenario.cases();
+    let ids: Vec<String> = cases.iter().map(Case::id).collect();
+    let wanted = ["mine/no-std/cranelift", "mine/std/cranelift", "mine/native/native", "mine/c/cranelift"];
+    assert_eq!(ids, wanted);
+    for Case { input, .. } in &cases {
+        assert_eq!((input.argv0.as_deref(), input.invoke.as_deref(), input.start_first), (Some("me"), Some("f"), true));
+        assert_eq!(input.environment, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "two".to_owned())]);
+        let folders: Vec<(&str, &str, bool)> = input
+            .directories
+            .iter()
+            .map(|folder| (folder.host.to_str().unwrap(), folder.guest.as_str(), folder.shared))
+            .collect();
+        assert_eq!(folders, [("at/out", ".", false), ("at/data", "data", false), ("at/h", "g", true)]);
+    }
+    let GuestSource::Command(command) = &cases[3].guest else { panic!("{:?}", cases[3].guest) };
+    assert_eq!((command.dir.as_path(), command.out.as_path()), (Path::new("at/sub"), Path::new("at/sub/c.wasm")));
+}
+
+#[test]
+fn guests_that_do_not_go_together_are_refused_where_they_stand() {
+    for (text, place, what) in [
+        ("name: a\nwasm: {a/b: x.wasm}\n", "2:8", "`a/b`"),
+        ("name: a\nwasm: {a: x.wasm, a: y.wasm}\n", "2:", "`a`"),
+        ("name: a\nwasm: {a: x.wasm}\ncommand: {build: make, out: b.wasm}\n", "3:1", "`command: {std: …}`"),
+        ("name: a\nwasm: {a: x.wasm}\ncommand: {a: {build: make, out: b.wasm}}\n", "3:", "`a`"),
+        ("name: a\ncargo: {std: {dir: ., bin: a, targte: x}}\n", "2:", "`targte`"),
+        ("name: a\ncargo: {dir: ., bin: a, target: x86_64}\n", "2:", "`x86_64`"),
+        ("name: a\nwasm: {}\n", "2:", ""),
+        ("name: a\nwasm: x.wasm\ndir: [a, b::a]\n", "3:", "`a`"),
+        ("name: a\nwasm: x.wasm\nenv: {A=B: c}\n", "3:", "`A=B`"),
+        ("name: a\nwasm: x.wasm\nstart_first: true\n", "3:1", "`invoke`"),
+        ("name: a\nkind: traps\nstdin: x\n", "3:1", "`stdin`"),
+    ] {
+        let code = if what == "`targte`" { Code::UnknownKey } else { Code::InvalidScenario };
+        assert_points(text, place, code, &[what]);
+    }
 }

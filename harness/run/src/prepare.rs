@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::code::code_of;
 use crate::runner::{InputFiles, Prepared};
-use wasiscope_guest::guest::{self, Artifact, NoGuest};
+use wasiscope_guest::guest::{self, Artifact, GuestError, NoGuest};
 use wasiscope_guest::module::{self, Imports, ModuleError};
 use wasiscope_guest::places::Places;
 use wasiscope_kinds as kinds;
@@ -38,7 +38,7 @@ pub fn check(case: &Case) -> anyhow::Result<()> {
             }
         }
         GuestSource::Cargo(own) => guest::check_own(own).with_context(|| format!("scenario {}", case.scenario))?,
-        GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => {}
+        GuestSource::Built { .. } | GuestSource::Command(_) | GuestSource::Written { .. } | GuestSource::Modules => {}
     }
     let Some(settings) = case.engine.settings else { return Ok(()) };
     wasiscope_engines::check_engine(settings, &case.limits).map_err(|reason| {
@@ -103,16 +103,8 @@ pub fn prepare(
                 Err(error) => Err(no_guest(&error, format!("{error:#}"))),
                 Ok(()) => Ok(own_copy(path, scratch)?),
             },
-            GuestSource::Cargo(own) => match guest::build_own(places, own, say) {
-                Ok(artifact) => match check_built(&case, &artifact)? {
-                    Ok(()) => Ok(kept(artifact, scratch)?),
-                    Err(error) => {
-                        let reason = error.to_string();
-                        Err(no_guest(&error.into(), reason))
-                    }
-                },
-                Err(error) => Err(error.into()),
-            },
+            GuestSource::Cargo(own) => built_by_user(&case, guest::build_own(places, own, say), scratch)?,
+            GuestSource::Command(own) => built_by_user(&case, guest::run_command(own, say), scratch)?,
             GuestSource::Modules => Ok(of_modules(&case)),
             GuestSource::Written { name, text } => Ok(written(scratch, name, text)?),
         };
@@ -174,9 +166,33 @@ impl<'a> Copies<'a> {
     }
 }
 
-/// Whether a crate's guest imports what nobody offers, which shows only when it is built.
+/// A guest of the user's own, just built.
+fn built_by_user(
+    case: &Case,
+    built: Result<Artifact, GuestError>,
+    scratch: &Path,
+) -> anyhow::Result<Result<Artifact, NoGuest>> {
+    Ok(match built {
+        Ok(artifact) => match check_built(case, &artifact)? {
+            Ok(()) => Ok(kept(artifact, scratch)?),
+            Err(error) => {
+                let reason = error.to_string();
+                Err(no_guest(&error.into(), reason))
+            }
+        },
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Whether a guest that was just built imports what nobody offers. What a command leaves may be no module at all.
 fn check_built(case: &Case, artifact: &Artifact) -> anyhow::Result<Result<(), ModuleError>> {
+    if case.is_native() {
+        return Ok(Ok(()));
+    }
     let wasm = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
+    if matches!(case.guest, GuestSource::Command(_)) {
+        return Ok(check_module(case, &wasm));
+    }
     Ok(match check_module(case, &wasm) {
         Err(error @ ModuleError::Imports(_)) => Err(error),
         _ => Ok(()),
@@ -200,7 +216,10 @@ fn of_modules(case: &Case) -> Artifact {
 fn kept(artifact: Artifact, scratch: &Path) -> anyhow::Result<Artifact> {
     let bytes = fs::read(&artifact.path).with_context(|| artifact.path.display().to_string())?;
     let name = artifact.path.file_name().unwrap_or(OsStr::new("guest.wasm")).to_owned();
-    Ok(Artifact { path: place(&name, &bytes, scratch)?, ..artifact })
+    let path = place(&name, &bytes, scratch)?;
+    // A native one is executed.
+    fs::set_permissions(&path, fs::metadata(&artifact.path)?.permissions())?;
+    Ok(Artifact { path, ..artifact })
 }
 
 /// Writes a guest under its name, which is the first of its arguments, into a folder of its own: others may be called so too.

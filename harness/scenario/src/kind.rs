@@ -1,7 +1,7 @@
 //! What a kind of scenario has to say about its files: which keys are its own, and which cases it makes.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess};
@@ -12,7 +12,7 @@ use wasiscope_model::kind::Named;
 use super::diagnostic::Problem;
 use super::engine::Program;
 use super::{Engine, Expectation, Flavour, OwnGuest, Scenario, SizedWorkload};
-use crate::plan::Case;
+use crate::plan::{Case, Input};
 
 /// A kind of scenario. Its name is `kind: NAME` in a file, the key of the section with what is its own, and the kind in reports.
 pub trait Kind: Named + fmt::Debug + Sync {
@@ -55,12 +55,12 @@ pub trait Plan: fmt::Debug + Send + Sync {
 /// What scenarios of all kinds can say, where what a file leaves out is not yet filled in.
 #[derive(Debug)]
 pub struct Common {
-    /// The guest that the scenario brings.
-    pub own: Option<OwnGuest>,
-    /// Arguments of that guest.
-    pub args: Vec<String>,
-    /// Whether imports of that guest that nobody offers are replaced by stubs.
-    pub stub_imports: bool,
+    /// The guests that the scenario brings.
+    pub own: Vec<OwnGuest>,
+    /// What they are given.
+    pub input: Input,
+    /// The file with their standard input.
+    pub stdin: Option<PathBuf>,
     /// The workloads.
     pub workloads: Option<Vec<SizedWorkload>>,
     /// The flavours.
@@ -72,19 +72,34 @@ pub struct Common {
 }
 
 impl Common {
+    /// The first key with something that only guests of a scenario's own are given.
+    #[must_use]
+    pub fn given(&self) -> Option<&'static str> {
+        let Input { argv0, args, environment, directories, no_own_folder, invoke, start_first, stub_imports, .. } =
+            &self.input;
+        let keys = [
+            ("argv0", argv0.is_some()),
+            ("args", !args.is_empty()),
+            ("env", !environment.is_empty()),
+            ("dir", !directories.is_empty()),
+            ("no_dir", *no_own_folder),
+            ("stdin", self.stdin.is_some()),
+            ("invoke", invoke.is_some()),
+            ("start_first", *start_first),
+            ("stub_imports", *stub_imports),
+        ];
+        keys.into_iter().find(|(_, is_there)| *is_there).map(|(key, _)| key)
+    }
+
     /// Refuses what only guests of a scenario's own can have.
     ///
     /// # Errors
     /// The key, and why.
     pub fn expects_nothing(&self, kind: &dyn Kind) -> Result<(), Problem> {
-        let keys = [
-            ("args", !self.args.is_empty()),
-            ("stub_imports", self.stub_imports),
-            ("expect", self.expect != Expectation::default()),
-        ];
+        let expects = (self.expect != Expectation::default()).then_some("expect");
         let kind = kind.name();
-        match keys.into_iter().find(|(_, is_there)| *is_there) {
-            Some((key, _)) => Err(Problem::of_key(
+        match self.given().or(expects) {
+            Some(key) => Err(Problem::of_key(
                 key,
                 format!("`{key}` is not for scenarios of `kind: {kind}`: how their cases must end is known"),
             )),
@@ -100,8 +115,9 @@ impl Common {
     /// When there is one.
     pub fn brings_no_guest(&self, kind: &dyn Kind) -> Result<(), Problem> {
         let kind = kind.name();
-        let message = || format!("a scenario of `kind: {kind}` brings its own guests: leave out `wasm` and `cargo`");
-        if self.own.is_some() { Err(Problem::of_key("kind", message())) } else { Ok(()) }
+        let message =
+            || format!("a scenario of `kind: {kind}` brings its own guests: leave out `wasm`, `cargo` and `command`");
+        if !self.own.is_empty() { Err(Problem::of_key("kind", message())) } else { Ok(()) }
     }
 }
 

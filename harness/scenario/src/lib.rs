@@ -9,6 +9,7 @@ mod diagnostic;
 pub mod engine;
 mod expect;
 mod kind;
+mod own;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Case;
+use crate::plan::{Case, Input};
 use wasiscope_model::names;
 use wasiscope_sys::files::{self, Content};
 
@@ -30,6 +31,7 @@ pub use diagnostic::nearest;
 pub use engine::{Allocation, BoundsChecks, Compiler, Engine, EngineSettings, OptLevel};
 pub use expect::{Expectation, ExpectedText, Pattern};
 pub use kind::{Common, Kind, Kinds, Plan, Section};
+pub use own::{CUSTOM, CargoGuest, CommandGuest, OwnGuest, OwnSource};
 pub use wire::{size, wall};
 
 /// How a workload becomes wasm.
@@ -85,28 +87,6 @@ pub struct SizedWorkload {
     pub n: u64,
 }
 
-/// A guest that a scenario brings along, in place of workloads and flavours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnGuest {
-    /// A file.
-    Wasm(PathBuf),
-    /// A crate, built before it is run.
-    Cargo(CargoGuest),
-}
-
-/// One binary of a crate that is not in the catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CargoGuest {
-    /// The crate's folder.
-    pub dir: PathBuf,
-    /// The binary.
-    pub bin: String,
-    /// What it is compiled for.
-    pub target: String,
-    /// The profile of its own manifest.
-    pub profile: String,
-}
-
 /// Bounds on one guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -152,12 +132,12 @@ pub struct Scenario {
     pub kind: &'static dyn Kind,
     /// Which cases its kind makes of it.
     pub plan: Arc<dyn Plan>,
-    /// The guest that it brings; then there are no workloads and no flavours.
-    pub own: Option<OwnGuest>,
-    /// Arguments of that guest.
-    pub args: Vec<String>,
-    /// Whether that guest's imports that nobody offers are replaced by stubs.
-    pub stub_imports: bool,
+    /// The guests that it brings; then there are no workloads and no flavours of the catalogue.
+    pub own: Vec<OwnGuest>,
+    /// What they are given.
+    pub input: Input,
+    /// The file with their standard input.
+    pub stdin: Option<PathBuf>,
     /// The workloads.
     pub workloads: Vec<SizedWorkload>,
     /// The flavours.
@@ -224,7 +204,7 @@ fn read_file(path: &Path, kinds: Kinds) -> Result<(Scenario, String), ScenarioEr
     let other = |reason| ScenarioError::NotAScenario { path: path.to_owned(), reason };
     let text = text_of(files::read(path).map_err(unreadable)?).map_err(other)?;
     let mut scenario = parse(path, &text, kinds)?;
-    wire::read_expected(&mut scenario).map_err(|problem| problem.in_file(path, &text))?;
+    wire::read_files(&mut scenario).map_err(|problem| problem.in_file(path, &text))?;
     Ok((scenario, text))
 }
 

@@ -1,6 +1,8 @@
 //! The YAML as written, and its way to a [`Scenario`]. Nothing else reads YAML but `snapshot.rs`, whose files are insta's.
 
 mod expect;
+mod input;
+mod own;
 mod scalars;
 mod whole;
 
@@ -13,18 +15,19 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use wasiscope_workloads as catalogue;
 
 use wasiscope_model::metrics;
-use wasiscope_model::names;
 
 use super::diagnostic::Problem;
 use super::engine;
 use super::kind::{Common, Filtered, Kind, Kinds, Section};
 use super::{
-    Allocation, BoundsChecks, CargoGuest, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, EngineSettings,
-    Flavour, Limits, OptLevel, OwnGuest, Scenario, SizedWorkload,
+    Allocation, BoundsChecks, Compiler, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, EngineSettings, Flavour, Limits,
+    OptLevel, Scenario, SizedWorkload,
 };
 use expect::WireExpectation;
+use input::{Directories, Environment, WireInput};
+use own::{ByFlavour, WireCargo, WireCommand, WireOwn, WirePath};
 use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
-pub(super) use whole::{check_files, read_expected};
+pub(super) use whole::{check_files, read_files};
 use whole::{check_listed_once, check_name};
 
 /// A wall-clock limit, as `10s` or `500ms`.
@@ -60,10 +63,22 @@ struct WireScenario {
     default: bool,
     workloads: Option<NonEmpty<WireWorkload>>,
     flavours: Option<NonEmpty<Flavour>>,
-    wasm: Option<PathBuf>,
-    cargo: Option<WireCargo>,
+    wasm: Option<ByFlavour<WirePath>>,
+    cargo: Option<ByFlavour<WireCargo>>,
+    command: Option<ByFlavour<WireCommand>>,
+    argv0: Option<String>,
     #[serde(default)]
     args: Vec<String>,
+    #[serde(default)]
+    env: Environment,
+    #[serde(default)]
+    dir: Directories,
+    #[serde(default)]
+    no_dir: bool,
+    stdin: Option<PathBuf>,
+    invoke: Option<String>,
+    #[serde(default)]
+    start_first: bool,
     #[serde(default)]
     stub_imports: bool,
     #[serde(default = "default_engines")]
@@ -87,10 +102,20 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
     let kind = kind_of(text, kinds)?;
     let wire = read_common(text, kind, kinds)?;
     let list = |workloads: NonEmpty<WireWorkload>| workloads.0.into_iter().map(|workload| workload.0).collect();
-    let mut common = Common {
-        own: own_guest(wire.wasm, wire.cargo, folder).map_err(|(key, message)| Problem::of_key(key, message))?,
+    let given = WireInput {
+        argv0: wire.argv0,
         args: wire.args,
+        env: wire.env,
+        dir: wire.dir,
+        no_dir: wire.no_dir,
+        invoke: wire.invoke,
+        start_first: wire.start_first,
         stub_imports: wire.stub_imports,
+    };
+    let mut common = Common {
+        own: WireOwn { wasm: wire.wasm, cargo: wire.cargo, command: wire.command }.guests(folder)?,
+        input: given.input(folder)?,
+        stdin: wire.stdin.map(|path| folder.join(path)),
         workloads: wire.workloads.map(list),
         flavours: wire.flavours.map(|list| list.0),
         engines: wire.engines.0.into_iter().map(|engine| engine.0).collect(),
@@ -101,7 +126,7 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
     check_programs(kind, &common.engines)?;
     let section = Section::new(text, kind, folder);
     let plan = kind.read(&mut common, &section)?;
-    let Common { own, args, stub_imports, workloads, flavours, engines, expect } = common;
+    let Common { own, input, stdin, workloads, flavours, engines, expect } = common;
     Ok(Scenario {
         name: wire.name,
         description: wire.description,
@@ -109,8 +134,8 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
         kind,
         plan,
         own,
-        args,
-        stub_imports,
+        input,
+        stdin,
         workloads: workloads.unwrap_or_default(),
         flavours: flavours.unwrap_or_default(),
         engines,
@@ -202,56 +227,6 @@ fn other_kind_of(problem: Problem, kind: &dyn Kind, kinds: Kinds) -> Problem {
     let owners = owners.iter().map(|owner| format!("`kind: {owner}`")).collect::<Vec<_>>().join(" or ");
     let message = format!("`{key}` is for scenarios of {owners}");
     problem.with_message(message)
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireCargo {
-    dir: PathBuf,
-    bin: String,
-    #[serde(default = "default_target")]
-    target: String,
-    #[serde(default = "default_profile")]
-    profile: String,
-}
-
-fn default_target() -> String {
-    "wasm32-wasip1".to_owned()
-}
-
-fn default_profile() -> String {
-    "release".to_owned()
-}
-
-fn own_guest(
-    wasm: Option<PathBuf>,
-    cargo: Option<WireCargo>,
-    folder: &Path,
-) -> Result<Option<OwnGuest>, (&'static str, String)> {
-    match (wasm, cargo) {
-        (Some(_), Some(_)) => Err(("cargo", "a scenario brings along one guest: `wasm` or `cargo`".to_owned())),
-        (Some(wasm), None) => {
-            // Its name without the extension.
-            if !wasm.file_stem().is_some_and(|stem| can_be_in_id(&names::escaped(stem))) {
-                return Err((
-                    "wasm",
-                    format!("`{}` cannot be a guest: its name is a part of the case's id", wasm.display()),
-                ));
-            }
-            Ok(Some(OwnGuest::Wasm(folder.join(wasm))))
-        }
-        (None, Some(WireCargo { dir, bin, target, profile })) => {
-            let dir = folder.join(dir);
-            if !can_be_in_id(&bin) {
-                return Err(("cargo", format!("`{bin}` cannot be a binary: it is a part of the case's id")));
-            }
-            if !target.starts_with("wasm") {
-                return Err(("cargo", format!("`{target}` is no target of WebAssembly: write `wasm32-wasip1`")));
-            }
-            Ok(Some(OwnGuest::Cargo(CargoGuest { dir, bin, target, profile })))
-        }
-        (None, None) => Ok(None),
-    }
 }
 
 /// Ids are three parts, separated by slashes, in one line.

@@ -92,9 +92,10 @@ fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Buil
     let mut exit = Exit::Done;
     let mut cases: Vec<Case> = scenarios.iter().flat_map(Scenario::cases).collect();
     plan::tell_apart(&mut cases);
-    let mut own: Vec<(String, GuestSource)> = cases.into_iter().map(|case| (case.workload, case.guest)).collect();
+    let named = |case: Case| (format!("{}/{}", case.workload, case.flavour), case.guest);
+    let mut own: Vec<(String, GuestSource)> = cases.into_iter().map(named).collect();
     own.dedup();
-    for (workload, guest) in own {
+    for (name, guest) in own {
         let artifact = match guest {
             // Built with all others below, or made when it is run.
             GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => continue,
@@ -106,8 +107,10 @@ fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Buil
                 let artifact = guest::build_own(places, &own, &mut |line| tell!("{line}"));
                 artifact.map_err(|error| (Some(error.code()), error.to_string()))
             }
+            GuestSource::Command(own) => {
+                guest::run_command(&own, &mut |line| tell!("{line}")).map_err(|error| error.to_string())
+            }
         };
-        let name = format!("{workload}/custom");
         match artifact {
             Ok(artifact) => built.push(Built { name, artifact }),
             Err((code, reason)) => {

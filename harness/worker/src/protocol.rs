@@ -1,6 +1,7 @@
 //! What parent and worker say to each other: one JSON request on the worker's stdin, JSON lines on its stdout.
 //! (The guest's own stdio never touches these: it is held in memory.)
 
+use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use wasiscope_model::work::Spec;
 use wasiscope_scenario::Limits;
 
 use super::written::Output;
+use wasiscope_sys::folder::Workspace;
 
 /// Version of what parent and worker say to each other. docs/worker-protocol.md describes it.
 pub const PROTOCOL: u32 = 1;
@@ -77,6 +79,19 @@ pub struct Subject {
     pub engine: engine::Settings,
     /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
     pub limits: Limits,
+}
+
+impl Subject {
+    /// The guest's folders, as every pass is to find them.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn workspaces(&self) -> io::Result<Vec<Workspace>> {
+        let own = Workspace::new(None, self.directory.clone());
+        let given = self.input.folders.iter().filter(|folder| folder.original.is_some());
+        let given = given.map(|folder| Workspace::new(folder.original.clone(), folder.place.clone()));
+        [own].into_iter().chain(given).collect()
+    }
 }
 
 /// What a guest is given besides its own folder.

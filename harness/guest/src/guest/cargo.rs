@@ -35,13 +35,15 @@ impl Cargo {
 
     /// The target by name. Named even when it is the machine's own: the guest workspace's configuration says wasm.
     fn target(&self, folder: &Path) -> Result<String, GuestError> {
-        if let Some(target) = self.target {
-            return Ok(target.to_owned());
-        }
-        let version = printed("rustc", folder, &["-vV"]).unwrap_or_default();
-        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
-        host.ok_or_else(|| GuestError::NoTool { program: "rustc", reason: std::io::ErrorKind::NotFound.into() })
+        self.target.map_or_else(|| host(folder), |target| Ok(target.to_owned()))
     }
+}
+
+/// The target of the machine itself, as the toolchain of `folder` names it.
+fn host(folder: &Path) -> Result<String, GuestError> {
+    let version = printed("rustc", folder, &["-vV"]).unwrap_or_default();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
+    host.ok_or_else(|| GuestError::NoTool { program: "rustc", reason: std::io::ErrorKind::NotFound.into() })
 }
 
 impl Builder for Cargo {
@@ -139,11 +141,12 @@ pub(super) fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
 pub(super) fn build_own(own: &CargoGuest, scratch: &Path, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
     let io = |what: String| move |reason| GuestError::Io { what, reason };
     let folder = std::fs::canonicalize(&own.dir).map_err(io(format!("the crate's folder {}", own.dir.display())))?;
-    ensure_target(&folder, &own.target, say)?;
+    let target = if own.is_native() { host(&folder)? } else { own.target.clone() };
+    ensure_target(&folder, &target, say)?;
     say(&format!("building {} of {}", own.bin, folder.display()));
     let mut cargo = command("cargo", &folder);
     let scratch = std::path::absolute(scratch).map_err(io(scratch.display().to_string()))?;
-    cargo.args(["build", "--bin", &own.bin, "--target", &own.target, "--profile", &own.profile, "--target-dir"]);
+    cargo.args(["build", "--bin", &own.bin, "--target", &target, "--profile", &own.profile, "--target-dir"]);
     let what = || format!("building {} in {}", own.bin, folder.display());
     let file = compile(cargo.arg(&scratch), what)?.remove(&own.bin);
     let file =

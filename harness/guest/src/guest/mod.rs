@@ -4,6 +4,7 @@
 mod cargo;
 mod environment;
 mod go;
+mod script;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use crate::places::Places;
 use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::names;
 use wasiscope_model::record::{Outcome, Status};
-use wasiscope_scenario::{CargoGuest, Flavour};
+use wasiscope_scenario::{CargoGuest, CommandGuest, Flavour};
 
 /// A guest as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,4 +255,12 @@ pub fn check_own(own: &CargoGuest) -> Result<(), GuestError> {
 /// When it cannot be built.
 pub fn build_own(places: &Places, own: &CargoGuest, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
     cargo::build_own(own, &places.state.join("guest-build").join("own"), say)
+}
+
+/// Runs the command that builds a guest, each time: whatever it calls knows what is fresh.
+///
+/// # Errors
+/// When the command fails, or leaves no such file.
+pub fn run_command(own: &CommandGuest, say: &mut dyn FnMut(&str)) -> Result<Artifact, GuestError> {
+    script::run(own, say)
 }

@@ -73,7 +73,11 @@ impl scenario::Kind for Pipeline {
     fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {
         let Written { parts, calls, maps } = section.read()?;
         common.expects_nothing(self)?;
-        let own = common.own.is_some();
+        if common.own.len() > 1 {
+            let message = "a scenario of `kind: pipeline` brings one handler".to_owned();
+            return Err(Problem::of_key("kind", message));
+        }
+        let own = !common.own.is_empty();
         let named = parts::named(parts)?;
         // Settings are for who wants to choose others; a handler that is brought is none of those that misbehave on purpose.
         let is_usual = |part: &Part| *part != Part::Settings && !(own && *part == Part::Misbehaving);
@@ -138,15 +142,15 @@ impl Parts {
         let flows = self.flows(part);
         let mut cases = Vec::new();
         for (flow, engine) in flows.iter().flat_map(|flow| engines().map(move |engine| (*flow, engine))) {
-            let handler = if scenario.own.is_some() { Handler::Own } else { flow.handler };
+            let handler = if !scenario.own.is_empty() { Handler::Own } else { flow.handler };
             let flow = Flow { maps: self.maps, handler, ..flow };
             let case = |flavour: &str, guest| Case {
                 work: Work::Flow,
                 spec: Spec::of(&flow),
                 ..case_of(scenario, &flow.workload(), flavour, engine, guest)
             };
-            if let Some(own) = &scenario.own {
-                cases.push(case("custom", own_source(own).1));
+            if let Some(own) = scenario.own.first() {
+                cases.push(case(own.flavour(), own_source(own)));
                 continue;
             }
             if flow.handler == Handler::Good {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasiscope_model::kind::{Named, OF_GUESTS};
 
 use super::Kind;
-use wasiscope_scenario::plan::{Case, Input, case_of, own_source, sized_case};
+use wasiscope_scenario::plan::{Case, case_of, own_source, sized_case};
 use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
 
 /// The kind.
@@ -30,24 +30,24 @@ struct Nothing {}
 impl scenario::Kind for Workload {
     fn read(&self, common: &mut Common, section: &Section<'_>) -> Result<Arc<dyn Plan>, Problem> {
         let Nothing {} = section.read()?;
-        let own = common.own.is_some();
+        let own = !common.own.is_empty();
         for (key, is_there) in [("workloads", common.workloads.is_some()), ("flavours", common.flavours.is_some())] {
             if own && is_there {
-                let message = "a scenario with a guest of its own has no workloads and no flavours".to_owned();
+                let message =
+                    "a scenario with guests of its own has no `workloads` and no `flavours`: the flavours stand in \
+                               `wasm`, `cargo` or `command`, as in `wasm: {no-std: a.wasm, std: b.wasm}`"
+                        .to_owned();
                 return Err(Problem::of_key(key, message));
             }
             if !own && !is_there {
-                let message = format!("`{key}` is missing: name some, or bring a guest with `wasm` or `cargo`");
+                let message =
+                    format!("`{key}` is missing: name some, or bring guests with `wasm`, `cargo` or `command`");
                 return Err(Problem::of_key("name", message));
             }
         }
-        if !own && common.stub_imports {
-            let message = "`stub_imports` is for a guest of the scenario's own".to_owned();
-            return Err(Problem::of_key("stub_imports", message));
-        }
-        if !own && !common.args.is_empty() {
-            let message = "`args` are for a guest of the scenario's own; a workload has its size `n`".to_owned();
-            return Err(Problem::of_key("args", message));
+        if let (false, Some(key)) = (own, common.given()) {
+            let message = format!("`{key}` is for guests of the scenario's own; a workload has its size `n`");
+            return Err(Problem::of_key(key, message));
         }
         check_expectation(common)?;
         Ok(Arc::new(Matrix))
@@ -77,18 +77,19 @@ struct Matrix;
 
 impl Plan for Matrix {
     fn cases(&self, scenario: &Scenario) -> Vec<Case> {
-        if let Some(own) = &scenario.own {
-            let (workload, guest) = own_source(own);
-            let input = Input { args: scenario.args.clone(), stub_imports: scenario.stub_imports, ..Input::default() };
-            let case = |engine: &Engine| Case {
-                input: input.clone(),
-                ..case_of(scenario, &workload, "custom", engine, guest.clone())
-            };
-            return scenario.engines.iter().map(case).collect();
-        }
         let mut cases = Vec::new();
         // Outside wasm there are no engines to tell apart.
         let native = [Engine::native()];
+        for own in &scenario.own {
+            let (guest, is_native) = (own_source(own), own.is_native());
+            // Several are flavours of one workload, which is the scenario's.
+            let workload = if own.flavour.is_some() { scenario.name.clone() } else { own.name() };
+            let engines = if is_native { &native[..] } else { &scenario.engines[..] };
+            cases.extend(engines.iter().map(|engine| Case {
+                input: scenario.input.clone(),
+                ..case_of(scenario, &workload, own.flavour(), engine, guest.clone())
+            }));
+        }
         for workload in &scenario.workloads {
             for flavour in &scenario.flavours {
                 let engines = if *flavour == Flavour::Native { &native[..] } else { &scenario.engines[..] };

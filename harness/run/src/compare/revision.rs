@@ -15,8 +15,8 @@ use wasiscope_guest::guest::NoGuest;
 use wasiscope_guest::places::Places;
 use wasiscope_model::code::Code;
 use wasiscope_model::record::Status;
-use wasiscope_scenario::CargoGuest;
 use wasiscope_scenario::plan::{Case, GuestSource};
+use wasiscope_scenario::{CargoGuest, CommandGuest};
 use wasiscope_sys::git::{GitError, commit_of, git, path_in, said};
 use wasiscope_sys::scratch;
 
@@ -239,6 +239,10 @@ pub(super) fn at_revision(case: &Case, worktree: &Worktree) -> Case {
     let guest = match &case.guest {
         GuestSource::File(path) => GuestSource::File(worktree.place(path)),
         GuestSource::Cargo(own) => GuestSource::Cargo(CargoGuest { dir: worktree.place(&own.dir), ..own.clone() }),
+        GuestSource::Command(own) => {
+            let (dir, out) = (worktree.place(&own.dir), worktree.place(&own.out));
+            GuestSource::Command(CommandGuest { build: own.build.clone(), dir, out })
+        }
         GuestSource::Built { .. } | GuestSource::Written { .. } | GuestSource::Modules => case.guest.clone(),
     };
     let mut input = case.input.clone();
@@ -256,6 +260,7 @@ pub(super) fn presence(case: &Case, worktree: &Worktree) -> Result<(), String> {
         GuestSource::Cargo(own) if !own.dir.join("Cargo.toml").is_file() => {
             return Err(worktree.why_missing(&own.dir.join("Cargo.toml")));
         }
+        GuestSource::Command(own) if !own.dir.is_dir() => return Err(worktree.why_missing(&own.dir)),
         _ => {}
     }
     match case.input.directories.iter().map(|folder| &folder.host).find(|path| !path.exists()) {

@@ -181,7 +181,7 @@ impl Listed {
     fn with_its_function(&self, prepared: Prepared) -> Result<Prepared, String> {
         match &prepared.guest {
             Err(no_guest) if no_guest.status == Status::Skipped => Err(no_guest.reason.clone()),
-            Ok(artifact) if matches!(prepared.case.guest, GuestSource::Cargo(_)) => {
+            Ok(artifact) if matches!(prepared.case.guest, GuestSource::Cargo(_) | GuestSource::Command(_)) => {
                 let checked = fs::read(&artifact.path).map(|wasm| prepare::check_module(&prepared.case, &wasm));
                 match checked {
                     Ok(Err(error)) if is_without_function(&error) => {

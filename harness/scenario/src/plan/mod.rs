@@ -10,8 +10,8 @@ use wasiscope_model::kind;
 use wasiscope_model::work::{Spec, Work};
 
 use crate::{
-    Budgets, CargoGuest, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, Expectation, Flavour, Limits, OwnGuest,
-    Scenario, SizedWorkload,
+    Budgets, CUSTOM, CargoGuest, CommandGuest, DEFAULT_ITERATIONS, DEFAULT_PROCESSES, Engine, Expectation, Flavour,
+    Limits, OwnGuest, OwnSource, Scenario, SizedWorkload,
 };
 use wasiscope_model::names;
 
@@ -32,6 +32,8 @@ pub enum GuestSource {
     File(PathBuf),
     /// A crate that is not in the catalogue.
     Cargo(CargoGuest),
+    /// What a command leaves.
+    Command(CommandGuest),
     /// Text of this tool's own, assembled when it is needed.
     Written {
         /// What it is called.
@@ -122,7 +124,11 @@ impl Case {
     /// Whether the guest is a native executable and no wasm.
     #[must_use]
     pub fn is_native(&self) -> bool {
-        matches!(self.guest, GuestSource::Built { flavour: Flavour::Native, .. })
+        match &self.guest {
+            GuestSource::Built { flavour, .. } => *flavour == Flavour::Native,
+            GuestSource::Cargo(own) => own.is_native(),
+            _ => false,
+        }
     }
 
     /// `workload/flavour/engine`.
@@ -156,22 +162,24 @@ pub fn sized_case(scenario: &Scenario, workload: &SizedWorkload, flavour: Flavou
     Case { n: Some(*n), input, ..case_of(scenario, name, flavour.name(), engine, guest) }
 }
 
-/// The guest that a scenario brings, and what it is called.
+/// Where the guest of a case comes from that a scenario brings.
 #[must_use]
-pub fn own_source(own: &OwnGuest) -> (String, GuestSource) {
-    match own {
-        OwnGuest::Wasm(path) => {
-            (path.file_stem().map(names::escaped).unwrap_or_default(), GuestSource::File(path.clone()))
-        }
-        OwnGuest::Cargo(cargo) => (cargo.bin.clone(), GuestSource::Cargo(cargo.clone())),
+pub fn own_source(own: &OwnGuest) -> GuestSource {
+    match &own.source {
+        OwnSource::Wasm(path) => GuestSource::File(path.clone()),
+        OwnSource::Cargo(cargo) => GuestSource::Cargo(cargo.clone()),
+        OwnSource::Command(command) => GuestSource::Command(command.clone()),
     }
 }
 
 /// Names guests so that those of one file name are told apart, by as little of their paths as does.
 pub fn tell_apart<'a>(cases: impl IntoIterator<Item = &'a mut Case>) {
+    // One that has a flavour is called by its scenario.
     let place_of = |case: &Case| match &case.guest {
-        GuestSource::File(path) if case.work.runs_phases() => Some(path.clone()),
-        GuestSource::Cargo(own) if case.work.runs_phases() => Some(own.dir.join(&own.bin)),
+        _ if !case.work.runs_phases() || case.flavour != CUSTOM => None,
+        GuestSource::File(path) => Some(path.clone()),
+        GuestSource::Cargo(own) => Some(own.dir.join(&own.bin)),
+        GuestSource::Command(own) => Some(own.out.clone()),
         _ => None,
     };
     let cases: Vec<&mut Case> = cases.into_iter().collect();

@@ -1,10 +1,13 @@
 //! What no single value of a scenario can know: whether they fit together, and whether what they name is there.
 
+use std::io;
 use std::path::Path;
+
+use wasiscope_sys::files;
 
 use super::super::diagnostic::Problem;
 use super::super::kind::Common;
-use super::super::{OwnGuest, Scenario};
+use super::super::{OwnSource, Scenario};
 
 /// Whether what the scenario names is there.
 pub(crate) fn check_files(scenario: &Scenario) -> Result<(), Problem> {
@@ -12,19 +15,33 @@ pub(crate) fn check_files(scenario: &Scenario) -> Result<(), Problem> {
         let message = format!("no {what} `{}` (paths are relative to this file)", path.display());
         Err(Problem::of_key(key, message))
     };
-    match &scenario.own {
-        Some(OwnGuest::Wasm(path)) if !path.is_file() => missing("wasm", "file", path),
-        Some(OwnGuest::Cargo(own)) if !own.dir.join("Cargo.toml").is_file() => missing("cargo", "crate in", &own.dir),
-        _ => Ok(()),
+    for guest in &scenario.own {
+        match &guest.source {
+            OwnSource::Wasm(path) if !path.is_file() => return missing("wasm", "file", path),
+            OwnSource::Cargo(own) if !own.dir.join("Cargo.toml").is_file() => {
+                return missing("cargo", "crate in", &own.dir);
+            }
+            OwnSource::Command(own) if !own.dir.is_dir() => return missing("command", "folder", &own.dir),
+            _ => {}
+        }
+    }
+    match scenario.input.directories.iter().find(|folder| !folder.host.is_dir()) {
+        Some(folder) => missing("dir", "folder", &folder.host),
+        None => Ok(()),
     }
 }
 
-/// Reads the files that hold what guests must write.
-pub(crate) fn read_expected(scenario: &mut Scenario) -> Result<(), Problem> {
-    scenario.expect.read_files().map_err(|(path, error)| {
+/// Reads what guests are given as standard input, and the files that hold what they must write.
+pub(crate) fn read_files(scenario: &mut Scenario) -> Result<(), Problem> {
+    let unreadable = |key, path: &Path, error: &io::Error| {
         let message = format!("cannot read `{}`: {error} (paths are relative to this file)", path.display());
-        Problem::of_key("expect", message)
-    })
+        Problem::of_key(key, message)
+    };
+    if let Some(path) = &scenario.stdin {
+        let bytes = files::read(path).map_err(|error| unreadable("stdin", path, &error))?;
+        scenario.input.stdin = Some(bytes.into());
+    }
+    scenario.expect.read_files().map_err(|(path, error)| unreadable("expect", &path, &error))
 }
 
 /// A name ends up in ids, links and the names of folders.
