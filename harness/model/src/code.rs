@@ -196,6 +196,8 @@ codes! {
     OtherWork = "other-work",
     /// The guest printed something else.
     WrongOutput = "wrong-output",
+    /// The guest answered otherwise than another flavour of its workload.
+    AnswersDiffer = "answers-differ",
     /// The guest met a limit.
     LimitMet = "limit-met",
     /// The guest took longer than it may.

@@ -146,7 +146,8 @@ impl Native {
             let link = home.join(guest);
             if is_inside && !link.exists() {
                 link.parent().map(fs::create_dir_all).transpose()?;
-                symlink(place, link)?;
+                // The link is followed from where it lies.
+                symlink(fs::canonicalize(place)?, link)?;
             }
         }
         Ok(home)

@@ -1,10 +1,13 @@
 //! `kind: workload`: the programs of the catalogue in their flavours, or a guest of the scenario's own, run through the phases.
 
+mod answers;
+
 use std::sync::Arc;
 
 use wasiscope_model::kind::{Named, OF_GUESTS};
 
 use super::Kind;
+use wasiscope_model::report::ScenarioReport;
 use wasiscope_scenario::plan::{Case, case_of, own_source, sized_case};
 use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
 
@@ -18,7 +21,12 @@ impl Named for Workload {
     }
 }
 
-impl Kind for Workload {}
+impl Kind for Workload {
+    fn complete(&self, scenario: &mut ScenarioReport) {
+        answers::hold_against_each_other(scenario);
+    }
+}
+
 impl wasiscope_worker::Kind for Workload {}
 impl wasiscope_render::View for Workload {}
 
