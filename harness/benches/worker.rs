@@ -53,6 +53,7 @@ fn subject(guest: &Path, directory: PathBuf) -> Subject {
         tells_output: false,
         directory,
         program: String::new(),
+        code: None,
         engine: scenario::Engine::usual().opaque().unwrap_or_default(),
         limits: Limits::default(),
     }

@@ -7,6 +7,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Instance, Module, Store};
 use wasmtime_wasi::I32Exit;
 
+use super::code;
 use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
@@ -41,6 +42,9 @@ impl Worker {
         let (linked, compile_ns) = self.linked()?;
         // The functions themselves: the whole of the text section is padded to a page.
         let native_code: usize = linked.ready.module().functions().map(|function| function.len).sum();
+        if self.subject.code.is_some() {
+            code::leave(&self.subject, &linked.ready.module().serialize()?)?;
+        }
 
         let mut counting = engine::config(self.settings, &self.subject.limits)?;
         counting.consume_fuel(true);

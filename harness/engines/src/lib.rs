@@ -4,6 +4,7 @@
 //! [`Request`], and streams [`Message`]s as it goes, so that what it measured survives its death. It knows nothing of statistics.
 
 mod callgrind;
+mod code;
 mod ending;
 pub mod engine;
 mod entry;
@@ -87,7 +88,7 @@ fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
     cell.publish_process(heap, stack);
     if subject.native && !matches!(task, Task::Compare { .. }) {
         let native = Native::new(subject, cell)?;
-        return serve(&task, &cell, || native.facts(), |_| native.iterate());
+        return serve(&task, &cell, || native.facts(), |_, _| native.iterate());
     }
     // wasmtime-wasi needs a tokio runtime at hand. Left to itself it starts one in the middle of the first guest's
     // first call, with a thread per CPU, and yields to it at every call. This one has one thread, which sleeps.
@@ -118,7 +119,10 @@ fn main(arguments: &[String], kinds: Kinds) -> anyhow::Result<()> {
         let traced = worker.trace(warm_ups).map(Message::Iteration);
         return send(&traced.unwrap_or_else(|error| refused(&error, &cell)));
     }
-    serve(&task, &cell, || worker.facts(), |repeats| worker.iterate(repeats))
+    let iterate = |repeats, compiles| {
+        if compiles { worker.iterate(repeats) } else { worker.iterate_precompiled(repeats) }
+    };
+    serve(&task, &cell, || worker.facts(), iterate)
 }
 
 /// Does the task and sends what it gives, message by message.
@@ -126,13 +130,14 @@ fn serve<E: AsRef<dyn Error + Send + Sync>>(
     task: &Task,
     cell: &PhaseCell,
     facts: impl FnOnce() -> Result<Message, E>,
-    iterate: impl Fn(u32) -> Result<Iteration, E>,
+    iterate: impl Fn(u32, bool) -> Result<Iteration, E>,
 ) -> anyhow::Result<()> {
-    let Task::Iterate { iterations, repeats } = task else {
+    let Task::Iterate { iterations, repeats, compilations } = *task else {
         return send(&facts().unwrap_or_else(|error| refused(&error, cell)));
     };
-    for _ in 0..*iterations {
-        match iterate(*repeats) {
+    for index in 0..iterations {
+        let compiles = compilations.is_none_or(|most| index < most);
+        match iterate(repeats, compiles) {
             Ok(iteration) => send(&Message::Iteration(iteration))?,
             Err(error) => return send(&refused(&error, cell)),
         }

@@ -8,6 +8,7 @@ use wasiscope_ebpf_abi::Phase;
 use wasmtime::{Engine, Export, Instance, Memory, Module, Store};
 
 use super::callgrind;
+use super::code;
 use super::ending::{self, At, ending};
 use super::engine;
 use super::entry::Entry;
@@ -137,16 +138,21 @@ impl Worker {
     /// One timed pass through every phase, each with objects of its own: nothing is carried over from the pass before.
     /// The phases from `instantiate` on are passed `repeats` times.
     pub fn iterate(&self, repeats: u32) -> wasmtime::Result<Iteration> {
-        self.iterate_with(repeats, &mut self.stopwatch())
+        self.iterate_with(repeats, true, &mut self.stopwatch())
     }
 
-    fn iterate_with(&self, repeats: u32, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
+    /// As [`iterate`](Self::iterate), without the phase `compile`: the code is that of the worker that found out the facts.
+    pub fn iterate_precompiled(&self, repeats: u32) -> wasmtime::Result<Iteration> {
+        self.iterate_with(repeats, false, &mut self.stopwatch())
+    }
+
+    fn iterate_with(&self, repeats: u32, compiles: bool, watch: &mut Stopwatch) -> wasmtime::Result<Iteration> {
         self.restore_folders()?;
         self.cell.begin_pass(1);
         // What the iteration before had is gone, and something else may lie there soon.
         self.cell.publish_code(0..0);
         let preemptions_before = thread::preemptions();
-        let linked = self.prepare(watch)?;
+        let linked = if compiles { self.prepare(watch) } else { self.load(watch) }?;
         let mut first = self.store(&linked.engine, &self.cell)?;
         let ready = linked.ready.in_store(&mut first)?;
         let cold = watch.time(Phase::InstantiateCold, || ready.instantiate(&mut first));
@@ -168,7 +174,7 @@ impl Worker {
         }
         self.cell.trace(true);
         let mut watch = self.stopwatch();
-        let iteration = self.iterate_with(1, &mut watch);
+        let iteration = self.iterate_with(1, true, &mut watch);
         self.cell.trace(false);
         Ok(Iteration { spans: watch.spans, ..iteration? })
     }
@@ -207,9 +213,26 @@ impl Worker {
         // SAFETY: the bytes were made by `serialize` of this very engine, two lines above.
         let loaded = watch.time(Phase::Deserialize, || unsafe { Module::deserialize(&engine, &precompiled) })?;
         drop((loaded, precompiled));
+        self.link(engine, &module, watch)
+    }
+
+    /// From compiled code to something that can be instantiated.
+    fn load(&self, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
+        let config = engine::config(self.settings, &self.subject.limits)?;
+        let engine = watch.time(Phase::Engine, || Engine::new(&config))?;
+        // Read anew each time, so that it is not in the figures of memory.
+        let code = code::read(&self.subject)?;
+        // SAFETY: the bytes were made by `serialize` of an engine that was set the same, by another worker of the same executable, in
+        // memory that no guest reaches.
+        let module = watch.time(Phase::Deserialize, || unsafe { Module::deserialize(&engine, &code) })?;
+        drop(code);
+        self.link(engine, &module, watch)
+    }
+
+    fn link(&self, engine: Engine, module: &Module, watch: &mut Stopwatch) -> wasmtime::Result<Linked> {
         let code = module.image_range();
         self.cell.publish_code(code.start as u64..code.end as u64);
-        let ready = watch.time(Phase::Link, || link(&engine, &module, self.subject.input.stub_imports))?;
+        let ready = watch.time(Phase::Link, || link(&engine, module, self.subject.input.stub_imports))?;
         Ok(Linked { engine, ready })
     }
 

@@ -198,6 +198,10 @@ codes! {
     WrongOutput = "wrong-output",
     /// The guest answered otherwise than another flavour of its workload.
     AnswersDiffer = "answers-differ",
+    /// A fact is above the budget that the scenario gives it.
+    OverBudget = "over-budget",
+    /// A budget of a fact that the case does not have.
+    NoSuchFact = "no-such-fact",
     /// The guest met a limit.
     LimitMet = "limit-met",
     /// The guest took longer than it may.

@@ -241,10 +241,10 @@ impl Comparison {
         }
     }
 
-    /// Whether a side of any case failed.
+    /// Whether a side of any case failed, or a fact grew by more than its tolerance.
     #[must_use]
     pub fn has_failures(&self) -> bool {
-        self.rows.iter().any(|row| row.failed)
+        self.rows.iter().any(|row| row.failed) || self.facts.iter().any(|fact| fact.above.is_some())
     }
 }
 
@@ -283,6 +283,9 @@ pub struct FactRow {
     /// Of which scenario, where the case is in several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<String>,
+    /// The tolerance that it is above, as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<String>,
 }
 
 /// Something that the kernel did in one phase of one case, on both sides.

@@ -5,6 +5,30 @@ use wasiscope_ebpf_abi::Phase;
 use crate::record::{MEMORY_METRICS, TRAP_LATENCY, metric_of};
 
 /// The fact that counts events which did not get from the kernel to the guest; with the reason behind a point.
+/// Facts of guests that are numbers, by name or pattern.
+pub const NUMERIC_FACTS: &[&str] = &[
+    "size.wasm",
+    "size.native",
+    "size.native_code",
+    "size.stripped",
+    "size.gzip",
+    "size.zstd",
+    "size.framing",
+    "size.section.*",
+    "size.over_abort",
+    "functions.count",
+    "data.segments",
+    "table.elements",
+    "memory.initial_pages",
+    "memory.maximum_pages",
+    "memory.final_pages",
+    "fuel",
+    "instructions",
+    "stdout.bytes",
+    "stderr.bytes",
+];
+
+/// Events that did not get through it; with the reason behind a point.
 pub const HAND_OVER_ERRORS: &str = "bpf_to_wasm_err";
 
 /// Which way is better.

@@ -1,5 +1,6 @@
 //! A comparison for a terminal, and as Markdown.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -165,13 +166,53 @@ pub(crate) fn facts(rows: &[FactRow]) -> Grid {
     for row in rows {
         let cell = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), shortened);
         let change = match (row.base.as_ref().and_then(Value::as_i64), row.new.as_ref().and_then(Value::as_i64)) {
-            (Some(base), Some(new)) => format!(" ({:+})", new - base),
+            (Some(base), Some(new)) => change(base, new, row.above.as_deref()),
             _ => String::new(),
         };
+        if let Some(parts) = parts(row.base.as_ref(), row.new.as_ref()) {
+            let scenario = row.scenario.as_ref().map(|scenario| format!("{scenario}: ")).unwrap_or_default();
+            table.add_row([scenario + &row.case, row.fact.clone(), "by part:".to_owned(), parts]);
+            continue;
+        }
         let scenario = row.scenario.as_ref().map(|scenario| format!("{scenario}: ")).unwrap_or_default();
         table.add_row([scenario + &row.case, row.fact.clone(), cell(&row.base), cell(&row.new) + &change]);
     }
     table
+}
+
+/// By how much a number differs, and whether that is too much.
+fn change(base: i64, new: i64, above: Option<&str>) -> String {
+    let relative = if base > 0 { format!(", {}", units::change(new as f64 / base as f64)) } else { String::new() };
+    let above = above.map(|tolerance| format!(", FAILED: above {tolerance}")).unwrap_or_default();
+    format!(" ({:+}{relative}{above})", new.saturating_sub(base))
+}
+
+/// Parts of a whole that differ, the largest change first: crates with their bytes, or functions.
+fn parts(base: Option<&Value>, new: Option<&Value>) -> Option<String> {
+    const SHOWN: usize = 4;
+    let (base, new) = (numbers(base?)?, numbers(new?)?);
+    let of = |parts: &BTreeMap<String, i64>, name: &String| parts.get(name).copied().unwrap_or(0);
+    let names: BTreeSet<&String> = base.keys().chain(new.keys()).collect();
+    let mut changes: Vec<(i64, &String)> =
+        names.into_iter().map(|name| (of(&new, name) - of(&base, name), name)).collect();
+    changes.retain(|(change, _)| *change != 0);
+    changes.sort_by_key(|(change, name)| (std::cmp::Reverse(change.abs()), *name));
+    let shown = changes.iter().take(SHOWN).map(|(change, name)| format!("{name} {change:+}"));
+    let more = changes.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("{more} more"));
+    Some(shown.chain(more).collect::<Vec<_>>().join(", "))
+}
+
+/// A map of numbers, or a list of things with a name and bytes.
+fn numbers(value: &Value) -> Option<BTreeMap<String, i64>> {
+    match value {
+        Value::Object(map) => map.iter().map(|(name, value)| Some((name.clone(), value.as_i64()?))).collect(),
+        Value::Array(list) if !list.is_empty() => {
+            let named = |entry: &Value| Some((entry.get("name")?.as_str()?.to_owned(), entry.get("bytes")?.as_i64()?));
+            list.iter().map(named).collect()
+        }
+        _ => None,
+    }
 }
 
 fn shortened(value: &Value) -> String {

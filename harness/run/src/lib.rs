@@ -3,6 +3,7 @@
 //!
 //! [`execute`](execute::execute) is a run as a library call. It knows no command line and prints nothing.
 
+pub mod budgets;
 pub mod calibrate;
 pub mod code;
 pub mod compare;

@@ -16,10 +16,12 @@ use wasiscope_model::report::CaseReport;
 use wasiscope_scenario::{Budgets, Flavour};
 use wasiscope_sys::destination;
 
-pub use difference::{Difference, Excess, Part, size_parts};
+pub use crate::budgets::Excess;
+pub use difference::{Difference, Part, size_parts};
 pub use files::{Kept, without_case};
 
-use difference::{differences, excesses};
+use crate::budgets::excesses;
+use difference::differences;
 
 /// Why a snapshot cannot be read or written.
 #[derive(Debug, thiserror::Error)]

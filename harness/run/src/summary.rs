@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasiscope_ebpf_abi::Phase;
 
+use crate::budgets;
 use crate::runner::Prepared;
 use wasiscope_capture::{Coverage, KernelEvents, PhaseEvents};
 use wasiscope_guest::guest::Artifact;
@@ -87,6 +88,9 @@ pub fn case(index: usize, prepared: &Prepared, records: &[Record], coverage: Cov
         let detail = outcome.detail.take().map(|detail| format!("{detail}; ")).unwrap_or_default();
         outcome.detail = Some(detail + START_NOT_CALLED);
         outcome.code = outcome.code.or(Some(Code::StartNotCalled));
+    }
+    if outcome.expected && !facts.is_empty() {
+        outcome = budgets::outcome(&facts, &case.budgets).unwrap_or(outcome);
     }
     CaseReport {
         id: case.id(),
@@ -218,8 +222,15 @@ fn as_floats(samples: &[u64]) -> Vec<f64> {
 /// How much longer an iteration takes while it is watched: the ratio of the medians over processes of each process's
 /// median iteration.
 fn observer_ratio(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord]) -> Option<f64> {
+    // Where not every iteration compiles, compiling is left out of all.
+    let mut all = unwatched.iter().chain(watched);
+    let with_compile = all.all(|process| {
+        let most = process.samples.iter().filter(|(phase, _)| **phase != Phase::Spawn).map(|(_, of)| of.len()).max();
+        process.samples.get(&Phase::Compile).map(Vec::len) == most
+    });
     let typical = |processes: &[&ProcessRecord]| {
-        let medians: Vec<f64> = processes.iter().filter_map(|process| stats::median(&iterations(process))).collect();
+        let of = |process: &&ProcessRecord| stats::median(&iterations(process, with_compile));
+        let medians: Vec<f64> = processes.iter().filter_map(of).collect();
         stats::median(&medians)
     };
     let (off, on) = (typical(unwatched)?, typical(watched)?);
@@ -227,8 +238,9 @@ fn observer_ratio(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord]) -> O
 }
 
 /// Nanoseconds of each iteration, all its phases together.
-fn iterations(process: &ProcessRecord) -> Vec<f64> {
-    let inside = || process.samples.iter().filter(|(phase, _)| **phase != Phase::Spawn).map(|(_, samples)| samples);
+fn iterations(process: &ProcessRecord, with_compile: bool) -> Vec<f64> {
+    let counts = |phase: Phase| phase != Phase::Spawn && (with_compile || phase != Phase::Compile);
+    let inside = || process.samples.iter().filter(|(phase, _)| counts(**phase)).map(|(_, samples)| samples);
     // A guest that trapped now and then has phases of different lengths: what is complete in all of them counts.
     let complete = inside().map(Vec::len).min().unwrap_or(0);
     (0..complete).map(|iteration| inside().map(|samples| samples[iteration] as f64).sum()).collect()

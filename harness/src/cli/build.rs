@@ -108,7 +108,8 @@ fn build_scenarios(places: &Places, scenarios: &[Scenario], built: &mut Vec<Buil
                 artifact.map_err(|error| (Some(error.code()), error.to_string()))
             }
             GuestSource::Command(own) => {
-                guest::run_command(&own, &mut |line| tell!("{line}")).map_err(|error| error.to_string())
+                let built = guest::run_command(&own, &mut |line| tell!("{line}"));
+                built.map_err(|error| (Some(error.code()), error.to_string()))
             }
         };
         match artifact {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+use globset::Glob;
 use rand::RngExt;
 
 use super::capture::When;
@@ -19,6 +21,7 @@ use super::{Exit, stopped_early};
 use crate::capture::Capture;
 use crate::capture::ebpf::EbpfCapture;
 use crate::code::fail;
+use crate::compare::facts::{self, FactTolerance, Growth};
 use crate::compare::live::{self, Candidate, Processes};
 use crate::compare::revision::Worktree;
 use crate::compare::sides::{self, Listed, Ready, Sides};
@@ -39,6 +42,7 @@ use crate::runner::{self, Opens, Pair, Pairs, Prepared, Settings};
 use crate::scenario;
 use crate::scratch;
 use crate::stats::Verdict;
+use wasiscope_model::metrics::NUMERIC_FACTS;
 
 /// Passes of each side in a worker.
 const ITERATIONS: u32 = 10;
@@ -51,12 +55,13 @@ Examples:
   wasiscope compare main HEAD                     every scenario whose guests differ between two revisions
   wasiscope compare HEAD~1 HEAD catalogue --only '*/std/*' --metric phase.run
   wasiscope compare a.wasm a.wasm --base-engine cranelift --engine winch
+  wasiscope compare HEAD~1 HEAD --tolerance size.wasm=1KiB    a guest that grew by more than that fails, too
   wasiscope compare old.json new.json             two reports: quick, and less sure
 
 Of revisions, each brings its own scenarios, and cases are matched by scenario and id. A case that only one revision has is a row
 `only in base` or `only in new`, which no --fail-on counts. A name that is both a file and a revision is the revision; ./NAME is the file.
 
-Exit status: 0 done · 1 a regression was confirmed, a case failed, or answers differ · 2 bad usage or input · 3 inconclusive, with
+Exit status: 0 done · 1 a regression was confirmed, a case failed, answers differ, or a fact is above its --tolerance · 2 bad usage or input · 3 inconclusive, with
 --fail-on inconclusive · 130 interrupted";
 
 #[derive(Debug, Args)]
@@ -90,9 +95,10 @@ pub(super) struct Arguments {
     /// changed is still no improvement
     #[arg(long)]
     answers_may_differ: bool,
-    /// A change that is let pass, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others 5 %]
-    #[arg(long = "tolerance", value_name = "METRIC=PERCENT", value_parser = tolerance)]
-    tolerances: Vec<(String, f64)>,
+    /// A change that is let pass: of a metric, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others
+    /// 5 %], or of a fact, for example size.wasm=1KiB, size.gzip=2% or size.*=0, which is an error only then if it grows by more
+    #[arg(long = "tolerance", value_name = "NAME=AMOUNT", value_parser = tolerance)]
+    tolerances: Vec<Tolerance>,
     /// Stop looking for changes after this time, even if not all is settled; to confirm them may take as long again
     /// [default: 30s for each pair of guests that differ]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -183,12 +189,49 @@ fn metric(text: &str) -> Result<String, String> {
     Err(format!("`{text}` is not compared{meant}; what is: {}", names.join(", ")))
 }
 
-fn tolerance(text: &str) -> Result<(String, f64), String> {
-    let (name, written) = text.split_once('=').ok_or("write METRIC=PERCENT, as in phase.run=2%")?;
-    let number = written.strip_suffix('%').unwrap_or(written).trim().parse::<f64>().ok();
-    let percent = number.filter(|percent| (0.0..=1000.0).contains(percent));
-    let percent = percent.ok_or_else(|| format!("`{written}` is not a percentage: write 2%"))?;
-    Ok((metric(name)?, percent / 100.0))
+/// What `--tolerance` names.
+#[derive(Clone, Debug, PartialEq)]
+enum Tolerance {
+    Metric(String, f64),
+    Fact(FactTolerance),
+}
+
+fn tolerance(text: &str) -> Result<Tolerance, String> {
+    let (name, written) = text.split_once('=').ok_or("write NAME=AMOUNT, as in phase.run=2% or size.wasm=1KiB")?;
+    let percent = |written: &str| {
+        let number = written.trim().parse::<f64>().ok().filter(|percent| (0.0..=1000.0).contains(percent));
+        number.map(|percent| percent / 100.0).ok_or_else(|| format!("`{written}` is not a percentage: write 2%"))
+    };
+    if let Some(fact) = fact(name)? {
+        let growth = match written.strip_suffix('%') {
+            Some(written) => Growth::Relative(percent(written)?),
+            None => Growth::By(amount(written)?),
+        };
+        return Ok(Tolerance::Fact(FactTolerance { fact, growth, written: written.to_owned() }));
+    }
+    Ok(Tolerance::Metric(metric(name)?, percent(written.strip_suffix('%').unwrap_or(written))?))
+}
+
+/// The name of a fact, or a pattern that means one; `None` where a metric is named.
+fn fact(name: &str) -> Result<Option<String>, String> {
+    let glob = Glob::new(name).map_err(|error| format!("`{name}`: {}", error.kind()))?.compile_matcher();
+    let is_fact =
+        |known: &&str| glob.is_match(known) || Glob::new(known).is_ok_and(|of| of.compile_matcher().is_match(name));
+    if NUMERIC_FACTS.iter().any(is_fact) {
+        return Ok(Some(name.to_owned()));
+    }
+    // One that is like a fact's is not worth a list of metrics.
+    let meant = scenario::nearest(name, NUMERIC_FACTS.iter().copied()).filter(|_| metric(name).is_err());
+    let is_near = |meant: &str| name.split('.').next() == meant.split('.').next();
+    match meant.filter(|meant| is_near(meant)) {
+        Some(meant) => Err(format!("no fact is called `{name}` (did you mean `{meant}`?)")),
+        None => Ok(None),
+    }
+}
+
+fn amount(written: &str) -> Result<u64, String> {
+    let size = written.trim().parse::<ByteSize>();
+    size.map(|size| size.0).map_err(|_| format!("`{written}` is not an amount: write 1KiB, 100 or 2%"))
 }
 
 pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -230,6 +273,7 @@ pub(super) fn run(places: &Places, arguments: &Arguments) -> anyhow::Result<Exit
         Kind::Guest => of_guests(places, arguments)?,
         Kind::Revision => of_revisions(places, arguments)?,
     };
+    facts::mark(&mut comparison.facts, &arguments.fact_tolerances());
     if arguments.answers_may_differ {
         let of_answers = comparison.rows.iter_mut().filter(|row| !row.answers_differ.is_empty());
         of_answers.for_each(|row| row.failed = false);
@@ -258,7 +302,19 @@ fn exit(comparison: &Comparison, fail_on: FailOn) -> Exit {
 
 impl Arguments {
     fn tolerances(&self) -> Tolerances {
-        Tolerances::new(self.tolerances.iter().cloned().collect())
+        let metrics = self.tolerances.iter().filter_map(|tolerance| match tolerance {
+            Tolerance::Metric(metric, relative) => Some((metric.clone(), *relative)),
+            Tolerance::Fact(_) => None,
+        });
+        Tolerances::new(metrics.collect())
+    }
+
+    fn fact_tolerances(&self) -> Vec<FactTolerance> {
+        let facts = self.tolerances.iter().filter_map(|tolerance| match tolerance {
+            Tolerance::Fact(fact) => Some(fact.clone()),
+            Tolerance::Metric(..) => None,
+        });
+        facts.collect()
     }
 
     /// The base as text; a path is taken from the field itself.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use globset::{Glob, GlobMatcher};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +36,9 @@ pub(super) struct Selection {
     /// Only every Nth case, from the Ith on, as 1/3: with 2/3 and 3/3 elsewhere, `wasiscope merge` joins them
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// A guest as a flavour: several are shown beside each other, and must give the same answer; once for each
+    #[arg(long = "as", value_name = "FLAVOUR=FILE", value_parser = OsStringValueParser::new().try_map(flavoured))]
+    flavoured: Vec<(String, PathBuf)>,
     /// An engine for .wasm files; once for each [default: cranelift]
     #[arg(long = "engine", value_name = "NAME")]
     engines: Vec<String>,
@@ -79,7 +84,9 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     let is_guest = |name: &&OsString| is_guest(places, name);
     let (guests, names): (Vec<&OsString>, Vec<&OsString>) = arguments.scenarios.iter().partition(is_guest);
     let mut present = Vec::new();
-    let mut scenarios = if arguments.scenarios.is_empty() {
+    let mut scenarios = if arguments.scenarios.is_empty() && !arguments.flavoured.is_empty() {
+        Vec::new()
+    } else if arguments.scenarios.is_empty() {
         let all = kinds::read_folder(&places.scenarios())?;
         present.extend(all.iter().map(|scenario| scenario.name.clone()));
         all.into_iter().filter(|scenario| scenario.default).collect()
@@ -87,7 +94,8 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         named_scenarios(places, names)
             .map_err(|error| if guests.is_empty() { error } else { with_arguments_hint(error) })?
     };
-    if guests.is_empty() && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
+    let has_guests = !(guests.is_empty() && arguments.flavoured.is_empty());
+    if !has_guests && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
         fail!(
             OptionDoesNotApply,
             "--engine, and the options under \"For .wasm files\", are for guest files; a scenario has its own keys (engines, args, expect)"
@@ -117,6 +125,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
     for (file, label) in files.iter().zip(names::labels(&files, &taken)) {
         cases.extend(labelled_cases(label, file, &arguments.engines, &arguments.input)?);
     }
+    cases.extend(flavoured_cases(arguments)?);
     // Before the checks: an engine with a pool depends on them.
     for case in cases.iter_mut().chain(prices.iter_mut().flat_map(|(guard, explicit)| [guard, explicit])) {
         arguments.limits.apply(&mut case.limits);
@@ -138,6 +147,7 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
             case.processes = arguments.processes.unwrap_or(case.processes);
         }
         case.iterations = arguments.iterations.unwrap_or(case.iterations);
+        case.compiles_always = arguments.iterations.is_some();
         case.neighbours += arguments.noise.unwrap_or(0);
     }
     let cases = selected(cases, &mut prices, arguments.only.as_deref())?;
@@ -321,6 +331,34 @@ pub(super) fn named_engines(names: &[String]) -> anyhow::Result<Vec<Engine>> {
             })
         })
         .collect()
+}
+
+/// Guests that are flavours of one workload, which has the name that their files share.
+fn flavoured_cases(arguments: &Selection) -> anyhow::Result<Vec<Case>> {
+    let stem = |path: &Path| path.file_stem().map(names::escaped).unwrap_or_default();
+    let Some((_, first)) = arguments.flavoured.first() else { return Ok(Vec::new()) };
+    let shared = arguments.flavoured.iter().all(|(_, path)| stem(path) == stem(first));
+    let workload = if shared { stem(first) } else { "guests".to_owned() };
+    let mut cases: Vec<Case> = Vec::new();
+    for (flavour, path) in &arguments.flavoured {
+        if cases.iter().any(|case| case.flavour == *flavour) {
+            fail!(SameName, "--as: flavour `{flavour}` is given twice");
+        }
+        let of_file = labelled_cases(workload.clone(), path, &arguments.engines, &arguments.input)?;
+        cases.extend(of_file.into_iter().map(|case| Case { flavour: flavour.clone(), ..case }));
+    }
+    Ok(cases)
+}
+
+/// `FLAVOUR=FILE`.
+fn flavoured(text: OsString) -> Result<(String, PathBuf), String> {
+    let bytes = text.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'=').ok_or("write FLAVOUR=FILE, as in std=guest.wasm")?;
+    let flavour = std::str::from_utf8(&bytes[..at]).map_err(|_| "the flavour is not UTF-8".to_owned())?;
+    if flavour.is_empty() || flavour.contains(|c: char| c == '/' || c.is_control()) {
+        return Err(format!("`{flavour}` cannot be a flavour: it is a part of the case's id"));
+    }
+    Ok((flavour.to_owned(), PathBuf::from(OsStr::from_bytes(&bytes[at + 1..]))))
 }
 
 /// A file as a scenario of its own: one case per engine named.

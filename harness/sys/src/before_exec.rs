@@ -11,6 +11,8 @@ use std::process::Command;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
 
+use super::privileges;
+
 /// A step that a caller vouches for.
 type Step = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
 
@@ -24,6 +26,7 @@ pub struct BeforeExec {
     stack: Option<Rlimit>,
     inherited: Vec<RawFd>,
     last: Option<Step>,
+    unprivileged: bool,
 }
 
 impl BeforeExec {
@@ -67,6 +70,13 @@ impl BeforeExec {
         self
     }
 
+    /// Gives up every capability, for good, when all else is done: for programs that are not trusted to do it themselves.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
     /// Has the children of this command do so.
     pub fn apply(mut self, command: &mut Command) {
         let prepare = move || self.run();
@@ -89,7 +99,13 @@ impl BeforeExec {
             rustix::process::setrlimit(Resource::Stack, stack)?;
         }
         self.inherited.iter().try_for_each(|fd| keep_open(*fd))?;
-        self.last.as_mut().map_or(Ok(()), |last| last())
+        self.last.as_mut().map_or(Ok(()), |last| last())?;
+        if self.unprivileged {
+            // Else a program of root's has them all again.
+            rustix::thread::set_no_new_privs(true)?;
+            privileges::keep_none()?;
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +145,13 @@ mod tests {
         let (kept, closed) = (kept.as_raw_fd(), closed.as_raw_fd());
         let mut command = shell(&format!("test -e /proc/self/fd/{kept} && ! test -e /proc/self/fd/{closed}"));
         BeforeExec::default().inherit([kept]).apply(&mut command);
+        assert!(command.status().unwrap().success());
+    }
+
+    #[test]
+    fn who_is_unprivileged_has_no_capability_even_as_root() {
+        let mut command = shell("grep -q '^CapEff:[[:space:]]*0000000000000000$' /proc/self/status");
+        BeforeExec::default().unprivileged().apply(&mut command);
         assert!(command.status().unwrap().success());
     }
 

@@ -77,6 +77,9 @@ pub struct Subject {
     pub program: String,
     /// How its engine is set: a value of the program's own.
     pub engine: engine::Settings,
+    /// Memory for compiled code, inherited from the parent: the task `facts` leaves it there for workers that do not compile.
+    #[serde(default)]
+    pub code: Option<RawFd>,
     /// Bounds on the guest; the wall-clock limit is the parent's to enforce.
     pub limits: Limits,
 }
@@ -143,6 +146,9 @@ pub enum Task {
         iterations: u32,
         /// Warm passes in each iteration.
         repeats: u32,
+        /// How many of them compile, from the first on; the others load the code that was compiled before. All where it is `None`.
+        #[serde(default)]
+        compilations: Option<u32>,
     },
     /// One iteration of which every event is told, after some that are not.
     Trace {

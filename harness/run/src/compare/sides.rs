@@ -381,12 +381,23 @@ fn keys(of: &Ready) -> Vec<Key> {
     pairs
         .map(|(Listing { case, .. }, guest)| {
             let artifact = guest.as_ref().ok().and_then(|prepared| prepared.guest.as_ref().ok());
-            let Input { args, environment, invoke, .. } = &case.input;
+            // Folders and standard input are files of the revision: they may differ, and the case is the same.
+            let Input {
+                argv0,
+                args,
+                environment,
+                directories: _,
+                no_own_folder: _,
+                stdin: _,
+                invoke,
+                start_first,
+                stub_imports,
+            } = &case.input;
             Key {
                 scenario: case.scenario.clone(),
                 id: case.id(),
                 work: format!(
-                    "{} {:?} {:?} {args:?} {environment:?} {invoke:?}",
+                    "{} {:?} {:?} {argv0:?} {args:?} {environment:?} {invoke:?} {start_first} {stub_imports}",
                     case.engine.name, case.engine.settings, case.n
                 ),
                 guest: artifact.map(|artifact| artifact.sha256.clone()),

@@ -2,7 +2,7 @@
 
 use wasiscope_ebpf_abi::Phase;
 
-use wasiscope_scenario::plan::Case;
+use wasiscope_scenario::plan::{Case, Input};
 use wasiscope_worker::LastMark;
 
 /// The phases whose times are not those of the same work.
@@ -25,16 +25,22 @@ const OF_MARKS: &[Phase] = &[Phase::Init, Phase::Run];
 #[must_use]
 pub fn of_input(base: &Case, new: &Case) -> Option<Unlike> {
     let (old, now) = (&base.input, &new.input);
+    // Every field, so that a new one is not forgotten.
+    let Input { argv0, args, environment, directories, no_own_folder, stdin, invoke, start_first, stub_imports } = old;
     let names = |case: &Case| case.input.directories.iter().map(|folder| folder.guest.clone()).collect::<Vec<_>>();
-    let reason = sizes(base.n, new.n).or_else(|| arguments(&old.args, &now.args)).or_else(|| {
-        if old.invoke != now.invoke {
+    let reason = sizes(base.n, new.n).or_else(|| arguments(args, &now.args)).or_else(|| {
+        if *invoke != now.invoke {
             let shown = |invoke: &Option<String>| invoke.clone().unwrap_or_else(|| "_start".to_owned());
-            return Some(format!("different functions: {} in base, {} in new", shown(&old.invoke), shown(&now.invoke)));
+            return Some(format!("different functions: {} in base, {} in new", shown(invoke), shown(&now.invoke)));
         }
         let differs = [
-            ("environment variables", old.environment != now.environment),
-            ("folders", names(base) != names(new) || old.directories != now.directories),
-            ("standard input", old.stdin != now.stdin),
+            ("environment variables", *environment != now.environment),
+            ("folders", names(base) != names(new) || *directories != now.directories),
+            ("folders", *no_own_folder != now.no_own_folder),
+            ("standard input", *stdin != now.stdin),
+            ("names of the guest (argv0)", *argv0 != now.argv0),
+            ("ways to start (start_first)", *start_first != now.start_first),
+            ("imports (stub_imports)", *stub_imports != now.stub_imports),
         ];
         let (what, _) = differs.into_iter().find(|(_, differs)| *differs)?;
         Some(format!("different {what}"))

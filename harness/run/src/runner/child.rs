@@ -64,10 +64,13 @@ impl ChildWorkers {
         (stderr, heartbeat): (&File, &HeartbeatPage),
         request: &Request,
     ) -> io::Result<Child> {
-        let mut command = Command::new(self.program(request)?);
+        let executable = self.program(request)?;
+        let is_foreign = executable != self.executable;
+        let mut command = Command::new(executable);
         // Nothing of the environment is a guest's business, nor a worker's.
         command.env_clear().arg(worker::VERB).arg(heartbeat.fd().to_string());
         inherited.push(heartbeat.fd());
+        inherited.extend(request.subject.code);
         if let Some(WatchedWorker { cells_fd, cell_index, slot, .. }) = watched {
             command.args([cells_fd.to_string(), cell_index.to_string(), slot.to_string()]);
         }
@@ -81,6 +84,10 @@ impl ChildWorkers {
         if let Some(watched) = watched.copied() {
             // SAFETY: between fork and exec, as it is meant; the descriptors are the capture's, which outlives the start of its workers.
             setup = unsafe { setup.then(move || enter_watched(&watched)) };
+        }
+        // Ours gives up its privileges itself, when it has opened what the request names.
+        if is_foreign {
+            setup = setup.unprivileged();
         }
         setup.apply(&mut command);
         command.spawn()

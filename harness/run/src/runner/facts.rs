@@ -1,6 +1,8 @@
 //! The untimed pass over a case: its facts, and what the timed passes need to know.
 
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use super::judge::{Answer, expected_check, judge, judge_death};
 use super::{Prepared, Workers, subject};
@@ -9,8 +11,8 @@ use wasiscope_guest::guest::Artifact;
 use wasiscope_guest::module;
 use wasiscope_model::code::Code;
 use wasiscope_model::record::{Facts, Outcome, Status};
-use wasiscope_scenario::plan::Case;
-use wasiscope_worker::{LastMark, Message, Pace, Request, Task};
+use wasiscope_scenario::plan::{Case, Step};
+use wasiscope_worker::{LastMark, Message, Pace, Request, Subject, Task};
 
 /// What the facts pass found out that the timed passes need.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,33 @@ pub(super) struct Known {
     pub(super) compile_ns: Option<u64>,
     /// How long one warm pass takes, roughly.
     pub(super) pass_ns: Option<u64>,
+    /// The compiled code, where compiling takes so long that not every iteration does.
+    pub(super) code: Option<PathBuf>,
+}
+
+/// Nanoseconds of compiling that a worker may spend, roughly. A guest whose iterations all compile within it does so in each.
+const COMPILE_SHARE_NS: u64 = 250_000_000;
+/// Workers that compile a guest even once where that takes longer than a worker's share: as many as an interval needs, and some to see
+/// what the kernel does.
+const COMPILING: u32 = 8;
+const COMPILING_WATCHED: u32 = 2;
+
+impl Known {
+    /// How many iterations of a worker compile; `None` where all do.
+    pub(super) fn compilations(&self, iterations: u32, step: Step) -> Option<u32> {
+        self.code.as_ref()?;
+        let share = u32::try_from(COMPILE_SHARE_NS / self.compile_ns?.max(1)).unwrap_or(u32::MAX);
+        let compiling = if step.watched { COMPILING_WATCHED } else { COMPILING };
+        let most = if share > 0 { share } else { u32::from(step.process < compiling) };
+        (most < iterations).then_some(most)
+    }
+
+    /// Lets a worker have the compiled code, whose file must stay open until it is started.
+    pub(super) fn give_code(&self, request: &mut Request) -> Option<File> {
+        let file = File::open(self.code.as_ref()?).ok()?;
+        request.subject.code = Some(file.as_raw_fd());
+        Some(file)
+    }
 }
 
 /// What came of a facts pass. Without `known` the case cannot be timed; the outcome says why.
@@ -67,8 +96,13 @@ fn measure(
         Ok(found) => facts.extend(found),
         Err(reason) => return (Outcome::because(Status::Failed, Code::CannotRead, reason), None),
     }
+    let path = scratch.join(format!("{}.code", case.id().replace('/', "-")));
+    // Without it, everything is compiled every time.
+    let code = File::create(&path).ok().filter(|_| case.engine.settings.is_some() && !case.compiles_always);
     let request = match subject(prepared, &scratch.join("guest"), None) {
-        Ok(subject) => Request::new(subject, None, Task::Facts),
+        Ok(subject) => {
+            Request::new(Subject { code: code.as_ref().map(AsRawFd::as_raw_fd), ..subject }, None, Task::Facts)
+        }
         Err(outcome) => return (outcome, None),
     };
     let run = workers.run(&request, None);
@@ -84,7 +118,9 @@ fn measure(
             let check = expected.or_else(|| line.as_ref().map(|line| line.check.clone()));
             let Pace { compile_ns, pass_ns } = *pace;
             let (marked, traps_after) = (*marked, *traps_after);
-            let known = Known { marked, traps_after, check, repeats: repeats(pass_ns), compile_ns, pass_ns };
+            let is_long = |ns: u64| ns.saturating_mul(u64::from(case.iterations)) > COMPILE_SHARE_NS;
+            let code = code.filter(|_| compile_ns.is_some_and(is_long)).map(|_| path);
+            let known = Known { marked, traps_after, check, repeats: repeats(pass_ns), compile_ns, pass_ns, code };
             let known = outcome.expected.then_some(known);
             return (outcome, known);
         }

@@ -324,16 +324,17 @@ impl<'a> Runner<'a> {
         let iterations = case.iterations;
         let task = match case.work {
             Work::Experiment => Task::Experiment { kind: case.kind.to_owned(), spec: case.spec.clone(), iterations },
-            _ => Task::Iterate { iterations, repeats },
+            _ => Task::Iterate { iterations, repeats, compilations: known.compilations(iterations, step) },
         };
         let request = self.request(prepared, step.process, known, task);
-        let request = match request {
+        let mut request = match request {
             Ok(request) => request,
             Err(outcome) => {
                 record.outcome = outcome;
                 return record;
             }
         };
+        let _code = known.give_code(&mut request);
         let (run, kernel) = if step.watched {
             self.watch(&request, &label(prepared, &step.process))
         } else {
@@ -394,8 +395,11 @@ impl<'a> Runner<'a> {
             if self.settings.interrupt.raised() {
                 break;
             }
-            let task = Task::Iterate { iterations: prepared.case.iterations, repeats: 1 };
-            if let Ok(request) = self.request(prepared, 0, &known, task) {
+            let iterations = prepared.case.iterations;
+            let step = Step { case: 0, process: 0, watched: true };
+            let task = Task::Iterate { iterations, repeats: 1, compilations: known.compilations(iterations, step) };
+            if let Ok(mut request) = self.request(prepared, 0, &known, task) {
+                let _code = known.give_code(&mut request);
                 self.watch(&request, &label(prepared, &"costs"));
             }
         }

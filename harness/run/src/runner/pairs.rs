@@ -155,7 +155,11 @@ impl<'a> Pairs<'a> {
     fn watched(&mut self, prepared: &Prepared, known: &Known, process: u32) -> Option<Charged> {
         let subject = subject(prepared, &self.settings.scratch.join("guest"), Some(known)).ok()?;
         let cpu = cpu_of(&self.settings.cpus, process).filter(|_| stays_on_one_processor(&prepared.case));
-        let request = Request::new(subject, cpu, Task::Iterate { iterations: WATCHED_ITERATIONS, repeats: 1 });
+        let request = Request::new(
+            subject,
+            cpu,
+            Task::Iterate { iterations: WATCHED_ITERATIONS, repeats: 1, compilations: None },
+        );
         let slot = self.next_slot;
         self.next_slot += 1;
         let capture = self.capture.as_mut()?;
@@ -270,6 +274,7 @@ mod tests {
             repeats,
             compile_ns: Some(compile_ns),
             pass_ns: Some(pass_ns),
+            code: None,
         }
     }
 

@@ -31,7 +31,18 @@ pub(super) fn subject(prepared: &Prepared, directory: &Path, known: Option<&Know
     };
     std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let folders = folders(prepared, directory).map_err(|(place, error)| failed(&place, error))?;
-    let Input { argv0, args, environment, invoke, start_first, stub_imports, .. } = case.input.clone();
+    // Folders and standard input are where the files were put.
+    let Input {
+        argv0,
+        args,
+        environment,
+        directories: _,
+        no_own_folder: _,
+        stdin: _,
+        invoke,
+        start_first,
+        stub_imports,
+    } = case.input.clone();
     let (own_folder, stdin) = (case.input.has_own_folder(), prepared.files.stdin.clone());
     let input = GuestInput { args, environment, own_folder, folders, stdin, invoke, start_first, stub_imports };
     Ok(Subject {
@@ -45,6 +56,7 @@ pub(super) fn subject(prepared: &Prepared, directory: &Path, known: Option<&Know
         directory: directory.to_owned(),
         program: case.engine.program.map_or("", |program| program.name).to_owned(),
         engine: case.engine.opaque().unwrap_or_default(),
+        code: None,
         limits: case.limits,
     })
 }

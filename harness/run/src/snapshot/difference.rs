@@ -1,12 +1,13 @@
-//! Which facts are not as they were, or above their budgets.
+//! Which facts are not as they were.
 
 use std::collections::BTreeMap;
 
-use globset::Glob;
 use serde_json::Value;
 
 use wasiscope_model::record::Facts;
-use wasiscope_scenario::{self as scenario, Budgets};
+use wasiscope_scenario::Budgets;
+
+use crate::budgets::means;
 
 /// One fact that is not as it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,24 +37,6 @@ impl Part {
     fn change(&self) -> u64 {
         self.old.abs_diff(self.new)
     }
-}
-
-/// A fact above its budget.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Excess {
-    /// The budget, a fact's name or a pattern.
-    pub budget: String,
-    /// The fact, with what was found; `None` when no fact has this name, which is a mistake in the scenario.
-    pub found: Option<(String, Value)>,
-    /// The fact whose name is most like it, where none has it.
-    pub meant: Option<String>,
-    /// The most that it may be.
-    pub most: Option<u64>,
-}
-
-/// Whether a budget's name, which may be a pattern, means this fact.
-fn means(budget: &str, fact: &str) -> bool {
-    budget == fact || Glob::new(budget).is_ok_and(|glob| glob.compile_matcher().is_match(fact))
 }
 
 /// Facts that differ and are under no budget. Sizes come first, with what changed inside; the parts are not told twice.
@@ -109,28 +92,4 @@ pub fn size_parts(old: &Facts, new: &Facts) -> Vec<Part> {
         .collect();
     parts.sort_by_key(|part| std::cmp::Reverse(part.change()));
     parts
-}
-
-/// Facts above their budgets, and budgets of facts that there are none of. The exact name counts before a pattern.
-pub(super) fn excesses(facts: &Facts, budgets: &Budgets) -> Vec<Excess> {
-    let mut excesses = Vec::new();
-    for (budget, most) in budgets {
-        let meant: Vec<(&String, &Value)> = facts
-            .iter()
-            .filter(|(fact, _)| means(budget, fact) && (*fact == budget || !budgets.contains_key(*fact)))
-            .collect();
-        if meant.is_empty() && !facts.keys().any(|fact| means(budget, fact)) {
-            let meant = scenario::nearest(budget, facts.keys().map(String::as_str)).map(str::to_owned);
-            excesses.push(Excess { budget: budget.clone(), found: None, meant, most: *most });
-        }
-        let Some(most) = most else { continue };
-        let above = meant.into_iter().filter(|(_, value)| value.as_u64().is_none_or(|value| value > *most));
-        excesses.extend(above.map(|(fact, value)| Excess {
-            budget: budget.clone(),
-            found: Some((fact.clone(), value.clone())),
-            meant: None,
-            most: Some(*most),
-        }));
-    }
-    excesses
 }

@@ -80,6 +80,8 @@ pub struct Case {
     pub processes: u32,
     /// Iterations per worker.
     pub iterations: u32,
+    /// Whether every iteration compiles, however long that takes.
+    pub compiles_always: bool,
     /// Metric → relative change that a comparison lets pass.
     pub tolerance: BTreeMap<String, f64>,
     /// What its facts may come to.
@@ -107,6 +109,7 @@ impl Case {
             neighbours: 0,
             processes: DEFAULT_PROCESSES,
             iterations: DEFAULT_ITERATIONS,
+            compiles_always: false,
             tolerance: BTreeMap::new(),
             budgets: BTreeMap::new(),
         }

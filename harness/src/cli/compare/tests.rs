@@ -2,11 +2,23 @@ use super::*;
 
 #[test]
 fn tolerances_are_read_as_percentages_of_known_metrics() {
-    assert_eq!(tolerance("phase.run=2%"), Ok(("phase.run".to_owned(), 0.02)));
-    assert_eq!(tolerance("phase.init=0.5"), Ok(("phase.init".to_owned(), 0.005)));
+    assert_eq!(tolerance("phase.run=2%"), Ok(Tolerance::Metric("phase.run".to_owned(), 0.02)));
+    assert_eq!(tolerance("phase.init=0.5"), Ok(Tolerance::Metric("phase.init".to_owned(), 0.005)));
     assert!(tolerance("phase.rnu=2%").unwrap_err().contains("did you mean `phase.run`?"));
     assert!(tolerance("phase.run=-1%").unwrap_err().contains("not a percentage"));
-    assert!(tolerance("phase.run").unwrap_err().contains("METRIC=PERCENT"));
+    assert!(tolerance("phase.run").unwrap_err().contains("NAME=AMOUNT"));
+}
+
+#[test]
+fn tolerances_of_facts_are_amounts_or_percentages() {
+    let fact = |fact: &str, growth, written: &str| {
+        Ok(Tolerance::Fact(FactTolerance { fact: fact.to_owned(), growth, written: written.to_owned() }))
+    };
+    assert_eq!(tolerance("size.wasm=1KiB"), fact("size.wasm", Growth::By(1024), "1KiB"));
+    assert_eq!(tolerance("size.*=0"), fact("size.*", Growth::By(0), "0"));
+    assert_eq!(tolerance("size.section.code=2%"), fact("size.section.code", Growth::Relative(0.02), "2%"));
+    assert!(tolerance("size.wsam=1KiB").unwrap_err().contains("`size.wasm`"));
+    assert!(tolerance("size.wasm=much").unwrap_err().contains("`much`"));
 }
 
 #[test]
