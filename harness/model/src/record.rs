@@ -65,6 +65,12 @@ const fn once() -> u32 {
 }
 
 impl Outcome {
+    /// Whether the case itself is as expected, and only its facts are not within their budgets.
+    #[must_use]
+    pub const fn is_of_budgets(&self) -> bool {
+        matches!(self.code, Some(Code::OverBudget | Code::NoSuchFact))
+    }
+
     /// Ran to its end.
     #[must_use]
     pub const fn ok() -> Self {

@@ -54,7 +54,8 @@ pub fn render(name: &str, facts: &Facts) -> String {
     let table = number("table.elements").map_or("none".to_owned(), |elements| format!("{elements} elements"));
     let segments = number("data.segments").unwrap_or_default();
     let _ = writeln!(text, "  table: {table}; data segments: {segments}");
-    plain(&text, Style::Plain)
+    // A name may have any character, and a tab would move the columns.
+    plain(&text.replace('\t', "\\t"), Style::Plain)
 }
 
 /// Names with their bytes and their share of `whole`.
