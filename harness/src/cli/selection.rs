@@ -94,8 +94,8 @@ pub(super) fn cases(places: &Places, arguments: &Selection) -> anyhow::Result<Se
         named_scenarios(places, names)
             .map_err(|error| if guests.is_empty() { error } else { with_arguments_hint(error) })?
     };
-    let has_guests = !(guests.is_empty() && arguments.flavoured.is_empty());
-    if !has_guests && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
+    let without_guests = guests.is_empty() && arguments.flavoured.is_empty();
+    if without_guests && !(arguments.engines.is_empty() && arguments.input.is_empty()) {
         fail!(
             OptionDoesNotApply,
             "--engine, and the options under \"For .wasm files\", are for guest files; a scenario has its own keys (engines, args, expect)"
