@@ -1,8 +1,9 @@
 //! The kinds of scenario, a folder for each: what its files can say, which cases they make, what a worker does for them, how
 //! that is summarised and shown. Nothing outside of these folders asks for a kind by its name.
 //!
-//! A new kind is a folder and a line in the list at the end of this file.
+//! A new kind is a folder, its `pub mod`, and a line in the list at the end of this file.
 
+mod endings;
 mod leader;
 mod parts;
 pub mod pipeline;
@@ -56,7 +57,7 @@ pub trait Kind: scenario::Kind + worker::Kind + View {
         None
     }
 
-    /// Whether a fact of this name is a count that is another in every run.
+    /// Whether a fact of this name is a count that differs from run to run.
     fn varies(&self, _fact: &str) -> bool {
         false
     }
@@ -105,17 +106,10 @@ pub fn of(name: &str) -> &'static dyn Kind {
     find(ALL, name).unwrap_or_else(|| panic!("no kind of scenario is called `{name}`"))
 }
 
-/// Whether a fact of this name is a count that is another in every run.
+/// Whether a fact of this name is a count that differs from run to run.
 #[must_use]
 pub fn varies(fact: &str) -> bool {
     ALL.iter().any(|kind| kind.varies(fact))
-}
-
-/// The row of a metric in the table of its kind.
-#[must_use]
-pub fn metric(kind: &dyn Kind, name: &str) -> Metric {
-    let unknown = Metric::lower("", "ns");
-    wasiscope_model::metrics::find(kind.metrics(), name).copied().unwrap_or(unknown)
 }
 
 /// Reads a scenario of any kind.

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use crate::parse;
+use wasiscope_ebpf_abi::Phase;
 use wasiscope_model::code::Code;
+use wasiscope_model::metrics;
 use wasiscope_scenario::plan::{Case, GuestSource};
 use wasiscope_scenario::{BoundsChecks, Flavour, OwnGuest, OwnSource, ScenarioError};
 
@@ -286,5 +288,15 @@ fn guests_that_do_not_go_together_are_refused_where_they_stand() {
     ] {
         let code = if what == "`targte`" { Code::UnknownKey } else { Code::InvalidScenario };
         assert_points(text, place, code, &[what]);
+    }
+}
+
+#[test]
+fn what_the_phases_of_a_kind_measure_has_a_row_in_the_table() {
+    for kind in crate::ALL {
+        for phase in Phase::REPORTED {
+            let metric = kind.phase_metric(phase);
+            assert!(metrics::find(metrics::DURATIONS, &metric).is_some(), "{}: {metric}", kind.name());
+        }
     }
 }

@@ -92,7 +92,7 @@ codes! {
     NoSuchFunction = "no-such-function",
     /// The function takes other arguments.
     WrongArguments = "wrong-arguments",
-    /// The guest imports what nobody offers.
+    /// The guest imports what the host does not provide.
     UnknownImports = "unknown-imports",
     /// The engine refuses its settings.
     InvalidEngine = "invalid-engine",
@@ -216,7 +216,7 @@ codes! {
     NotRun = "not-run",
     /// The worker died.
     WorkerDied = "worker-died",
-    /// The worker sent a sample that cannot be.
+    /// The worker sent a sample that cannot be, or of a metric that its kind does not have.
     InvalidSample = "invalid-sample",
     /// Some of what a check tried is wrong.
     CheckFailed = "check-failed",

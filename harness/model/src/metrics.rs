@@ -2,7 +2,7 @@
 
 use wasiscope_ebpf_abi::Phase;
 
-use crate::record::{MEMORY_METRICS, TRAP_LATENCY, metric_of};
+use crate::record::{RSS_INSTANTIATE, RSS_RUN, TOUCHED, TRAP_LATENCY, metric_of};
 
 /// The fact that counts events which did not get from the kernel to the guest; with the reason behind a point.
 /// Facts of guests that are numbers, by name or pattern.
@@ -84,9 +84,16 @@ pub fn find<'a>(rows: &'a [Metric], measurement: &str) -> Option<&'a Metric> {
     rows.iter().filter(is_of).max_by_key(|row| row.name.len())
 }
 
+/// What phases take: `phase.run`, and [`TRAP_LATENCY`] where the phase `trap` has that name.
+pub const DURATIONS: &[Metric] = &[Metric::lower("phase", "ns"), Metric::lower(TRAP_LATENCY, "ns")];
+
+/// What a worker's memory comes to at certain points of an iteration.
+pub const MEMORY: &[Metric] =
+    &[Metric::lower(RSS_INSTANTIATE, "bytes"), Metric::lower(RSS_RUN, "bytes"), Metric::lower(TOUCHED, "bytes")];
+
 /// Every measurement that a report of workloads can hold.
 pub fn of_phases() -> impl Iterator<Item = String> {
-    let others = MEMORY_METRICS.into_iter().chain([TRAP_LATENCY]);
+    let others = MEMORY.iter().map(|row| row.name).chain([TRAP_LATENCY]);
     Phase::REPORTED.into_iter().map(metric_of).chain(others.map(str::to_owned))
 }
 
@@ -100,5 +107,13 @@ mod tests {
         assert_eq!(find(&rows, "probe.1ms"), Some(&rows[0]));
         assert_eq!(find(&rows, "probe.rate.max"), Some(&rows[1]));
         assert_eq!(find(&rows, "probes"), None);
+    }
+
+    #[test]
+    fn every_measurement_of_workloads_has_one_row() {
+        for name in of_phases() {
+            let rows = [DURATIONS, MEMORY].into_iter().filter(|rows| find(rows, &name).is_some());
+            assert_eq!(rows.count(), 1, "{name}");
+        }
     }
 }

@@ -268,8 +268,6 @@ pub const INSTRUCTIONS: &str = "instructions.run";
 pub const TRAP_LATENCY: &str = "trap.latency";
 /// The count of events that found no room in their ring buffer.
 pub const EVENTS_LOST: &str = "events.lost";
-/// The measurements in bytes.
-pub const MEMORY_METRICS: [&str; 3] = [RSS_INSTANTIATE, RSS_RUN, TOUCHED];
 
 /// Samples of one worker process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

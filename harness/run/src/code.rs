@@ -18,9 +18,9 @@ use crate::merge::Conflict;
 use crate::snapshot::SnapshotError;
 
 /// Every type of error with codes. Renderings turn theirs into a [`CodedError`] where they are called.
-const TYPES: [fn(&(dyn Error + 'static)) -> Option<Code>; 13] = [
+const TYPES: &[fn(&(dyn Error + 'static)) -> Option<Code>] = &[
     |error| error.downcast_ref().map(CodedError::code),
-    |error| error.downcast_ref().and_then(ExecuteError::code),
+    |error| error.downcast_ref().and_then(of_run),
     of::<CaptureError>,
     of::<Conflict>,
     of::<DestinationError>,
@@ -36,6 +36,16 @@ const TYPES: [fn(&(dyn Error + 'static)) -> Option<Code>; 13] = [
 
 fn of<E: Coded + 'static>(error: &(dyn Error + 'static)) -> Option<Code> {
     error.downcast_ref::<E>().map(E::code)
+}
+
+/// Of a run without a report.
+fn of_run(error: &ExecuteError) -> Option<Code> {
+    match error {
+        ExecuteError::Prepare(error) => code_of(error),
+        ExecuteError::NotRecorded(error) => Some(error.code()),
+        ExecuteError::NothingMeasured => Some(Code::Interrupted),
+        ExecuteError::Journal(_) => Some(Code::CannotWrite),
+    }
 }
 
 /// The code of an error: that of the outermost of its causes that has one.

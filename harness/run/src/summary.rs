@@ -10,7 +10,8 @@ use wasiscope_capture::{Coverage, KernelEvents, PhaseEvents};
 use wasiscope_guest::guest::Artifact;
 use wasiscope_kinds::{self as kinds, Kind};
 use wasiscope_model::code::Code;
-use wasiscope_model::record::{self, Facts, Outcome, ProcessRecord, Record, Status, Throttled};
+use wasiscope_model::metrics::{self, Metric};
+use wasiscope_model::record::{Facts, Outcome, ProcessRecord, Record, Status, Throttled};
 use wasiscope_model::report::{
     ArtifactReport, CaseReport, Disturbance, KernelPhase, KernelReport, Measurement, ScenarioReport,
 };
@@ -148,17 +149,18 @@ fn worst(outcomes: &[&Outcome]) -> Outcome {
 fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: &dyn Kind) -> Vec<Measurement> {
     let durations = Phase::REPORTED.into_iter().filter_map(|phase| {
         let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.samples.get(&phase)?))).collect();
-        measurement(kind.phase_metric(phase), "ns", samples)
+        let metric = kind.phase_metric(phase);
+        measurement(metrics::find(metrics::DURATIONS, &metric)?, &metric, samples)
     });
-    let memory = record::MEMORY_METRICS.into_iter().filter_map(|metric| {
-        let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.memory.get(metric)?))).collect();
-        measurement(metric.to_owned(), "bytes", samples)
+    let memory = metrics::MEMORY.iter().filter_map(|row| {
+        let samples = unwatched.iter().filter_map(|process| Some(as_floats(process.memory.get(row.name)?))).collect();
+        measurement(row, row.name, samples)
     });
     let names: BTreeSet<&String> = unwatched.iter().flat_map(|process| process.measured.keys()).collect();
     let measured = names.into_iter().filter_map(|metric| {
         let samples: Vec<Vec<f64>> =
             unwatched.iter().filter_map(|process| process.measured.get(metric).cloned()).collect();
-        let row = kinds::metric(kind, metric);
+        let row = metrics::find(kind.metrics(), metric)?;
         let (unit, direction) = (row.unit.to_owned(), row.direction.name().to_owned());
         // What an experiment measures has no warm-up: the first time is as good as the last.
         let summary = stats::summarise(&samples)?;
@@ -168,10 +170,10 @@ fn measurements(unwatched: &[&ProcessRecord], watched: &[&ProcessRecord], kind: 
     durations.chain(memory).chain(measured).collect()
 }
 
-fn measurement(metric: String, unit: &str, samples: Vec<Vec<f64>>) -> Option<Measurement> {
+fn measurement(row: &Metric, metric: &str, samples: Vec<Vec<f64>>) -> Option<Measurement> {
     let warm_up = stats::warm_up(&samples);
     let warm: Vec<Vec<f64>> = samples.iter().map(|process| process[warm_up..].to_vec()).collect();
-    let (unit, direction) = (unit.to_owned(), "lower_is_better".to_owned());
+    let (metric, unit, direction) = (metric.to_owned(), row.unit.to_owned(), row.direction.name().to_owned());
     let summary = stats::summarise(&warm)?;
     Some(Measurement { metric, unit, direction, samples, warm_up, summary, spread: None })
 }

@@ -1,13 +1,11 @@
 //! A scenario of kernel events into handlers for a reader: how fast, how late, what went wrong, and that nothing is missing.
 
-use std::fmt::Write;
-
 use super::Pipeline;
+use crate::endings;
 use crate::pipeline::{
     ERRORS, EVENTS_PER_SECOND, GENERATED, HANDLED, HANDLER_SWAPS, LOST, MISUSE, PROBE_LATENCY, PROGRAM_SWAPS, REPLACED,
     Reason,
 };
-use wasiscope_model::record::Status;
 use wasiscope_model::report::{CaseReport, Measurement, ScenarioReport};
 use wasiscope_model::units;
 use wasiscope_render::grid::Grid;
@@ -21,19 +19,8 @@ impl View for Pipeline {
     }
 
     fn below(&self, scenario: &ScenarioReport, _style: Style) -> String {
-        let mut text = if sections(scenario).is_empty() {
-            String::new()
-        } else {
-            "docs/pipeline.md reads these tables.\n\n".to_owned()
-        };
-        for case in
-            scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped)
-        {
-            let detail = case.outcome.detail.as_deref().unwrap_or_default();
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
-        }
-        text
+        let pointer = if sections(scenario).is_empty() { "" } else { "docs/pipeline.md reads these tables.\n\n" };
+        pointer.to_owned() + &endings::without_figures(scenario)
     }
 }
 

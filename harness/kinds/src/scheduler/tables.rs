@@ -1,17 +1,15 @@
 //! A scenario of scheduling for a reader: how late sleepers wake, how fast a guest is stopped, how a crowd shares.
 
-use std::fmt::Write;
-
 use wasiscope_ebpf_abi::Phase;
 
 use super::Scheduler;
+use crate::endings;
 use crate::scheduler::{
     CLOCK_READ, CLOCK_STEP, FAIRNESS, HAND_OVER, ITEMS, LIGHT_LATENCY, MEMORY_EACH, OVERSLEEP, PREEMPT, ROUND_TRIP,
     SPEED_UP, STARVATION, STOPPED_AFTER, THROUGHPUT, WAKE,
 };
 use crate::traps::tables as traps;
 use wasiscope_model::events::Distribution;
-use wasiscope_model::record::Status;
 use wasiscope_model::report::{CaseReport, KernelPhase, Measurement, ScenarioReport};
 use wasiscope_model::units;
 use wasiscope_render::grid::Grid;
@@ -24,15 +22,7 @@ impl View for Scheduler {
     }
 
     fn below(&self, scenario: &ScenarioReport, _style: Style) -> String {
-        let mut text = "docs/scheduler.md reads these tables.\n\n".to_owned();
-        for case in
-            scenario.cases.iter().filter(|case| !case.outcome.expected || case.outcome.status == Status::Skipped)
-        {
-            let detail = case.outcome.detail.as_deref().unwrap_or_default();
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}: {}: {detail}\n", case.outcome.status.name(), case.id);
-        }
-        text
+        "docs/scheduler.md reads these tables.\n\n".to_owned() + &endings::without_figures(scenario)
     }
 }
 
@@ -163,7 +153,7 @@ fn pools(scenario: &ScenarioReport) -> Option<Grid> {
         ];
         table.add_row(row.into_iter().chain(hand_over).chain(rest));
     }
-    table.note("Of a greedy pool one worker yields rarely, which nobody but itself can change.");
+    table.note("In a greedy pool one worker rarely yields; only its own code can change that.");
     table.if_any()
 }
 

@@ -15,6 +15,7 @@ pub mod sides;
 mod submodules;
 mod tolerance;
 pub mod unlike;
+mod worktrees;
 
 use wasiscope_model::figures::Verdict;
 

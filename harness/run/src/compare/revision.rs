@@ -1,14 +1,14 @@
 //! A revision of the repository, checked out beside it for as long as a comparison needs it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::submodules::{self, Submodules};
+use super::worktrees::{forget_leftovers, remove};
 use crate::prepare::prepare;
 use crate::runner::{InputFiles, Prepared};
 use wasiscope_guest::guest::NoGuest;
@@ -18,7 +18,6 @@ use wasiscope_model::record::Status;
 use wasiscope_scenario::plan::{Case, GuestSource};
 use wasiscope_scenario::{CargoGuest, CommandGuest};
 use wasiscope_sys::git::{GitError, commit_of, git, path_in, said};
-use wasiscope_sys::scratch;
 
 /// Settings for a checkout that is nobody's but ours: no daemon that watches it, and submodules by [`submodules`].
 const OURS: [&str; 4] = ["-c", "core.fsmonitor=false", "-c", "submodule.recurse=false"];
@@ -167,24 +166,6 @@ fn touch(path: &Path) {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: now };
     let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
-}
-
-/// Forgets a worktree, and deletes it where it is there. `of` names another repository than that around the folder.
-pub(super) fn remove(folder: &Path, of: &[OsString], path: &Path) -> Result<(), GitError> {
-    let arguments = ["worktree", "remove", "--force", "--force"].map(OsString::from);
-    git(folder, of.iter().cloned().chain(arguments).chain([path.as_os_str().to_owned()]))?;
-    Ok(())
-}
-
-/// Forgets the worktrees of runs that were killed. Those of the user stay, even where their folder cannot be seen just now.
-pub(super) fn forget_leftovers(folder: &Path, of: &[OsString]) -> Result<(), GitError> {
-    let list = git(folder, of.iter().cloned().chain(["worktree", "list", "--porcelain"].map(OsString::from)))?;
-    let paths = list.stdout.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"worktree "));
-    let is_left = |path: &&Path| !path.exists() && path.iter().any(scratch::is_of_run);
-    for path in paths.map(|bytes| Path::new(OsStr::from_bytes(bytes))).filter(is_left) {
-        remove(folder, of, path)?;
-    }
-    Ok(())
 }
 
 /// Without links, as far as the path is there.

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use super::revision::{forget_leftovers, remove};
+use super::worktrees::{forget_leftovers, remove};
 use wasiscope_sys::git::{GitError, git, path_in, said};
 
 /// Deepest nesting that is followed.

@@ -12,12 +12,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::code::code_of;
 use crate::journal::Journal;
 use crate::runner::Walk;
 use wasiscope_guest::guest::NoGuest;
 use wasiscope_guest::places::Places;
-use wasiscope_model::code::{Code, Coded};
 use wasiscope_model::report::Planted;
 use wasiscope_model::report::Report;
 use wasiscope_model::report::{Invocation, Shard};
@@ -153,19 +151,6 @@ pub enum ExecuteError {
     /// The journal of a run that measured nothing cannot be removed.
     #[error("cannot take the empty journal away")]
     Journal(#[source] io::Error),
-}
-
-impl ExecuteError {
-    /// The code, if the cause has one.
-    #[must_use]
-    pub fn code(&self) -> Option<Code> {
-        match self {
-            Self::Prepare(error) => code_of(error),
-            Self::NotRecorded(error) => Some(error.code()),
-            Self::NothingMeasured => Some(Code::Interrupted),
-            Self::Journal(_) => Some(Code::CannotWrite),
-        }
-    }
 }
 
 /// Runs the cases and makes a report. A case that fails is a row; an interrupt ends the run, and what was measured stays.

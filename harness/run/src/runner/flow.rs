@@ -1,6 +1,6 @@
 //! A flow of events: the kernel's side and the worker with the handler. What makes the events, and what is right, its kind knows.
 
-use super::facts::Known;
+use super::known::Known;
 use super::{Death, Prepared, Runner, take_iterations};
 use wasiscope_capture::CaptureError;
 use wasiscope_kinds::Leader;

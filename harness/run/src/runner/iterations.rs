@@ -1,12 +1,14 @@
 //! From the messages of a worker to its record.
 
+use wasiscope_kinds as kinds;
 use wasiscope_model::code::Code;
+use wasiscope_model::metrics;
 use wasiscope_model::record::{Outcome, ProcessRecord, Status};
 use wasiscope_scenario::plan::Case;
 use wasiscope_worker::Message;
 
-use super::facts::Known;
 use super::judge::{judge, judge_death};
+use super::known::Known;
 use super::workers::{Death, WorkerRun};
 
 /// Moves the good iterations into the record and says how the worker as a whole ended.
@@ -27,6 +29,13 @@ pub(super) fn take_iterations(run: &WorkerRun, case: &Case, known: &Known, recor
         let mut measured = iteration.measured.iter().filter(|(_, samples)| samples.iter().any(|sample| *sample < 0.0));
         if let Some((metric, _)) = measured.next() {
             let detail = format!("negative sample from worker: {metric}");
+            outcome = Some(Outcome::because(Status::Failed, Code::InvalidSample, detail));
+            break;
+        }
+        // Nobody would know its unit.
+        let rows = kinds::of(case.kind).metrics();
+        if let Some((metric, _)) = iteration.measured.iter().find(|(metric, _)| metrics::find(rows, metric).is_none()) {
+            let detail = format!("unknown metric from worker: `kind: {}` has no row for {metric}", case.kind);
             outcome = Some(Outcome::because(Status::Failed, Code::InvalidSample, detail));
             break;
         }

@@ -8,6 +8,7 @@ mod flow;
 mod heartbeat;
 mod iterations;
 mod judge;
+mod known;
 mod label;
 mod limits;
 mod pairs;
@@ -32,8 +33,9 @@ use wasiscope_sys::machine;
 use wasiscope_worker::{Iteration, Message, Request, Task};
 
 pub use child::{ChildWorkers, workers};
-use facts::{Judge, Known};
+use facts::Judge;
 use iterations::take_iterations;
+use known::Known;
 use label::label;
 pub use label::labels;
 pub use pairs::{Charged, ChargedPair, Opens, Pair, PairPlan, PairSamples, Pairs};

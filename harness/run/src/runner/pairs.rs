@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use wasiscope_ebpf_abi::Phase;
 
-use super::facts::{self, Judge, Known};
+use super::facts::{self, Judge};
 use super::judge::{judge, judge_death};
+use super::known::Known;
 use super::label::label;
 use super::{Prepared, Settings, Workers, cpu_of, stays_on_one_processor, subject};
 use wasiscope_capture::{Capture, Coverage, KernelEvents};

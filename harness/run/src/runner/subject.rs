@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Prepared;
-use super::facts::Known;
+use super::known::Known;
 use wasiscope_guest::guest::NoGuest;
 use wasiscope_model::code::Code;
 use wasiscope_model::record::{Outcome, Status};

@@ -193,6 +193,18 @@ fn a_worker_that_measures_less_than_nothing_is_a_failed_row() {
 }
 
 #[test]
+fn a_metric_without_a_row_in_the_table_of_its_kind_is_a_failed_row() {
+    let mut run = samples_run(&[RIGHT], None);
+    for message in &mut run.messages {
+        let Message::Iteration(iteration) = message else { continue };
+        iteration.measured = vec![("fairness".into(), vec![0.5])];
+    }
+    let walked = walk(vec![facts_run(Ending::Returned, RIGHT), run]);
+    let Some(Record::Process(process)) = walked.records.get(1) else { panic!("{:?}", walked.records) };
+    assert_eq!((process.outcome.code, process.measured.len()), (Some(Code::InvalidSample), 0));
+}
+
+#[test]
 fn a_failure_without_a_reason_says_so() {
     let refused = Message::Refused { reason: String::new() };
     let walked = walk(vec![WorkerRun { messages: vec![refused], ..WorkerRun::default() }]);
