@@ -4,14 +4,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::pass::Worker;
-use wasiscope_worker::protocol::Message;
-
 /// Whether this worker counts. Marks of other workers do not even ask.
 static COUNTING: AtomicBool = AtomicBool::new(false);
-
-/// Counted passes; a count is a fact only when it repeats.
-const PASSES: u32 = 2;
 
 /// `VG_USERREQ__RUNNING_ON_VALGRIND`.
 const RUNNING_ON_VALGRIND: usize = 0x1001;
@@ -28,23 +22,19 @@ pub fn toggle() {
     }
 }
 
-/// Makes a few passes; callgrind leaves a file for each.
-pub fn count(worker: &Worker) -> wasmtime::Result<Message> {
-    if request(RUNNING_ON_VALGRIND) == 0 {
-        wasmtime::bail!("instructions are counted under valgrind, on x86-64");
-    }
-    let (linked, _) = worker.linked()?;
-    // The first pass still finds things to set up.
-    worker.warm(&linked, 1)?;
-    COUNTING.store(true, Ordering::Relaxed);
-    let mut last = worker.warm(&linked, 1)?;
+/// Whether this process runs under Valgrind.
+pub fn is_there() -> bool {
+    request(RUNNING_ON_VALGRIND) != 0
+}
+
+/// Lets marks begin and end counting, or no longer.
+pub fn count_between_marks(counts: bool) {
+    COUNTING.store(counts, Ordering::Relaxed);
+}
+
+/// Writes what was counted since the last time into a file.
+pub fn dump() {
     request(DUMP_STATS);
-    for _ in 1..PASSES {
-        last = worker.warm(&linked, 1)?;
-        request(DUMP_STATS);
-    }
-    COUNTING.store(false, Ordering::Relaxed);
-    Ok(Message::Iteration(last))
 }
 
 /// Makes one request without arguments. Outside Valgrind the answer is 0.
@@ -80,7 +70,8 @@ mod tests {
 
     #[test]
     fn outside_valgrind_a_request_does_nothing() {
-        assert_eq!(request(RUNNING_ON_VALGRIND), 0);
+        assert!(!is_there());
         toggle();
+        dump();
     }
 }

@@ -1,7 +1,5 @@
 //! How a guest ended, from what wasmtime says of it.
 
-use std::error::Error;
-
 use wasiscope_ebpf_abi::Phase;
 use wasmtime::{
     AsContextMut, ExnRef, Extern, GcHeapOutOfMemory, Instance, Rooted, Store, Tag, ThrownException, Trap,
@@ -11,7 +9,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::entry::shown;
 use super::host::Host;
-use crate::reason;
+use crate::{is_out_of_memory, reason};
 use wasiscope_worker::limits::Limit;
 use wasiscope_worker::privileges;
 use wasiscope_worker::protocol::{Ending, EndingContext};
@@ -104,20 +102,6 @@ fn note_limits(error: &wasmtime::Error, host: &Host, at: At) {
     if privileges::descriptors_ran_out() {
         host.cell().meet_in(Limit::Descriptors, at.phase);
     }
-}
-
-/// Whether the kernel refused memory.
-pub fn is_out_of_memory(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let by_std = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        let by_rustix = error.downcast_ref::<rustix::io::Errno>().map(|errno| errno.raw_os_error());
-        if by_std.or(by_rustix) == Some(libc::ENOMEM) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// What the exception was that nobody caught: its tag by the name under which the guest exports it, and its values.

@@ -17,8 +17,8 @@ use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::callgrind;
-use super::ending;
 use super::output::OutputPipe;
+use crate::is_out_of_memory;
 use wasiscope_guest::module::{self, Offered};
 use wasiscope_scenario::plan::OWN_FOLDER;
 use wasiscope_sys::clock;
@@ -177,7 +177,7 @@ impl ResourceLimiter for Limits {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        if ending::is_out_of_memory(error.as_ref()) {
+        if is_out_of_memory(error.as_ref()) {
             self.cell.meet(Limit::AddressSpace);
         }
         self.allowed.memory_grow_failed(error)
@@ -193,7 +193,7 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        if ending::is_out_of_memory(error.as_ref()) {
+        if is_out_of_memory(error.as_ref()) {
             self.cell.meet(Limit::AddressSpace);
         }
         self.allowed.table_grow_failed(error)

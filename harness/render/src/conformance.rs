@@ -1,13 +1,14 @@
 //! The outcome of a conformance run: what did not end as its manifest says, and how many did.
 
 use std::fmt::Write;
+use std::io;
 
 use serde::Serialize;
 
 use super::Views;
 use super::grid::{Grid, plain};
 use super::junit::Junit;
-use super::sink::Sink;
+use super::sink::{Out, RenderContext, Sink};
 use super::sinks::Document;
 use super::table::Style;
 use wasiscope_model::record::Status;
@@ -23,6 +24,20 @@ impl Document for Conformance {
 
     fn text(&self, style: Style, _views: Views) -> String {
         render(&self.0, style)
+    }
+}
+
+impl Sink<Conformance> for Junit {
+    fn name(&self) -> &'static str {
+        Sink::<Report>::name(self)
+    }
+
+    fn help(&self) -> &'static str {
+        "Also write every guest as a test in JUnit XML, for what shows test results in CI"
+    }
+
+    fn write(&self, conformance: &Conformance, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
+        Sink::<Report>::write(self, &conformance.0, context, out)
     }
 }
 

@@ -8,7 +8,6 @@ use quick_junit::{NonSuccessKind, Report as Tests, TestCase, TestCaseStatus, Tes
 use wasiscope_ebpf_abi::Phase;
 
 use super::comparison;
-use super::conformance::Conformance;
 use super::sink::{Out, RenderContext, Sink};
 use wasiscope_model::comparison::{Comparison, Row, State};
 use wasiscope_model::record::{Failure, Status, TRAP_LATENCY, metric_of};
@@ -46,20 +45,6 @@ impl Sink<Report> for Junit {
             }
         }
         tests.serialize(out).map_err(io::Error::other)
-    }
-}
-
-impl Sink<Conformance> for Junit {
-    fn name(&self) -> &'static str {
-        Sink::<Report>::name(self)
-    }
-
-    fn help(&self) -> &'static str {
-        "Also write every guest as a test in JUnit XML, for what shows test results in CI"
-    }
-
-    fn write(&self, conformance: &Conformance, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
-        Sink::<Report>::write(self, &conformance.0, context, out)
     }
 }
 

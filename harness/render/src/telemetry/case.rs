@@ -1,10 +1,10 @@
 //! What a report says of one case.
 
 use serde_json::Value as Json;
-use wasiscope_ebpf_abi::{bucket_of, bucket_upper};
 
-use super::catalogue::{self, Definition};
+use super::catalogue;
 use super::label::{self, Label};
+use super::labelled::{Labelled, buckets};
 use super::{Histogram, Metrics, Span, Value, kernel};
 use wasiscope_model::metrics::HAND_OVER_ERRORS;
 use wasiscope_model::report::{CaseReport, CheckOverhead, Measurement, Spread};
@@ -12,8 +12,8 @@ use wasiscope_stats as stats;
 
 /// Everything about one case. `context` is what it belongs to: a scenario, or a run whose reference it is.
 pub(crate) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &CaseReport) {
-    let mut of_case = Of { metrics, time, labels: context.to_vec() };
-    of_case.labels.extend([
+    let mut of_case = Labelled::new(metrics, time, context);
+    of_case.label([
         label::text("wasiscope.workload", &case.workload),
         label::text("wasiscope.flavour", &case.flavour),
         label::text("wasiscope.engine", &case.engine),
@@ -54,8 +54,8 @@ pub(crate) fn add(metrics: &mut Metrics, time: Span, context: &[Label], case: &C
 
 /// What checks cost one workload.
 pub(crate) fn add_price(metrics: &mut Metrics, time: Span, context: &[Label], price: &CheckOverhead) {
-    let mut of_price = Of { metrics, time, labels: context.to_vec() };
-    of_price.labels.extend([
+    let mut of_price = Labelled::new(metrics, time, context);
+    of_price.label([
         label::text("wasiscope.case", &price.case),
         label::text("wasiscope.base", &price.base),
         label::text("wasiscope.metric", &price.metric),
@@ -70,37 +70,12 @@ pub(crate) fn add_price(metrics: &mut Metrics, time: Span, context: &[Label], pr
     }
 }
 
-/// Metrics of one thing.
-pub(crate) struct Of<'a> {
-    metrics: &'a mut Metrics,
-    time: Span,
-    labels: Vec<Label>,
-}
-
-impl Of<'_> {
-    pub(crate) fn add<const N: usize>(&mut self, definition: &'static Definition, more: [Label; N], value: Value) {
-        let labels = self.labels.iter().cloned().chain(more).collect();
-        self.metrics.add(definition, labels, self.time, value);
-    }
-
-    pub(crate) fn add_known<const N: usize>(
-        &mut self,
-        definition: &'static Definition,
-        more: [Label; N],
-        value: Option<Value>,
-    ) {
-        if let Some(value) = value {
-            self.add(definition, more, value);
-        }
-    }
-}
-
 fn statistic_of(name: &str) -> Label {
     label::text("wasiscope.statistic", name)
 }
 
 /// A fact that is a number; what is not has no place among metrics.
-fn add_fact(of: &mut Of<'_>, name: &str, fact: &Json) {
+fn add_fact(of: &mut Labelled<'_>, name: &str, fact: &Json) {
     for (definition, by) in catalogue::PLAIN_FACTS {
         let Some(rest) = name.strip_prefix(definition.name) else { continue };
         match (by, rest.strip_prefix('.'), fact) {
@@ -131,7 +106,7 @@ fn value(number: &serde_json::Number) -> Option<Value> {
 /// The statistics of a measurement, each by the name of its field in the report, and its spread.
 ///
 /// Gauges and not OTLP's own summaries: those have quantiles, but no interval and no deviation, and are not to be used for what is new.
-fn add_measurement(of: &mut Of<'_>, measurement: &Measurement) {
+fn add_measurement(of: &mut Labelled<'_>, measurement: &Measurement) {
     let metric = label::text("wasiscope.metric", &measurement.metric);
     let by_unit = catalogue::BY_UNIT.iter().find(|(unit, ..)| *unit == measurement.unit);
     let [.., (_, number, numbers)] = catalogue::BY_UNIT;
@@ -139,9 +114,7 @@ fn add_measurement(of: &mut Of<'_>, measurement: &Measurement) {
         by_unit.map_or((number, numbers), |(_, statistics, spread)| (*statistics, *spread));
     // Its unit is no metric's own, so it says it.
     let unit = by_unit.is_none().then(|| label::text("wasiscope.unit", &measurement.unit));
-    let shared: Vec<Label> = [metric.clone()].into_iter().chain(unit).collect();
-    let mut of_measurement = Of { metrics: of.metrics, time: of.time, labels: of.labels.clone() };
-    of_measurement.labels.extend(shared);
+    let mut of_measurement = of.within([metric.clone()].into_iter().chain(unit));
 
     let summary = &measurement.summary;
     let spread = measurement.spread.as_ref();
@@ -188,25 +161,4 @@ fn histogram(spread: &Spread, samples: &[Vec<f64>]) -> Histogram {
     let sum = spread.sum.or_else(|| (all().count() as u64 == count).then(|| all().sum()));
     let max = (count > 0).then_some(spread.max);
     Histogram { count, sum, min: None, max, buckets: buckets(&spread.buckets, bound) }
-}
-
-/// Buckets in ascending order, with an empty one before each that does not follow on the one before.
-pub(crate) fn buckets(stored: &[(u64, u64)], bound: impl Fn(u64) -> f64) -> Vec<(f64, u64)> {
-    let mut buckets: Vec<(f64, u64)> = Vec::new();
-    let mut add = |upper: u64, count: u64| {
-        let bound = bound(upper);
-        match buckets.last_mut() {
-            // Out of order, or too large to be told apart as floats: with those before.
-            Some((last, together)) if *last >= bound => *together = together.saturating_add(count),
-            _ => buckets.push((bound, count)),
-        }
-    };
-    for &(upper, count) in stored {
-        let bucket = bucket_of(upper);
-        if bucket > 0 {
-            add(bucket_upper(bucket - 1), 0);
-        }
-        add(upper, count);
-    }
-    buckets
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::case::{Of, buckets};
 use super::catalogue::{self, Definition};
 use super::label::{self, Label};
+use super::labelled::{Labelled, buckets};
 use super::{Histogram, Value};
 use wasiscope_model::events::Distribution;
 use wasiscope_model::kernel_figures::{
@@ -14,7 +14,7 @@ use wasiscope_model::report::{Calls, KernelPhase};
 use wasiscope_stats as stats;
 
 /// Everything that was charged to one phase.
-pub(crate) fn add(of: &mut Of<'_>, phase: &str, charged: &KernelPhase) {
+pub(crate) fn add(of: &mut Labelled<'_>, phase: &str, charged: &KernelPhase) {
     let mut phase = Phase { of, label: label::text("wasiscope.phase", phase) };
     phase.count(&catalogue::ITERATIONS, None, Some(charged.iterations));
     for (name, calls) in &charged.syscalls {
@@ -33,7 +33,7 @@ pub(crate) fn add(of: &mut Of<'_>, phase: &str, charged: &KernelPhase) {
 }
 
 struct Phase<'a, 'b> {
-    of: &'a mut Of<'b>,
+    of: &'a mut Labelled<'b>,
     label: Label,
 }
 

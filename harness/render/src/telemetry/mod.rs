@@ -8,6 +8,7 @@ mod case;
 mod catalogue;
 mod kernel;
 mod label;
+mod labelled;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod prometheus;
