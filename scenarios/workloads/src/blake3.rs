@@ -44,6 +44,8 @@ fn digest(n: u64) -> [u8; 32] {
     }
     hash.finalize().into()
 }
+// `sha256.rs` has the same lines with the other hash. One helper for both would change the bytes of guests whose hashes
+// and sizes are facts. This stands below the code because line numbers are in those bytes, too.
 
 #[cfg(test)]
 mod tests {

@@ -158,7 +158,7 @@ impl UnknownImport {
     }
 }
 
-/// All imports that nobody offers.
+/// All imports that the host does not provide.
 #[derive(Debug)]
 pub struct UnknownImports(pub Vec<UnknownImport>);
 

@@ -248,18 +248,8 @@ fn zstandard(wasm: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{COMMAND, assemble};
     use super::*;
-
-    const COMMAND: &str = r#"(module
-        (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
-        (memory 2 5)
-        (func (export "_start"))
-        (data (i32.const 0) "some data")
-        (@custom "note" "twelve bytes"))"#;
-
-    fn assemble(text: &str) -> Vec<u8> {
-        wat::parse_str(text).expect("valid text")
-    }
 
     #[test]
     fn sections_and_framing_add_up_to_the_file() {

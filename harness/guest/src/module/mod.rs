@@ -62,7 +62,7 @@ pub enum ModuleError {
         /// The functions that there are.
         exported: Vec<String>,
     },
-    /// It imports what nobody offers.
+    /// It imports what the host does not provide.
     #[error("{0}")]
     Imports(UnknownImports),
     /// The function takes something else.
@@ -267,14 +267,14 @@ fn invalid(error: BinaryReaderError) -> ModuleError {
 mod tests {
     use super::*;
 
-    const COMMAND: &str = r#"(module
+    pub(super) const COMMAND: &str = r#"(module
         (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
         (memory 2 5)
         (func (export "_start"))
         (data (i32.const 0) "some data")
         (@custom "note" "twelve bytes"))"#;
 
-    fn assemble(text: &str) -> Vec<u8> {
+    pub(super) fn assemble(text: &str) -> Vec<u8> {
         wat::parse_str(text).expect("valid text")
     }
 

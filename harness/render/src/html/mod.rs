@@ -32,9 +32,6 @@ pub use site::{Entry, index as index_page};
 #[derive(Clone, Copy, Debug)]
 pub struct Page;
 
-/// What the options say of it.
-const HELP: &str = "Also write the page: one file that needs nothing else";
-
 impl Sink<Report> for Page {
     fn name(&self) -> &'static str {
         "page"
@@ -45,7 +42,7 @@ impl Sink<Report> for Page {
     }
 
     fn help(&self) -> &'static str {
-        HELP
+        "Also write the page: one file that needs nothing else"
     }
 
     fn write(&self, report: &Report, context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
@@ -55,15 +52,15 @@ impl Sink<Report> for Page {
 
 impl Sink<Comparison> for Page {
     fn name(&self) -> &'static str {
-        "page"
+        Sink::<Report>::name(self)
     }
 
     fn option(&self) -> &'static str {
-        "html"
+        Sink::<Report>::option(self)
     }
 
     fn help(&self) -> &'static str {
-        HELP
+        Sink::<Report>::help(self)
     }
 
     fn write(&self, comparison: &Comparison, _context: &RenderContext<'_>, out: &mut Out<'_>) -> io::Result<()> {
