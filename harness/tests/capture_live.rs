@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::forked::{PAGE, board, calls, clock, collect, fork_worker, map, pwrites, require_live, run, touch, watch};
 use wasiscope::before_exec::BeforeExec;
-use wasiscope::capture::ebpf::{EbpfCapture, Options, enter_watched};
+use wasiscope::capture::ebpf::{EbpfCapture, Options, PROGRAMS, enter_watched};
 use wasiscope::capture::{Calls, Capture, CaptureError, KernelEvents, Ledger};
 use wasiscope::worker::cell::PhaseCell;
 use wasiscope_ebpf_abi::Phase;
@@ -286,7 +286,7 @@ fn live_a_killed_process_leaves_no_program() {
     let output = BufReader::new(helper.stdout.take().expect("its output is piped"));
     assert!(output.lines().map_while(Result::ok).any(|line| line.contains("armed and waiting")), "the helper failed");
     let programs = program_ids_of(helper.id());
-    assert_eq!(programs.len(), 12, "{programs:?}");
+    assert_eq!(programs.len(), PROGRAMS, "{programs:?}");
     assert!(programs.iter().all(|id| loaded_ids().contains(id)));
     helper.kill().expect("it can be killed");
     helper.wait().expect("it dies");

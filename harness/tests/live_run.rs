@@ -10,6 +10,7 @@ use std::path::Path;
 
 use common::{Run, file, guest, root, syscalls};
 use serde_json::Value;
+use wasiscope::capture::ebpf::PROGRAMS;
 use wasiscope::code::Code;
 
 const PROCESSES: u64 = 2;
@@ -91,7 +92,9 @@ fn live_every_phase_of_the_startup_scenario_is_seen() {
         assert!(case["kernel"]["phases"]["spawn"]["faults"]["user"].as_u64().is_some_and(|faults| faults > 0));
     }
     let programs = run.report()["capture"]["programs"].as_array().unwrap().clone();
-    assert_eq!(programs.len(), 12, "{programs:?}");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert_eq!(programs.len(), PROGRAMS, "{programs:?}");
+    assert!(readme.contains(&format!("\n  {PROGRAMS} kernel programs attached\n")), "README.md shows another number");
     assert!(programs.iter().all(|program| program["run_count"].is_null()), "costs are counted when they are asked for");
 }
 

@@ -1,19 +1,26 @@
-//! docs/worker-protocol.md is true: the request that stands there does what the page says, and another version is refused.
+//! docs/worker-protocol.md is true: its request has every key, does what the page says, and another version is refused.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::root;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use wasiscope::scenario::EngineSettings;
+use wasiscope::worker::Request;
+
+fn page() -> String {
+    std::fs::read_to_string(root().join("docs/worker-protocol.md")).unwrap()
+}
 
 /// The request of the page, for a guest that does nothing.
 fn request(folder: &Path) -> Value {
-    let page = std::fs::read_to_string(root().join("docs/worker-protocol.md")).unwrap();
+    let page = page();
     let (_, rest) = page.split_once("```json\n").expect("the page has a request");
     let (text, _) = rest.split_once("```").expect("which ends");
     let guest = folder.join("guest.wasm");
@@ -39,6 +46,32 @@ fn messages(request: &Value) -> Vec<Value> {
     let output = worker.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The paths of all keys: `subject`, `subject.guest`, …
+fn keys(object: &Map<String, Value>) -> BTreeSet<String> {
+    let below = |(key, value): (&String, &Value)| {
+        let inner = value.as_object().map(keys).unwrap_or_default();
+        let inner: Vec<String> = inner.into_iter().map(|inner| format!("{key}.{inner}")).collect();
+        [key.clone()].into_iter().chain(inner)
+    };
+    object.iter().flat_map(below).collect()
+}
+
+#[test]
+fn the_page_has_every_key_of_a_request_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let on_page = request(folder.path());
+    let request: Request = serde_json::from_value(on_page.clone()).unwrap();
+    let settings: EngineSettings = serde_json::from_value(on_page["subject"]["engine"].clone()).unwrap();
+    let mut sent = serde_json::to_value(request).unwrap();
+    sent["subject"]["engine"] = serde_json::to_value(settings).unwrap();
+    let sent = sent.as_object().unwrap();
+    assert_eq!(keys(on_page.as_object().unwrap()), keys(sent));
+    let explained = |key: &str| page().contains(&format!("\n| `{key}` |"));
+    let mut outer: Vec<String> = sent.keys().filter(|key| *key != "subject").cloned().collect();
+    outer.extend(sent["subject"].as_object().unwrap().keys().map(|key| format!("subject.{key}")));
+    assert_eq!(outer.iter().filter(|key| !explained(key)).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

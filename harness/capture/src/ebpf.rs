@@ -28,6 +28,9 @@ use self::watcher::{PERF_PAGE_FAULT, Watcher};
 use super::{Capture, CaptureError, KernelEvents, Ledger, ProgramCost, TracedEvent, WatchedWorker};
 use super::{Pipeline, PipelineOptions};
 
+/// How many programs are attached on a kernel that has all their tracepoints.
+pub const PROGRAMS: usize = facts::PROGRAMS.len();
+
 /// Entries of the array of phase cells: how many workers can be open at once.
 const CELLS: u32 = 64;
 

@@ -100,22 +100,45 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs::File;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::conformance::Conformance;
     use crate::fixtures;
     use wasiscope_sys::destination::Destination;
 
-    #[test]
-    fn every_sink_has_an_option_of_its_own_and_what_it_writes_may_be_replaced() {
+    /// Every sink of the document has an option of its own, and what it writes may be replaced.
+    fn hold<D: Document>(document: &D) {
         let folder = tempfile::tempdir().unwrap();
-        let report = fixtures::report(vec![fixtures::case("a/b/c", "00", &[1_000, 2_000])], None);
         let context = RenderContext { name: "report.json", views: &[] };
         let mut options = BTreeSet::new();
-        for sink in Report::SINKS {
+        for sink in D::SINKS {
             assert!(options.insert(sink.option()), "{}", sink.option());
             let path = folder.path().join(sink.option());
-            sink.write(&report, &context, &mut File::create(&path).unwrap()).unwrap();
+            sink.write(document, &context, &mut File::create(&path).unwrap()).unwrap();
             assert!(path.metadata().unwrap().len() > 0, "{}", sink.option());
             Destination::check(&path).unwrap_or_else(|error| panic!("{}: {error}", sink.option()));
         }
+    }
+
+    fn report() -> Report {
+        fixtures::report(vec![fixtures::case("a/b/c", "00", &[1_000, 2_000])], None)
+    }
+
+    #[test]
+    fn sinks_of_reports() {
+        hold(&report());
+        hold(&Conformance(report()));
+    }
+
+    #[test]
+    fn sinks_of_comparisons() {
+        let side = json!({"label": "a", "git": null, "machine": null, "tools": {}});
+        let comparison: Comparison = serde_json::from_value(json!({
+            "schema_version": 1, "wasiscope": "0.0.0", "base": side, "new": side, "verdict": "unchanged", "seed": 1,
+            "confidence": 0.99, "interrupted": false, "budget_spent": false, "warnings": [], "facts": [], "rows": [],
+        }))
+        .unwrap();
+        hold(&comparison);
     }
 }

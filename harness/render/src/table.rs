@@ -18,6 +18,10 @@ use wasiscope_model::report::{
     CaptureReport, CaptureStatus, CaseReport, KernelPhase, Measurement, Report, ScenarioReport,
 };
 use wasiscope_model::units;
+use wasiscope_stats as stats;
+
+/// What columns of intervals are called.
+pub const INTERVAL: &str = "99 % interval";
 
 /// The whole report: one table of phases per case, one summary line per case, and what the capture says of itself.
 #[must_use]
@@ -177,7 +181,8 @@ fn facts_line(case: &CaseReport) -> String {
     if let Some(ratio) = case.observer_ratio {
         let processes = case.measurements.first().map_or(0, |measurement| measurement.summary.processes);
         // As with intervals: below that, chance says more than the kernel does.
-        let rough = if processes < 8 { format!(" (rough: {processes} processes)") } else { String::new() };
+        let rough =
+            if processes < stats::UNITS_MIN { format!(" (rough: {processes} processes)") } else { String::new() };
         parts.push(format!("observer ×{ratio:.3}{rough}"));
     }
     parts.join(" · ")
@@ -232,7 +237,7 @@ pub(crate) fn sections_text(sections: &[(&str, Grid)], style: Style) -> String {
 
 /// What each phase took, and what the kernel saw in it.
 pub(crate) fn phases(case: &CaseReport, exact: bool) -> Grid {
-    let mut header = vec!["phase", "median", "99 % interval", "min", "p95", "samples"];
+    let mut header = vec!["phase", "median", INTERVAL, "min", "p95", "samples"];
     if case.kernel.is_some() {
         header.extend(["syscalls", "faults", "off CPU"]);
     }
@@ -384,5 +389,15 @@ fn render_capture(text: &mut String, report: &Report) {
     }
     if report.interrupted {
         text.push_str("interrupted: results are partial\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_intervals_say_how_sure_they_are() {
+        assert_eq!(INTERVAL, format!("{} % interval", units::percent_plain(stats::CONFIDENCE)));
     }
 }

@@ -17,7 +17,7 @@ const INITIAL_PID_NS: u64 = 0xEFFF_FFFC;
 type Place = fn(&mut KernelFacts) -> &mut u32;
 
 /// One program and what it needs to know of the kernel.
-struct Program {
+pub(super) struct Program {
     name: &'static str,
     arguments: &'static [(&'static str, Place)],
     fields: &'static [Field],
@@ -34,7 +34,7 @@ const TASK_PID: Field = Field { structure: "task_struct", path: &["pid"], place:
 const TASK_TGID: Field = Field { structure: "task_struct", path: &["tgid"], place: |facts| &mut facts.at_task_tgid };
 
 /// Every program that has a tracepoint, which bears its name.
-const PROGRAMS: [Program; 12] = [
+pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "sys_enter", arguments: &[("id", |facts| &mut facts.arg_enter_id)], fields: &[] },
     Program { name: "sys_exit", arguments: &[("ret", |facts| &mut facts.arg_exit_ret)], fields: &[] },
     Program {
@@ -121,7 +121,7 @@ pub(super) fn find(btf: &Btf) -> io::Result<Found> {
     (facts.pid_ns_dev, facts.pid_ns_ino) = pid_namespace()?;
     facts.clock_offset_ns = clock::namespace_offset_ns().cast_unsigned();
     let mut programs = Vec::new();
-    for program in &PROGRAMS {
+    for program in PROGRAMS {
         programs.push((program.name, look_up(btf, program, &mut facts).err()));
     }
     for (name, missing) in &mut programs {

@@ -11,7 +11,7 @@ use wasiscope_model::record::{Status, TRAP_LATENCY};
 use wasiscope_model::report::{CaseReport, CheckOverhead, ScenarioReport};
 use wasiscope_model::units;
 use wasiscope_render::grid::Grid;
-use wasiscope_render::table::Style;
+use wasiscope_render::table::{INTERVAL, Style};
 use wasiscope_render::{Titled, View};
 use wasiscope_scenario::Engine;
 use wasiscope_stats as stats;
@@ -343,7 +343,7 @@ fn latency(scenario: &ScenarioReport, exact: bool) -> Option<Grid> {
 }
 
 pub(crate) fn prices(prices: &[CheckOverhead]) -> Option<Grid> {
-    let mut table = Grid::new(&["case", "against", "without", "with", "ratio", "99 % interval", "workers"]);
+    let mut table = Grid::new(&["case", "against", "without", "with", "ratio", INTERVAL, "workers"]);
     for price in prices {
         let time = |ns: Option<f64>| ns.map_or("–".to_owned(), units::duration);
         let interval = price.ci_low.zip(price.ci_high).map(|(low, high)| format!("×{low:.3} … ×{high:.3}"));
