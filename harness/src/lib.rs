@@ -1,7 +1,7 @@
 //! wasiscope: what a WebAssembly guest really costs, with the kernel watched at the same time.
 //!
 //! Data flows one way: [`scenario`] → [`plan`] → [`guest`] → [`worker`] (driven by [`runner`], watched by [`capture`])
-//! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each module may know.
+//! → [`record`] → [`summary`] → [`report`]. ARCHITECTURE.md says what each crate may know.
 
 pub use wasiscope_capture as capture;
 pub use wasiscope_guest::{executable, guest, module, places};

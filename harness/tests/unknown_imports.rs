@@ -1,4 +1,4 @@
-//! What a guest imports and nobody offers is told at once, by family; or stubs take its place.
+//! Imports that the host does not provide are named at once, by family; or stubs take their place.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

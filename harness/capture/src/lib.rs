@@ -14,9 +14,9 @@
 //! in per-CPU maps under one word: cell, phase, kind, id, bucket. Programs that can interrupt each other never
 //! count to the same kind.
 //!
-//! What belongs to which phase: a system call to that of its entry, time off the processor to that in which it was
-//! lost, everything else to that of the moment; threads started in `compile` count to it for good, because
-//! Cranelift's go to sleep when later phases have begun.
+//! What belongs to which phase: a system call to that of its entry; time off the processor is charged to the phase in
+//! which the thread lost it; everything else to that of the moment. Threads started in `compile` count to it for good,
+//! because Cranelift's go to sleep when later phases have begun.
 //!
 //! Positions of tracepoint arguments and offsets of fields come from the running kernel's BTF and go to the
 //! programs in one read-only structure (`KernelFacts`), before they are loaded; the verifier drops the code for

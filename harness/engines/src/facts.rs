@@ -118,7 +118,7 @@ impl Worker {
         facts
     }
 
-    /// Says that it is in `phase` meanwhile, of which nothing is timed.
+    /// Sets the phase while `work` runs, without timing it.
     fn within<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         self.cell.enter(phase);
         let result = work();

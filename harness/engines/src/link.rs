@@ -44,7 +44,7 @@ fn is_unknown(linker: &Linker<Host>, store: &mut Store<Host>, import: &ImportTyp
     linker.get_by_import(store, import).is_none()
 }
 
-/// Resolves the imports of a module. Those that nobody offers are an error, or stubs: functions that trap, anything else empty.
+/// Resolves the imports of a module. Those that the host does not provide are an error, or stubs: functions that trap, anything else empty.
 pub fn link(engine: &Engine, module: &Module, stubs: bool) -> wasmtime::Result<Ready> {
     let mut linker = Linker::new(engine);
     host::add_imports(&mut linker)?;

@@ -1,6 +1,7 @@
-//! Guests: where the project with their sources is, how they are built and kept by content, and what their bytes alone say.
+//! Guests: where the project with their sources is, how they are built and kept by content, and what can be read from
+//! their bytes.
 //!
-//! It is the only caller of cargo, go and tinygo, and it runs no guest: it knows no engine.
+//! Nothing else compiles with cargo, go or tinygo. It runs no guest: it knows no engine.
 
 pub mod executable;
 pub mod guest;

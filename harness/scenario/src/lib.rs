@@ -2,6 +2,9 @@
 //!
 //! Whatever names something that exists (a workload, a flavour, an engine) is checked while it is read, so that the
 //! error knows its line and column.
+//!
+//! It builds and runs nothing, and knows no kind of scenario: what one adds to files and cases, it learns through the trait
+//! [`Kind`]. Engines are names and settings here.
 
 pub mod plan;
 

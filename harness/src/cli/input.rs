@@ -54,7 +54,7 @@ pub(super) struct InputArguments {
     /// Call `_start` before the function of --invoke, as part of the phase `init`; an exit with status 0 in `_start` is ignored
     #[arg(long, requires = "invoke")]
     start_first: bool,
-    /// Replace imports that nobody offers: a function traps when it is called, anything else is empty
+    /// Replace imports that the host does not provide: a function traps when it is called, anything else is empty
     #[arg(long)]
     stub_imports: bool,
     /// The guest is expected to trap, which is measured then; without this a trap is a failed row

@@ -146,7 +146,7 @@ pub fn typical_log(samples: &[f64]) -> Option<f64> {
 
 /// Estimate of the shift from one block of units to a later one, as log of new over base.
 ///
-/// Neighbouring workers resemble each other (lag-1 correlation 0.75 on the machines of PLATFORM), so a block holds less
+/// Neighbouring workers resemble each other (lag-1 correlation 0.75 on two shared cores, MEASURING.md), so a block holds less
 /// than its number of units says: the error of each block is widened by its own serial correlation.
 #[must_use]
 pub fn shift(base: &[f64], new: &[f64]) -> Option<Estimate> {
@@ -295,7 +295,7 @@ mod tests {
         }
     }
 
-    /// Nanoseconds of ten passes each in 800 processes: one engine on the machines of PLATFORM, in the order taken.
+    /// Nanoseconds of ten passes each in 800 processes: one engine on two shared cores (Linux 6.18), in the order taken.
     fn real_noise(text: &str) -> Vec<Vec<f64>> {
         let row = |line: &str| line.split(',').skip(1).map(|field| field.parse().expect("a number")).collect();
         text.lines().skip(1).map(row).collect()

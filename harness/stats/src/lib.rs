@@ -4,7 +4,7 @@
 //! A *unit* is one worker process. Iterations inside a process share its address-space layout, its heap and the mood
 //! of the machine, so they are not independent; treating them as if they were makes intervals far too narrow.
 //!
-//! Our own, because no crate has estimates for units of this kind, verdicts over families, or steps in series; distributions are statrs's.
+//! Written here because no crate has estimates for units of this kind, verdicts over families, or steps in series; distributions are statrs's.
 
 mod estimate;
 mod split;

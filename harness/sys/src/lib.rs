@@ -1,6 +1,7 @@
 //! What wasiscope asks of the machine it runs on: clocks, Ctrl-C, privileges, files and folders, git, and what the machine is.
 //!
-//! It knows nothing of guests, engines or scenarios. Whatever calls the operating system for more than one room belongs here.
+//! It knows nothing of guests or scenarios, and runs no engine: the version of one is only passed through to the list of tools. Whatever
+//! calls the operating system for more than one crate belongs here.
 
 pub mod before_exec;
 pub mod clock;

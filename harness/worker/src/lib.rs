@@ -1,5 +1,5 @@
-//! The child process without an engine: what parent and worker say to each other, the cell in which a worker says where it is, its
-//! heartbeat, its limits, its privileges, and native guests, which need no engine.
+//! The child process without an engine: what parent and worker say to each other, the cell in which a worker stores its current
+//! phase, its heartbeat, its limits, its privileges, and native guests, which need no engine.
 //!
 //! It knows no engine and no statistics. docs/worker-protocol.md describes the protocol for whoever writes another worker.
 

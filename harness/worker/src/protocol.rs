@@ -116,7 +116,7 @@ pub struct GuestInput {
     /// Whether `_start` is called before that function, as a part of `init`.
     #[serde(default)]
     pub start_first: bool,
-    /// Whether imports that nobody offers trap when they are called.
+    /// Whether imports that the host does not provide trap when they are called.
     #[serde(default)]
     pub stub_imports: bool,
 }

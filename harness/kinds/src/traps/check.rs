@@ -1,4 +1,4 @@
-//! What can be checked without a guest that somebody wrote.
+//! What can be checked without a hand-written guest.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

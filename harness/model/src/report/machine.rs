@@ -23,7 +23,7 @@ pub struct Machine {
     pub cpus: usize,
     /// Memory of the machine.
     pub memory_bytes: Option<u64>,
-    /// Whether a hypervisor is below.
+    /// Whether it is a virtual machine.
     pub virtualized: Option<bool>,
     /// Share of the run's processor time that the hypervisor gave to others.
     pub steal_ratio: Option<f64>,
@@ -88,7 +88,7 @@ impl MachineLimits {
 }
 
 impl Machine {
-    /// By what machines are told apart: the name, or what is inside. A new kernel makes no other machine.
+    /// By what machines are told apart: the name, or what is inside. A kernel update does not make it a different machine.
     #[must_use]
     pub fn label(&self) -> String {
         if let Some(name) = &self.name {

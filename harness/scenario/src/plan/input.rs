@@ -22,7 +22,7 @@ pub struct Input {
     pub invoke: Option<String>,
     /// Whether `_start` is called before that function.
     pub start_first: bool,
-    /// Whether imports that nobody offers are replaced: functions by traps, everything else by what is empty.
+    /// Whether imports that the host does not provide are replaced: functions by traps, everything else by what is empty.
     pub stub_imports: bool,
 }
 

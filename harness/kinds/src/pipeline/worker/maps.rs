@@ -1,4 +1,4 @@
-//! BPF maps that were inherited, read by `bpf(2)`. A descriptor is all that takes: the worker has no privileges.
+//! BPF maps that were inherited, read by `bpf(2)`. A descriptor is enough: the worker has no privileges.
 
 use std::io;
 

@@ -3,7 +3,7 @@
 //! Its descriptor is mapped as: one page with the reader's position, which the reader writes; one page with the writer's position; then the data twice,
 //! one copy behind the other, so that no record is cut at the end.
 //!
-//! Our own, because aya's ring buffer gives each record back by itself, where a handler takes them in batches, and wants maps that aya has opened.
+//! Written here because aya's ring buffer releases records one at a time, where a handler takes them in batches, and needs maps opened by aya.
 
 use std::io;
 use std::os::fd::RawFd;

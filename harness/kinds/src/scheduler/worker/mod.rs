@@ -125,7 +125,7 @@ impl Ticker {
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // It ends within a tick; that it panicked would have been seen.
+        // It ends within a tick; a panic would have been reported.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

@@ -67,8 +67,8 @@ fn signal_name(number: i32) -> String {
     signal_hook::low_level::signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
 }
 
-/// Whether an engine of these settings is known not to offer what it gives this reason for. Anything else that it refuses is a
-/// finding: a proposal that went missing must not pass as one that was never there.
+/// Whether `reason` is a known gap of this engine. Anything else that it refuses is a finding: a proposal that went missing
+/// must not pass as one that was never there.
 fn is_known_lack(settings: EngineSettings, reason: &str) -> bool {
     let says = |texts: &[&str]| texts.iter().any(|text| reason.contains(text));
     match settings.compiler {
