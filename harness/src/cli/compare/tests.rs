@@ -1,4 +1,5 @@
 use super::*;
+use crate::compare::facts::Growth;
 
 #[test]
 fn tolerances_are_read_as_percentages_of_known_metrics() {
