@@ -1,4 +1,4 @@
-//! The YAML as written, and its way to a [`Scenario`]. Nothing else reads YAML but ``run/src/snapshot/files.rs``, whose files are insta's.
+//! The YAML as written, and its way to a [`Scenario`]. Nothing else reads YAML but `run/src/snapshot/files.rs`, whose files are insta's.
 
 mod expect;
 mod input;
