@@ -70,6 +70,30 @@ fn files_and_what_a_command_leaves_are_flavours_and_read_the_same_input() {
 }
 
 #[test]
+fn a_command_without_a_folder_runs_in_that_of_the_file() {
+    let folder = project("command: {build: cp a.wat b.wasm, out: b.wasm}\n", &[]);
+    fs::copy(folder.path().join("scenarios/mine.yaml"), folder.path().join("mine.yml")).unwrap();
+    fs::write(folder.path().join("a.wat"), echo(">")).unwrap();
+    let mut command = Command::new(WASISCOPE);
+    command.current_dir(folder.path()).args(["run", "mine.yml", "--capture", "off", "--format", "json"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["scenarios"][0]["cases"][0]["id"], "b/custom/cranelift");
+}
+
+#[test]
+fn what_a_command_leaves_must_be_a_file() {
+    let scenario =
+        "command: {pipe: {build: mkfifo p.wasm || true, out: p.wasm}, folder: {build: mkdir -p f.wasm, out: f.wasm}}\n";
+    let run = run(project(scenario, &[]));
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    for id in ["mine/pipe/cranelift", "mine/folder/cranelift"] {
+        assert_eq!(status(&run.case(id)), ("failed", Some(Code::BuildFailed.name())), "{id}");
+    }
+}
+
+#[test]
 fn another_answer_than_the_first_flavours_is_a_failed_row() {
     let scenario = "wasm: {first: ../a.wasm, same: ../a.wasm, other: ../b.wasm}\nstdin: ../input.txt\n";
     let run = run(project(scenario, &[("a.wasm", echo(">")), ("b.wasm", echo("<"))]));

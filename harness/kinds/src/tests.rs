@@ -248,14 +248,14 @@ fn mistakes_in_a_section_are_shown_where_they_stand() {
 fn guests_of_ones_own_are_flavours_of_one_workload_and_are_all_given_the_same() {
     let text = "name: mine\n\
                 wasm: {no-std: a.wasm}\n\
-                cargo: {std: {dir: ., bin: app}, native: {dir: ., bin: app, target: native}}\n\
+                cargo: {std: {dir: ., bin: app}}\n\
                 command: {c: {build: make, out: c.wasm, dir: sub}}\n\
                 argv0: me\nargs: [x]\nenv: {A: 1, B: two}\ndir: [data, out::., {host: h, guest: g, shared: true}]\n\
                 stdin: in.txt\ninvoke: f\nstart_first: true\n";
     let scenario = parse(Path::new("at/mine.yaml"), text).expect("valid");
     let cases = scenario.cases();
     let ids: Vec<String> = cases.iter().map(Case::id).collect();
-    let wanted = ["mine/no-std/cranelift", "mine/std/cranelift", "mine/native/native", "mine/c/cranelift"];
+    let wanted = ["mine/no-std/cranelift", "mine/std/cranelift", "mine/c/cranelift"];
     assert_eq!(ids, wanted);
     for Case { input, .. } in &cases {
         assert_eq!((input.argv0.as_deref(), input.invoke.as_deref(), input.start_first), (Some("me"), Some("f"), true));
@@ -267,8 +267,17 @@ fn guests_of_ones_own_are_flavours_of_one_workload_and_are_all_given_the_same() 
             .collect();
         assert_eq!(folders, [("at/out", ".", false), ("at/data", "data", false), ("at/h", "g", true)]);
     }
-    let GuestSource::Command(command) = &cases[3].guest else { panic!("{:?}", cases[3].guest) };
+    let GuestSource::Command(command) = &cases[2].guest else { panic!("{:?}", cases[2].guest) };
     assert_eq!((command.dir.as_path(), command.out.as_path()), (Path::new("at/sub"), Path::new("at/sub/c.wasm")));
+}
+
+#[test]
+fn a_native_guest_has_no_engine() {
+    let text = "name: mine\ncargo: {std: {dir: ., bin: app}, own: {dir: ., bin: app, target: native}}\n\
+                engines: [cranelift, winch]\ndir: [data, out::.]\n";
+    let scenario = parse(Path::new("at/mine.yaml"), text).expect("valid");
+    let ids: Vec<String> = scenario.cases().iter().map(Case::id).collect();
+    assert_eq!(ids, ["mine/std/cranelift", "mine/std/winch", "mine/own/native"]);
 }
 
 #[test]
@@ -285,6 +294,12 @@ fn guests_that_do_not_go_together_are_refused_where_they_stand() {
         ("name: a\nwasm: x.wasm\nenv: {A=B: c}\n", "3:", "`A=B`"),
         ("name: a\nwasm: x.wasm\nstart_first: true\n", "3:1", "`invoke`"),
         ("name: a\nkind: traps\nstdin: x\n", "3:1", "`stdin`"),
+        ("name: a\nwasm: x.wasm\nbudgets: {fuel: 1, fuel: 2}\n", "3:", "twice"),
+        ("name: a\nwasm: x.wasm\nargs: [\"a\\0b\"]\n", "3:1", "NUL"),
+        ("name: a\nwasm: x.wasm\ndir: [a::x, b::./x/]\n", "3:", "`x`"),
+        ("name: a\ncargo: {dir: ., bin: a, target: native}\ndir: ../data\n", "3:", "`../data`"),
+        ("name: a\ncargo: {dir: ., bin: a, target: native}\ndir: [a::x, b::x/y]\n", "3:", "`x/y`"),
+        ("name: a\ncargo: {dir: ., bin: a, target: native}\ninvoke: f\n", "3:1", "`invoke`"),
     ] {
         let code = if what == "`targte`" { Code::UnknownKey } else { Code::InvalidScenario };
         assert_points(text, place, code, &[what]);

@@ -167,7 +167,7 @@ pub(crate) fn facts(rows: &[FactRow]) -> Grid {
         let cell = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), shortened);
         let change = match (row.base.as_ref().and_then(Value::as_i64), row.new.as_ref().and_then(Value::as_i64)) {
             (Some(base), Some(new)) => change(base, new, row.above.as_deref()),
-            _ => String::new(),
+            _ => row.above.as_ref().map(|tolerance| format!(" (FAILED: above {tolerance})")).unwrap_or_default(),
         };
         if let Some(parts) = parts(row.base.as_ref(), row.new.as_ref()) {
             let scenario = row.scenario.as_ref().map(|scenario| format!("{scenario}: ")).unwrap_or_default();

@@ -4,6 +4,7 @@ use globset::Glob;
 use serde_json::Value;
 
 use wasiscope_model::code::Code;
+use wasiscope_model::metrics::NUMERIC_FACTS;
 use wasiscope_model::record::{Facts, Outcome, Status};
 use wasiscope_scenario::{self as scenario, Budgets};
 
@@ -33,12 +34,16 @@ pub(crate) fn excesses(facts: &Facts, budgets: &Budgets) -> Vec<Excess> {
             .iter()
             .filter(|(fact, _)| means(budget, fact) && (*fact == budget || !budgets.contains_key(*fact)))
             .collect();
-        if meant.is_empty() && !facts.keys().any(|fact| means(budget, fact)) {
+        // A fact of other guests, as `size.wasm` is where one is native, is no mistake.
+        let is_known = NUMERIC_FACTS.iter().any(|known| means(known, budget) || means(budget, known));
+        if meant.is_empty() && !is_known && !facts.keys().any(|fact| means(budget, fact)) {
             let meant = scenario::nearest(budget, facts.keys().map(String::as_str)).map(str::to_owned);
             excesses.push(Excess { budget: budget.clone(), found: None, meant, most: *most });
         }
         let Some(most) = most else { continue };
-        let above = meant.into_iter().filter(|(_, value)| value.as_u64().is_none_or(|value| value > *most));
+        // A pattern means numbers; who names anything else has made a mistake.
+        let above =
+            meant.into_iter().filter(|(fact, value)| value.as_u64().map_or(*fact == budget, |value| value > *most));
         excesses.extend(above.map(|(fact, value)| Excess {
             budget: budget.clone(),
             found: Some((fact.clone(), value.clone())),
@@ -83,6 +88,8 @@ mod tests {
         assert_eq!(code("size.wasm", Some(999)), Some(Code::OverBudget));
         assert_eq!(code("size.*", Some(10)), Some(Code::OverBudget));
         assert_eq!(code("size.*", None), None);
+        assert_eq!(code("*", Some(1_000)), None, "of what is no number, a pattern says nothing");
+        assert_eq!(code("size.native", Some(1)), None, "other guests have it");
         assert_eq!(code("size.wsm", Some(9)), Some(Code::NoSuchFact));
         assert_eq!(code("check", Some(9)), Some(Code::OverBudget), "what is no number can be under no budget");
     }

@@ -176,7 +176,10 @@ fn built_by_user(
         Ok(artifact) => match check_built(case, &artifact)? {
             Ok(()) => Ok(kept(artifact, scratch)?),
             Err(error) => {
-                let reason = error.to_string();
+                let reason = match &case.guest {
+                    GuestSource::Command(own) => format!("{}: {error}", own.out.display()),
+                    _ => error.to_string(),
+                };
                 Err(no_guest(&error.into(), reason))
             }
         },
@@ -226,9 +229,9 @@ fn kept(artifact: Artifact, scratch: &Path) -> anyhow::Result<Artifact> {
 fn place(name: &OsStr, bytes: &[u8], scratch: &Path) -> anyhow::Result<PathBuf> {
     let hash = Artifact::of_bytes(Path::new(""), bytes).sha256;
     let folder = scratch.join(&hash[..16]);
-    fs::create_dir_all(&folder)?;
     let path = folder.join(name);
-    fs::write(&path, bytes)?;
+    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, bytes));
+    written.map_err(|error| Code::CannotWrite.error(format!("cannot write {}: {error}", path.display())))?;
     Ok(path)
 }
 

@@ -6,7 +6,6 @@ mod own;
 mod scalars;
 mod whole;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,9 @@ use super::{
 use expect::WireExpectation;
 use input::{Directories, Environment, WireInput};
 use own::{ByFlavour, WireCargo, WireCommand, WireOwn, WirePath};
-use scalars::{AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Wall, from_text, unknown};
+use scalars::{
+    AddressSpace, Budget, Bytes, Count, FromText, NonEmpty, Percent, Size, Unique, Wall, from_text, unknown,
+};
 pub(super) use whole::{check_files, read_files};
 use whole::{check_listed_once, check_name};
 
@@ -92,9 +93,9 @@ struct WireScenario {
     #[serde(default)]
     expect: WireExpectation,
     #[serde(default)]
-    tolerance: BTreeMap<MetricName, Percent>,
+    tolerance: Unique<MetricName, Percent>,
     #[serde(default)]
-    budgets: BTreeMap<FactPattern, Budget>,
+    budgets: Unique<FactPattern, Budget>,
 }
 
 /// `folder` is that of the file: paths in it are relative to it.
@@ -148,8 +149,8 @@ pub(super) fn parse(text: &str, folder: &Path, kinds: Kinds) -> Result<Scenario,
             output_bytes: wire.limits.output.0,
         },
         expect,
-        tolerance: wire.tolerance.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
-        budgets: wire.budgets.into_iter().map(|(fact, budget)| (fact.0, budget.0)).collect(),
+        tolerance: wire.tolerance.0.into_iter().map(|(metric, percent)| (metric.0, percent.0)).collect(),
+        budgets: wire.budgets.0.into_iter().map(|(fact, budget)| (fact.0, budget.0)).collect(),
         warnings: section.warning().into_iter().collect(),
     })
 }

@@ -358,6 +358,9 @@ fn flavoured(text: OsString) -> Result<(String, PathBuf), String> {
     if flavour.is_empty() || flavour.contains(|c: char| c == '/' || c.is_control()) {
         return Err(format!("`{flavour}` cannot be a flavour: it is a part of the case's id"));
     }
+    if bytes.len() == at + 1 {
+        return Err(format!("which file is `{flavour}`? write FLAVOUR=FILE"));
+    }
     Ok((flavour.to_owned(), PathBuf::from(OsStr::from_bytes(&bytes[at + 1..]))))
 }
 

@@ -1,5 +1,6 @@
 //! Guests by a command of the user's, whatever the toolchain.
 
+use std::io;
 use std::process::Command;
 
 use super::environment::{last_lines, output};
@@ -18,7 +19,11 @@ pub(super) fn run(own: &CommandGuest, say: &mut dyn FnMut(&str)) -> Result<Artif
         let said = last_lines(&String::from_utf8_lossy(&said), 40);
         return Err(GuestError::Build { what: format!("`{build}` in {} ({})", dir.display(), output.status), said });
     }
-    let artifact = Artifact::of_file(out)
-        .map_err(|reason| GuestError::Io { what: format!("`{build}` left no {}", out.display()), reason })?;
+    let io = |reason| GuestError::Io { what: format!("`{build}` left no {}", out.display()), reason };
+    // Reading anything else, a pipe for one, may never end.
+    if !out.metadata().map_err(io)?.is_file() {
+        return Err(io(io::Error::other("it is not a regular file")));
+    }
+    let artifact = Artifact::of_file(out).map_err(io)?;
     Ok(Artifact { flags: Some(build.clone()), ..artifact })
 }

@@ -2,14 +2,15 @@
 
 mod answers;
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use wasiscope_model::kind::{Named, OF_GUESTS};
 
 use super::Kind;
 use wasiscope_model::report::ScenarioReport;
-use wasiscope_scenario::plan::{Case, case_of, own_source, sized_case};
-use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, Plan, Problem, Scenario, Section};
+use wasiscope_scenario::plan::{Case, Directory, Input, OWN_FOLDER, case_of, own_source, sized_case};
+use wasiscope_scenario::{self as scenario, Common, Engine, Flavour, OwnGuest, Plan, Problem, Scenario, Section};
 
 /// The kind.
 #[derive(Debug)]
@@ -57,9 +58,49 @@ impl scenario::Kind for Workload {
             let message = format!("`{key}` is for guests of the scenario's own; a workload has its size `n`");
             return Err(Problem::of_key(key, message));
         }
+        check_native(common)?;
         check_expectation(common)?;
         Ok(Arc::new(Matrix))
     }
+}
+
+/// A native program finds its folders as paths in the folder in which it runs, and has no functions to call.
+fn check_native(common: &Common) -> Result<(), Problem> {
+    if !common.own.iter().any(OwnGuest::is_native) {
+        return Ok(());
+    }
+    let Input { directories, invoke, stub_imports, .. } = &common.input;
+    for (key, is_there) in [("invoke", invoke.is_some()), ("stub_imports", *stub_imports)] {
+        if is_there {
+            return Err(Problem::of_key(
+                key,
+                format!("`{key}` is not for native guests, of which this scenario has one"),
+            ));
+        }
+    }
+    for folder in directories {
+        let guest = Path::new(&folder.guest);
+        let is_inside = |other: &&Directory| guest != Path::new(&other.guest) && guest.starts_with(&other.guest);
+        let is_plain = guest.components().all(|part| matches!(part, Component::Normal(_)));
+        let message = match () {
+            () if folder.guest == OWN_FOLDER && folder.shared && directories.len() > 1 => {
+                "a native guest that works in a shared folder as `.` finds no others: they would be linked into it"
+                    .to_owned()
+            }
+            () if folder.guest != OWN_FOLDER && !is_plain => {
+                format!(
+                    "a native guest cannot find `{}`: give it a name, HOST::GUEST, without `..` or a `/` at its start",
+                    folder.guest
+                )
+            }
+            () if directories.iter().any(|other| is_inside(&other)) => {
+                format!("a native guest cannot find `{}`, which lies in another of its folders", folder.guest)
+            }
+            () => continue,
+        };
+        return Err(Problem::of_key("dir", message));
+    }
+    Ok(())
 }
 
 /// What cannot all be expected of one guest.

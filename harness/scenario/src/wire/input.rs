@@ -30,6 +30,12 @@ impl WireInput {
             let message = "`start_first` is for the function that `invoke` names".to_owned();
             return Err(Problem::of_key("start_first", message));
         }
+        let values: Vec<&String> = self.env.0.iter().map(|(_, value)| value).collect();
+        let texts =
+            [("args", self.args.iter().collect()), ("argv0", self.argv0.iter().collect::<Vec<_>>()), ("env", values)];
+        if let Some((key, _)) = texts.iter().find(|(_, texts)| texts.iter().any(|text| text.contains('\0'))) {
+            return Err(Problem::of_key(key, "no argument and no variable has a NUL character in it".to_owned()));
+        }
         let mut directories: Vec<Directory> = Vec::new();
         for Folder { host, guest, shared } in self.dir.0 {
             if directories.iter().any(|other| other.guest == guest) {
@@ -142,6 +148,12 @@ impl FromNameOrMap for Folder {
 
     fn from_map(map: FolderMap) -> Result<Self, String> {
         let guest = map.guest.unwrap_or_else(|| map.host.clone());
+        // `./data/` is `data` for a guest, and so is not told apart from it.
+        let guest = match guest.trim_start_matches("./").trim_end_matches('/') {
+            "" if guest.starts_with('.') => OWN_FOLDER.to_owned(),
+            "" => guest,
+            trimmed => trimmed.to_owned(),
+        };
         if map.host.is_empty() || guest.is_empty() {
             return Err("a folder and its name for the guest cannot be empty: write `HOST` or `HOST::GUEST`".to_owned());
         }

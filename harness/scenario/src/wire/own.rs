@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
@@ -208,7 +208,9 @@ impl WireOwn {
             OwnSource::Cargo(CargoGuest { dir: folder.join(dir), bin, target: target.0, profile })
         };
         let command = |WireCommand { build, out, dir }: WireCommand| {
-            let dir = folder.join(dir);
+            // A `.` only fills messages; where nothing else is left, it is the folder.
+            let dir: PathBuf = folder.join(dir).components().filter(|part| *part != Component::CurDir).collect();
+            let dir = if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir };
             OwnSource::Command(CommandGuest { build, out: dir.join(out), dir })
         };
         add("wasm", self.wasm, &wasm, &mut guests, &mut found)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::WALL_MAX;
 
@@ -36,6 +36,42 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
         } else {
             Ok(NonEmpty(list))
         }
+    }
+}
+
+/// A map in which no key stands twice.
+pub(super) struct Unique<K, V>(pub(super) Vec<(K, V)>);
+
+impl<K, V> Default for Unique<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, K: Deserialize<'de> + PartialEq, V: Deserialize<'de>> Deserialize<'de> for Unique<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueVisitor(PhantomData))
+    }
+}
+
+struct UniqueVisitor<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K: Deserialize<'de> + PartialEq, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<K, V> {
+    type Value = Unique<K, V>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<K, V>, A::Error> {
+        let mut entries: Vec<(K, V)> = Vec::new();
+        while let Some(key) = map.next_key()? {
+            if entries.iter().any(|(known, _)| *known == key) {
+                return Err(de::Error::custom("this key stands twice"));
+            }
+            entries.push((key, map.next_value()?));
+        }
+        Ok(Unique(entries))
     }
 }
 
