@@ -59,7 +59,7 @@ pub struct CargoGuest {
     pub dir: PathBuf,
     /// The binary.
     pub bin: String,
-    /// What it is compiled for; [`NATIVE`] for the machine itself.
+    /// What it is compiled for; `native` for the machine itself.
     pub target: String,
     /// The profile of its own manifest.
     pub profile: String,
