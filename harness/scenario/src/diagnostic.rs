@@ -10,7 +10,7 @@ use wasiscope_model::code::{Code, Coded};
 /// Why a scenario cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// The file has a mistake; the text holds file, line, column, the line itself and the mend.
+    /// The file has a mistake. The text says where it is, shows the line, and says what to write instead.
     #[error("{text}")]
     Invalid {
         /// What kind of mistake it is.

@@ -93,8 +93,8 @@ pub(super) struct Arguments {
     /// changed is still no improvement
     #[arg(long)]
     answers_may_differ: bool,
-    /// A change that is let pass: of a metric, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others
-    /// 5 %], or of a fact, for example size.wasm=1KiB, size.gzip=2% or size.*=0, which is an error only then if it grows by more
+    /// Allow a metric to change by so much, for example phase.run=2% [default: the scenario's; else run 0.5 %, compile 3 %, others 5 %],
+    /// or a fact to grow by so much, for example size.wasm=1KiB, size.gzip=2% or size.*=0 [default: any]
     #[arg(long = "tolerance", value_name = "NAME=AMOUNT", value_parser = tolerance)]
     tolerances: Vec<Tolerance>,
     /// Stop looking for changes after this time, even if not all is settled; to confirm them may take as long again

@@ -1,8 +1,9 @@
 //! The untimed pass over a case: its facts, and what the timed passes need to know.
 
-use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+
+use tempfile::Builder;
 
 use super::judge::{Answer, expected_check, judge, judge_death};
 use super::known::{COMPILE_SHARE_NS, Known};
@@ -54,9 +55,10 @@ fn measure(
         Ok(found) => facts.extend(found),
         Err(reason) => return (Outcome::because(Status::Failed, Code::CannotRead, reason), None),
     }
-    let path = scratch.join(format!("{}.code", case.id().replace('/', "-")));
-    // Without it, everything is compiled every time.
-    let code = File::create(&path).ok().filter(|_| case.engine.settings.is_some() && !case.compiles_always);
+    // A name of its own: cases of two scenarios may have one id. Without it, everything is compiled every time.
+    let is_wanted = case.engine.settings.is_some() && !case.compiles_always;
+    let kept = is_wanted.then(|| Builder::new().prefix("code-").tempfile_in(scratch).ok()?.keep().ok()).flatten();
+    let (code, path) = kept.unzip();
     let request = match subject(prepared, &scratch.join("guest"), None) {
         Ok(subject) => {
             Request::new(Subject { code: code.as_ref().map(AsRawFd::as_raw_fd), ..subject }, None, Task::Facts)
@@ -77,7 +79,7 @@ fn measure(
             let Pace { compile_ns, pass_ns } = *pace;
             let (marked, traps_after) = (*marked, *traps_after);
             let is_long = |ns: u64| ns.saturating_mul(u64::from(case.iterations)) > COMPILE_SHARE_NS;
-            let code = code.filter(|_| compile_ns.is_some_and(is_long)).map(|_| path);
+            let code = path.filter(|_| compile_ns.is_some_and(is_long));
             let known = Known { marked, traps_after, check, repeats: repeats(pass_ns), compile_ns, pass_ns, code };
             let known = outcome.expected.then_some(known);
             return (outcome, known);

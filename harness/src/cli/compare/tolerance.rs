@@ -1,4 +1,4 @@
-//! `--metric` and `--tolerance`: names of metrics and facts, and how much of a change is let pass.
+//! `--metric` and `--tolerance`: names of metrics and facts, and by how much they may change.
 
 use bytesize::ByteSize;
 use globset::Glob;
